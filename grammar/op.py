@@ -1,0 +1,98 @@
+"""What one operation is: a row of the table.
+
+The key insight: a row says what an operation *means* (a NumPy callable that works at any float width, where it is
+defined, where its value jumps, where its slope kinks) and, apart from that, how Python spells it. Emission, the
+reference, inputs, masks, tolerances and statistics are folds over rows, so a new operation is one row and no other edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grammar.types import Scalar
+
+Lanes = NDArray[Any]
+"""One value per lane. Leading axes, where present, hold variants of the same lanes (see `validate.shadow`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Infix:
+    """A binary operator: `left TOKEN right`. `token` is the class name of the libcst operator, such as `Add`."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A unary operator: `TOKEN operand`."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a dotted name: `wp.sin(x)`, `float(n)`."""
+
+    function: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ternary:
+    """`a if condition else b`; its arguments are (condition, a, b)."""
+
+
+Spelling = Infix | Prefix | Call | Ternary
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Op:
+    """One operation at one signature. Rows are singletons of `grammar.ops.TABLE`: compare them by identity."""
+
+    name: str
+    """Warp's name of the builtin (`add`, `sin`, `where`), or the operator's (`less`, `logical_and`)."""
+    params: tuple[Scalar, ...]
+    result: Scalar
+    spelling: Spelling
+    meaning: Callable[..., Lanes]
+    """Arguments as arrays (ints and bools at their own width, floats at float32, float64 or wider) → the result, as
+    Warp defines it, special values included. Elementwise, so it broadcasts."""
+    domain: Callable[..., Lanes] | None = None
+    """True where the operation is meaningfully defined. Outside, a float result is NaN or infinite; a result that
+    is an integer is undefined behaviour, which no input may reach."""
+    jump: Callable[..., Lanes] | None = None
+    """Numbers the pieces between which the value jumps: lanes whose piece is uncertain can't be decided."""
+    kink: Callable[..., Lanes] | None = None
+    """Numbers the pieces between which only the slope jumps: lanes near a seam have no gradient to check."""
+    exact: bool = False
+    """The result has the same bits in Warp as in NumPy, given arguments with the same bits."""
+    differentiable: bool = True
+    """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
+    group: str = "math"
+    """The family of operations it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`."""
+    weight: float = 1.0
+    """Relative frequency under the `uniform` profile."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}({','.join(p.name for p in self.params)})"
+
+    def __call__(self, *args: Lanes) -> Lanes:
+        with np.errstate(all="ignore"):
+            return np.asarray(self.meaning(*args))
+
+    def __repr__(self) -> str:
+        return self.key
+
+    def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
+        return _row, (self.key,)
+
+
+def _row(key: str) -> Op:
+    from grammar.ops import ROWS
+
+    return ROWS[key]

@@ -1,0 +1,296 @@
+"""Kernels as trees of typed terms and statements.
+
+The key insight: terms are an open set with one closed shape, `Apply(op, args)` over rows of the table, while statements
+are few and closed: whoever consumes them matches all, and `assert_never` says so to the type checker. Every node is
+frozen, picklable and comparable, so a kernel can be stored, replayed, compared and shrunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from grammar.op import Op
+from grammar.types import Array, Scalar, Type
+
+# -- terms ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    type: Scalar
+    value: float | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A local, a loop variable, the thread index or a scalar parameter."""
+
+    name: str
+    type: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An element of an array parameter: `x[index]`."""
+
+    array: str
+    index: Term
+    type: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The length of an array parameter: `x.shape[0]`, an int32."""
+
+    array: str
+    type: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    op: Op
+    args: tuple[Term, ...]
+
+    @property
+    def type(self) -> Scalar:
+        return self.op.result
+
+
+Term = Const | Var | Read | Size | Apply
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """`i = wp.tid()`: always the first statement of a kernel, and only there."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`name = value`: defines a local, or gives it a new value of the same type."""
+
+    name: str
+    value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class AugAssign:
+    """`name OP= value`, `op` being a binary operator (T, T) → T of the table that is spelt infix."""
+
+    name: str
+    op: Op
+    value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`array[index] = value`, each lane to elements of its own."""
+
+    array: str
+    index: Term
+    value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class AugStore:
+    """`array[index] OP= value`, `op` being `add` or `sub`, which Warp makes atomic."""
+
+    array: str
+    index: Term
+    op: Op
+    value: Term
+
+
+class AtomicKind(Enum):
+    ADD = "atomic_add"
+    SUB = "atomic_sub"
+    MIN = "atomic_min"
+    MAX = "atomic_max"
+
+
+@dataclass(frozen=True, slots=True)
+class Atomic:
+    """`wp.atomic_add(array, index, value)` and its kin; the returned old value depends on the order, so it is not used."""
+
+    kind: AtomicKind
+    array: str
+    index: Term
+    value: Term
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """`if`/`else`. An `orelse` that is one `If` alone is spelt `elif`."""
+
+    condition: Term
+    body: tuple[Stmt, ...]
+    orelse: tuple[Stmt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """`for variable in range(stop)`, or `range(start, stop)` where `start` is not None."""
+
+    variable: str
+    start: Term | None
+    stop: Term
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    condition: Term
+    body: tuple[Stmt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    pass
+
+
+Stmt = Thread | Assign | AugAssign | Store | AugStore | Atomic | If | For | While | Break | Continue | Return
+
+# -- kernels ----------------------------------------------------------------------------------------------------------
+
+
+class Role(Enum):
+    """What a parameter is for, which decides the values it is launched with."""
+
+    VALUE = "value"
+    """Data: values spread over [low, high]."""
+    INDEX = "index"
+    """Valid indices into the kernel's arrays."""
+    COUNT = "count"
+    """The number of elements to process, at most the length of the arrays."""
+    OUT = "out"
+    """An array that is only written; it holds a poison pattern before the launch."""
+    ACCUMULATOR = "accumulator"
+    """An array that is updated in place by atomics; it holds values in [low, high] before the launch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    name: str
+    type: Type
+    role: Role
+    low: float = 0.0
+    high: float = 1.0
+    size: int | None = None
+    """Length of an array; None means one element per lane."""
+
+    @property
+    def element(self) -> Scalar:
+        return self.type.element if isinstance(self.type, Array) else self.type
+
+    @property
+    def is_output(self) -> bool:
+        return self.role in (Role.OUT, Role.ACCUMULATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    name: str
+    params: tuple[Param, ...]
+    body: tuple[Stmt, ...]
+    family: str
+
+    def param(self, name: str) -> Param:
+        return next(p for p in self.params if p.name == name)
+
+
+# -- folds over the shape of trees ------------------------------------------------------------------------------------
+
+
+def subterms(term: Term) -> Iterator[Term]:
+    """The term and all below it, parents first."""
+    yield term
+    match term:
+        case Apply(_, args):
+            for arg in args:
+                yield from subterms(arg)
+        case Read(_, index, _):
+            yield from subterms(index)
+        case _:
+            pass
+
+
+def own_terms(stmt: Stmt) -> tuple[Term, ...]:
+    """The terms that stand directly in a statement, in the order they are evaluated."""
+    match stmt:
+        case Assign(_, value) | AugAssign(_, _, value):
+            return (value,)
+        case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+            return (index, value)
+        case If(condition, _, _) | While(condition, _):
+            return (condition,)
+        case For(_, start, stop, _):
+            return (stop,) if start is None else (start, stop)
+        case _:
+            return ()
+
+
+def blocks(stmt: Stmt) -> tuple[tuple[Stmt, ...], ...]:
+    """The blocks of statements that a statement holds."""
+    match stmt:
+        case If(_, body, orelse):
+            return (body, orelse) if orelse else (body,)
+        case For(_, _, _, body) | While(_, body):
+            return (body,)
+        case _:
+            return ()
+
+
+def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
+    """All statements of a body, nested ones too, in source order."""
+    for stmt in body:
+        yield stmt
+        for block in blocks(stmt):
+            yield from statements(block)
+
+
+def all_terms(kernel: Kernel) -> Iterator[Term]:
+    for stmt in statements(kernel.body):
+        for term in own_terms(stmt):
+            yield from subterms(term)
+
+
+def term_height(term: Term) -> int:
+    """1 for a leaf; an array element at a plain index counts as a leaf."""
+    match term:
+        case Apply(_, args):
+            return 1 + max(map(term_height, args))
+        case Read(_, Apply() as index, _):
+            return 1 + term_height(index)
+        case _:
+            return 1
+
+
+def stmt_height(stmt: Stmt) -> int:
+    inner = [stmt_height(s) for block in blocks(stmt) for s in block]
+    own = max(map(term_height, own_terms(stmt)), default=1)
+    return max(own, 1 + max(inner)) if inner else own
+
+
+def height(kernel: Kernel) -> int:
+    """The height of the derivation tree: what `--depth` bounds."""
+    return max(map(stmt_height, kernel.body))
+
+
+def size(kernel: Kernel) -> int:
+    """The number of nodes: statements and terms."""
+    return sum(1 for _ in statements(kernel.body)) + sum(1 for _ in all_terms(kernel))
