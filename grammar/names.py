@@ -1,0 +1,137 @@
+"""Names for kernels, parameters and locals, by what the thing named is for.
+
+The key insight: a name is a draw like any other. Each role has one tuple, the commonest name first, and a draw is
+skewed towards its head, so kernels read as people write them and shrinking ends at the plainest name.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable, Iterator, Set
+from functools import cache
+from itertools import count
+from typing import Literal, get_args
+
+Choose = Callable[[int], int]
+"""`choose(n)` gives an int in `range(n)`; 0 is the simplest alternative."""
+
+NameRole = Literal[
+    "kernel",
+    "array_in",
+    "array_positive",
+    "array_index",
+    "array_out",
+    "scalar",
+    "scalar_positive",
+    "count",
+    "int_scalar",
+    "flag",
+    "local",
+    "local_int",
+    "local_bool",
+    "loop",
+    "thread",
+    "accumulator",
+]
+
+ROLES: tuple[NameRole, ...] = get_args(NameRole)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+RESERVED = frozenset(keyword.kwlist) | set(
+    _words("wp warp np float int bool range min max abs round sum len pow print type map filter match case")
+)
+"""What no name may be: it would not parse, shadow what kernels call, or read oddly."""
+
+VERBS = _words(
+    "compute update apply integrate scale accumulate evaluate sum add reduce init advance blend clamp sample"
+    " gather project smooth normalize correct damp diffuse estimate combine count decay transform solve measure"
+    " propagate limit step weigh relax mix shift predict collect resolve"
+)
+
+NOUNS = _words(
+    "forces velocity density energy values positions pressure loss gradient weights distance mass residual field"
+    " error temperature flux height cost potential divergence rates samples state momentum stress strain charge signal"
+    " noise profile response contacts springs particles points heat concentration velocities speed phase amplitude"
+    " thickness depth angles torque drag lift stiffness damping volume area curvature vorticity kernel_weights"
+    " boundary neighbors moments errors costs distances penalties activations targets offsets intensity brightness"
+    " opacity transmittance humidity altitude viscosity friction work power score rewards probabilities"
+)
+
+CURATED: dict[NameRole, tuple[str, ...]] = {
+    "array_in": _words(
+        "x y a b u v values data input z src w field vel pos q p f velocity position force inputs samples signal"
+        " grad targets source velocities positions forces heights pressure phi s r h target angles e state points"
+        " divergence potential slope"
+    ),
+    "array_positive": _words(
+        "mass density radius weights inv_mass rho distance volume stiffness area depth temperature lengths thickness"
+        " rest_length viscosity masses densities radii speeds energy widths concentration ages damping"
+    ),
+    "array_index": _words(
+        "indices index neighbors parent ids cells parents offsets edges order permutation map targets_idx nodes"
+        " columns bins slots face_indices particle_index neighbor_index"
+    ),
+    "array_out": _words(
+        "out result output y dst results outputs loss total energy out_values values_out x_new force next_values"
+        " new_values residual dest u_new flux cost updated sums score rates"
+    ),
+    "scalar": _words(
+        "alpha scale beta s offset k c bias threshold gain shift value factor t theta coeff x0 a b target center"
+        " origin phase slope lower upper level gravity amplitude"
+    ),
+    "scalar_positive": _words(
+        "dt radius eps mass damping h margin sigma stiffness gamma width max_value cell_size length tolerance inv_dt dx"
+        " viscosity density temperature rate decay frequency spacing limit"
+    ),
+    "count": _words("n count num_points size num_particles length dim num_elements total_count limit num num_cells"),
+    "int_scalar": _words(
+        "offset steps stride num_iters k m start order width degree window iterations num_steps substeps level shift_by"
+        " bins rank seed period"
+    ),
+    "flag": _words("mask enabled active flags valid fixed use_bias is_active inside_mask visible clamped"),
+    "local": _words(
+        "x y a d s r w t value v result u dx z f xi diff h c e p g b q scale weight temp norm val dist delta err ratio"
+        " force rate term vel factor residual phi left right center base slope decay blend length energy mid"
+    ),
+    "local_int": _words("idx j k index m n count offset left right start step row col cell lo hi id_next level"),
+    "local_bool": _words("inside active found valid is_valid done hit outside positive keep near flag above"),
+    "loop": _words("i j k it step n m iter_idx s level"),
+    "thread": ("tid", "i", "idx", "index", "thread_id"),
+    "accumulator": _words("total acc s result sum_x accum value energy sum_w out_value running mean weighted"),
+}
+
+
+def name_for(role: NameRole, choose: Choose, taken: Set[str]) -> str:
+    """A name for `role` that is neither in `taken` nor reserved, drawn through `choose` and skewed to common names.
+
+    When the role's words are used up, its commonest words are numbered (`x1`, `y1`, …, `x2`, …), without a draw.
+    """
+    if role == "kernel":
+        return _kernel_name(choose, taken)
+    free = [word for word in vocabulary(role) if word not in taken]
+    return free[_skewed(choose, len(free))] if free else _numbered(vocabulary(role), taken)
+
+
+@cache
+def vocabulary(role: NameRole) -> tuple[str, ...]:
+    """The words of a role other than `kernel`, the commonest first, without what is reserved."""
+    return tuple(word for word in dict.fromkeys(CURATED[role]) if word not in RESERVED)
+
+
+def _kernel_name(choose: Choose, taken: Set[str]) -> str:
+    name = f"{VERBS[_skewed(choose, len(VERBS))]}_{NOUNS[_skewed(choose, len(NOUNS))]}"
+    return name if name not in taken else _numbered((name,), taken)
+
+
+def _skewed(choose: Choose, n: int) -> int:
+    """An index in `range(n)`; index i comes with probability (1/n) · Σ 1/k for k from i + 1 to n."""
+    return choose(choose(n) + 1)
+
+
+def _numbered(words: tuple[str, ...], taken: Set[str]) -> str:
+    numbered: Iterator[str] = (f"{word}{k}" for k in count(1) for word in words)
+    return next(name for name in numbered if name not in taken)
