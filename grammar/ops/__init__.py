@@ -1,0 +1,59 @@
+"""The one table of operations.
+
+The key insight: everything that varies with an operation is a column here, so to add one is to add a row to a module of
+this package and to edit nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+from grammar.op import Op
+from grammar.ops import arithmetic, cast, comparison, elementary, integer, rounding, select
+
+
+def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
+    """The rows with their weight divided among the overloads of a name that have the same result type."""
+    rows = tuple(rows)
+    overloads = Counter((op.name, op.result) for op in rows)
+    return tuple(replace(op, weight=op.weight / overloads[op.name, op.result]) for op in rows)
+
+
+TABLE: tuple[Op, ...] = _sharing_weight(
+    op for module in (arithmetic, elementary, rounding, comparison, integer, select, cast) for op in module.ROWS
+)
+ROWS: Mapping[str, Op] = {op.key: op for op in TABLE}
+assert len(ROWS) == len(TABLE), "two rows have the same key"
+
+_NARROW = "its result has a type that the kernel language lacks"
+_IDENTITY = "it changes nothing"
+
+OUT_OF_SCOPE: Mapping[str, str] = {
+    "div_approx": "its result depends on the device: CUDA has an instruction of lower precision",
+    "int": "a synonym of int32; the rows named int32 are spelt this way",
+    "float": "a synonym of float32; the rows named float32 are spelt this way",
+    **{f"{T}({T})": _IDENTITY for T in ("float32", "float64", "int32", "bool")},
+    **dict.fromkeys(("int8", "uint8", "int16", "uint16", "uint32", "int64", "uint64", "float16", "bfloat16"), _NARROW),
+}
+"""Builtins of Warp's groups Operators and Scalar Math on our types that the table leaves out: name or key → why."""
+
+
+def row(key: str) -> Op:
+    """The row with that `Op.key`, such as `add(float32,float32)`. Raises KeyError where there is none."""
+    return ROWS[key]
+
+
+@cache
+def table_digest() -> str:
+    """32 hex digits that change with any source or data file of the grammar: what a kernel is a pure function of."""
+    package = Path(__file__).parent.parent
+    digest = blake2b(digest_size=16)
+    for path in sorted(p.relative_to(package).as_posix() for p in package.rglob("*") if p.suffix in (".py", ".json")):
+        content = (package / path).read_bytes()
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

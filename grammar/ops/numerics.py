@@ -1,0 +1,124 @@
+"""What Warp's scalar functions mean where that is not one call of NumPy.
+
+The key insight: every function here is C's or Warp's own definition, written with elementwise NumPy so that it works
+at any float width; constants are Python floats, which NumPy lets take the width of the array they meet.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from grammar.op import Lanes
+
+DEGREES_PER_RADIAN = 57.29577951308232087679
+RADIANS_PER_DEGREE = 0.01745329251994329577
+
+
+def fmin(a: Lanes | float, b: Lanes | float) -> Lanes:
+    """The smaller; the other one where one is NaN; `a` where they are equal, so min(-0, +0) is -0, min(+0, -0) +0."""
+    return np.where(a <= b, a, np.where(b == b, b, a))
+
+
+def fmax(a: Lanes | float, b: Lanes | float) -> Lanes:
+    """The larger; the other one where one is NaN; `a` where they are equal."""
+    return np.where(a >= b, a, np.where(b == b, b, a))
+
+
+def clamp(x: Lanes, low: Lanes | float, high: Lanes | float) -> Lanes:
+    """`high` wins where `low > high`; a NaN `x` gives `low`."""
+    return fmin(fmax(low, x), high)
+
+
+def integer_clamp(x: Lanes, low: Lanes, high: Lanes) -> Lanes:
+    return np.minimum(np.maximum(low, x), high)
+
+
+def negate(x: Lanes) -> Lanes:
+    """Warp subtracts from zero, so that -(+0) is +0."""
+    return np.subtract(x.dtype.type(0), x)
+
+
+def sign(x: Lanes) -> Lanes:
+    """-1 below zero, otherwise 1: of ±0 and NaN too."""
+    return np.where(x < 0, x.dtype.type(-1), x.dtype.type(1))
+
+
+def step(x: Lanes) -> Lanes:
+    """1 below zero, otherwise 0: the mirror image of the usual step."""
+    return (x < 0).astype(x.dtype)
+
+
+def nonzero(x: Lanes) -> Lanes:
+    """0 of ±0, otherwise 1: of NaN too."""
+    return (x != 0).astype(x.dtype)
+
+
+def round_half_away(x: Lanes) -> Lanes:
+    """To the nearest integer; halves away from zero, as C's `round`; the sign of zero stays."""
+    size = np.abs(x)
+    whole = np.trunc(size)
+    return np.copysign(whole + (size - whole >= 0.5), x)
+
+
+def fraction(x: Lanes) -> Lanes:
+    """What is left after truncation; it has the sign of `x`, unlike `x - floor(x)`."""
+    return x - np.trunc(x)
+
+
+def floor_quotient(a: Lanes, b: Lanes) -> Lanes:
+    """The floor of the rounded quotient: `np.floor_divide` takes the floor of the exact one."""
+    return np.floor(a / b)
+
+
+def truncated_quotient(a: Lanes, b: Lanes) -> Lanes:
+    """C's division of integers, towards zero."""
+    quotient = np.floor_divide(a, b)
+    inexact = quotient * b != a
+    return quotient + (inexact & ((a < 0) != (b < 0))).astype(quotient.dtype)
+
+
+def scaled(x: Lanes, factor: float) -> Lanes:
+    """The product in double precision or wider, rounded once."""
+    return (x.astype(np.result_type(x, np.float64)) * factor).astype(x.dtype)
+
+
+def degrees(x: Lanes) -> Lanes:
+    return scaled(x, DEGREES_PER_RADIAN)
+
+
+def radians(x: Lanes) -> Lanes:
+    return scaled(x, RADIANS_PER_DEGREE)
+
+
+def lerp(a: Lanes, b: Lanes, t: Lanes) -> Lanes:
+    return a * (1.0 - t) + b * t
+
+
+def smoothstep(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
+    t = clamp((x - edge0) / (edge1 - edge0), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def arc_cosine(x: Lanes) -> Lanes:
+    """Clamps first, by which NaN becomes -1."""
+    return np.arccos(fmin(fmax(x, -1.0), 1.0))
+
+
+def arc_sine(x: Lanes) -> Lanes:
+    """Clamps first, by which NaN becomes -1."""
+    return np.arcsin(fmin(fmax(x, -1.0), 1.0))
+
+
+def bit_count(x: Lanes) -> Lanes:
+    """Ones in two's complement: `np.bitwise_count` counts those of the absolute value."""
+    return np.bitwise_count(x.astype(np.uint32)).astype(np.int32)
+
+
+def fits_int32(exact: Lanes) -> Lanes:
+    """Where a result computed in 64 bits is an int32: overflow is undefined behaviour in C++."""
+    return (exact >= -(2**31)) & (exact < 2**31)
+
+
+def spread(value: Lanes, *others: Lanes) -> Lanes:
+    """`value` with the shape that it has together with the others."""
+    return np.broadcast_to(value, np.broadcast_shapes(np.shape(value), *map(np.shape, others)))
