@@ -1,0 +1,175 @@
+"""A kernel while it is grown: what is in scope, and what every value in scope is.
+
+The key insight: a draft holds the *values* of its variables beside their names. Whether an operation is defined, changes
+anything, or a condition goes both ways is then seen before anything is written down, so nothing needs a wrapper later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from grammar.choose import Choose
+from grammar.evaluate import Inputs, Interpreter, Mask, Plain
+from grammar.inputs import REGULAR_SETS, column
+from grammar.names import NameRole, name_for
+from grammar.op import Lanes
+from grammar.profiles import Profile
+from grammar.tree import Assign, Param, Stmt, Term, Thread, Var
+from grammar.types import BOOL, I32, Array, Scalar
+
+LIMIT = 1e4
+"""Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
+FLOOR = 1e-2
+"""Nor are those that are everywhere smaller than this."""
+INT_LIMIT = 1 << 20
+SPLIT = 0.08
+"""A condition must hold on at least this share of the lanes, and fail on as many."""
+
+
+class Grown(NamedTuple):
+    """A term and its value on each lane."""
+
+    term: Term
+    value: Lanes
+
+
+@dataclass(slots=True)
+class Draft:
+    choose: Choose
+    profile: Profile
+    main: Scalar
+    """The type most of the kernel computes in."""
+    seed: int
+    lanes: int
+    params: list[Param] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
+    scope: list[Var] = field(default_factory=list)
+    """Locals that may be read here, oldest first."""
+    block: list[Stmt] = field(default_factory=list)
+    """Where statements go."""
+    pending: list[Grown] = field(default_factory=list)
+    """Values that must still be used."""
+    indices: list[Var] = field(default_factory=list)
+    """Variables that index arrays: the thread index, then loop variables, innermost last."""
+    favoured: frozenset[str] = frozenset()
+    """Groups of operations that the family favours."""
+    locals_left: int = 6
+    interpreter: Interpreter[Lanes] = field(init=False)
+    plain: Plain = field(init=False)
+    active: Mask = field(init=False)
+
+    def __post_init__(self) -> None:
+        shape = (REGULAR_SETS, self.lanes)
+        inputs = Inputs(self.lanes, {"": np.zeros(shape)}, {})
+        self.plain = Plain.on(inputs)
+        self.interpreter = Interpreter(self.plain, inputs)
+        self.active = self.interpreter.everywhere
+
+    @property
+    def thread(self) -> Var:
+        return self.indices[0]
+
+    def name(self, role: NameRole) -> str:
+        name = name_for(role, self.choose, self.taken)
+        self.taken.add(name)
+        return name
+
+    def value(self, term: Term) -> Lanes:
+        return self.interpreter.term(term, self.active)
+
+    def grown(self, term: Term) -> Grown:
+        return Grown(term, self.value(term))
+
+
+def start(draft: Draft) -> None:
+    """Writes `i = wp.tid()`."""
+    thread = Var(draft.name("thread"), I32)
+    draft.indices.append(thread)
+    run(draft, Thread(thread.name))
+
+
+def run(draft: Draft, stmt: Stmt) -> None:
+    """Appends the statement, and does it."""
+    draft.block.append(stmt)
+    draft.active = draft.interpreter.statement(stmt, draft.active)
+
+
+def add_param(draft: Draft, param: Param) -> Param:
+    """Declares a parameter and makes its values."""
+    draft.params.append(param)
+    draft.taken.add(param.name)
+    values = column(param, draft.seed, draft.lanes)
+    inputs = draft.interpreter.inputs
+    if isinstance(param.type, Array):
+        inputs.arrays[param.name] = values  # type: ignore[index] # a draft's inputs grow: its mappings are dicts
+        draft.plain.arrays[param.name] = values.reshape(-1)
+        draft.plain.written[param.name] = np.zeros(values.size, np.bool_)
+    else:
+        inputs.scalars[param.name] = values  # type: ignore[index] # as above
+        draft.interpreter.env[param.name] = np.repeat(values, draft.lanes)
+    return param
+
+
+def define(draft: Draft, role: NameRole, grown: Grown) -> Grown:
+    """Gives a value a name: a local that is in scope from here on."""
+    variable = Var(draft.name(role), grown.term.type)
+    run(draft, Assign(variable.name, grown.term))
+    draft.scope.append(variable)
+    draft.locals_left -= 1
+    return Grown(variable, draft.interpreter.env[variable.name])
+
+
+def local_role(type: Scalar) -> NameRole:
+    return "local_bool" if type is BOOL else "local_int" if type is I32 else "local"
+
+
+@contextmanager
+def nested(draft: Draft, active: Mask) -> Iterator[list[Stmt]]:
+    """A block of its own, for the given lanes: yields the list its statements go to; its locals end with it."""
+    outer_block, outer_active, depth, width = draft.block, draft.active, len(draft.scope), len(draft.indices)
+    outer_env = dict(draft.interpreter.env)
+    block: list[Stmt] = []
+    draft.block, draft.active = block, active
+    try:
+        yield block
+    finally:
+        draft.block, draft.active = outer_block, outer_active
+        del draft.scope[depth:], draft.indices[width:]
+        inner = draft.interpreter.env
+        draft.interpreter.env = outer_env | {p.name: inner[p.name] for p in draft.params if p.name in inner}
+
+
+# -- what a value must be like to be worth having ---------------------------------------------------------------------
+
+
+def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
+    """Finite, of a reasonable magnitude, and not the same everywhere."""
+    seen = value[draft.active if active is None else active]
+    if seen.size == 0:
+        return False
+    if seen.dtype == np.bool_:
+        share = float(seen.mean())
+        return SPLIT <= share <= 1 - SPLIT
+    low, high = float(seen.min()), float(seen.max())
+    if seen.dtype == np.int32:
+        return low < high and -INT_LIMIT <= low and high <= INT_LIMIT
+    return bool(np.isfinite(low) and np.isfinite(high)) and _varies(low, high)
+
+
+def _varies(low: float, high: float) -> bool:
+    magnitude = max(-low, high)
+    return FLOOR <= magnitude <= LIMIT and high - low > 1e-3 * magnitude
+
+
+def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
+    """Whether two values are the same on nearly all lanes: then the operation between them does nothing."""
+    return one.dtype == other.dtype and float((one == other)[draft.active].mean()) > 1 - SPLIT
+
+
+def in_span(value: Lanes, span: tuple[float, float]) -> bool:
+    return bool(span[0] <= value.min() and value.max() <= span[1])

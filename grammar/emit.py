@@ -1,0 +1,287 @@
+"""Kernels as Python source, by way of libcst nodes only.
+
+The key insight: a spelling names a libcst class and a precedence, and parentheses stand exactly where precedence needs
+them, so what is printed is what a person would have typed and parses back to the same tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import libcst as cst
+
+from grammar.op import Call, Infix, Prefix, Ternary
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+    blocks,
+)
+from grammar.types import F64, Array, Scalar
+
+ATOM = 14
+UNARY = 11
+COMPARISON = 4
+NOT = 3
+PRECEDENCE = {
+    "Or": 1,
+    "And": 2,
+    "BitOr": 5,
+    "BitXor": 6,
+    "BitAnd": 7,
+    "LeftShift": 8,
+    "RightShift": 8,
+    "Add": 9,
+    "Subtract": 9,
+    "Multiply": 10,
+    "Divide": 10,
+    "FloorDivide": 10,
+    "Modulo": 10,
+}
+"""Binary operators of Python, tighter binding first number higher; comparisons are the ones not listed."""
+
+MAX_UNROLL = 16
+"""A loop over a constant range of at most this many trips is unrolled by Warp; a longer one runs at run time."""
+
+
+def emit(kernel: Kernel) -> str:
+    """The whole runnable module: `import warp as wp` and the kernel."""
+    return cst.Module(body=[_import_warp(), _function(kernel)]).code
+
+
+def emit_term(term: Term) -> str:
+    """One term as Python source."""
+    return cst.Module(body=[]).code_for_node(_term(term, 0))
+
+
+# -- terms ------------------------------------------------------------------------------------------------------------
+
+
+def _term(term: Term, context: int) -> cst.BaseExpression:
+    """The expression, in parentheses if it binds looser than `context`."""
+    node, precedence = _bare(term)
+    return _parenthesised(node) if precedence < context else node
+
+
+def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
+    match term:
+        case Const(type, value):
+            return _const(type, value)
+        case Var(name, _):
+            return cst.Name(name), ATOM
+        case Read(array, index, _):
+            return _element(array, index), ATOM
+        case Size(array, _):
+            shape = cst.Attribute(cst.Name(array), cst.Name("shape"))
+            return _subscript(shape, cst.Integer("0")), ATOM
+        case Apply(op, args):
+            match op.spelling:
+                case Infix(token):
+                    return _infix(token, args)
+                case Prefix(token):
+                    return _prefix(token, args[0])
+                case Call(function):
+                    return call(function, [_term(arg, 0) for arg in args]), ATOM
+                case Ternary():
+                    return _ternary(args), 0
+                case _:
+                    assert_never(op.spelling)
+        case _:
+            assert_never(term)
+
+
+def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression, int]:
+    if isinstance(value, bool):
+        return cst.Name(str(value)), ATOM
+    literal: cst.BaseExpression
+    literal = cst.Float(repr(abs(value))) if isinstance(value, float) else cst.Integer(repr(abs(value)))
+    negative = value < 0
+    if negative:
+        literal = cst.UnaryOperation(cst.Minus(), literal)
+    if type is F64:
+        return call(F64.spelling, [literal]), ATOM
+    return literal, UNARY if negative else ATOM
+
+
+def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
+    left, right = args
+    precedence = PRECEDENCE.get(token, COMPARISON)
+    operator = getattr(cst, token)()
+    if precedence == COMPARISON:
+        target = cst.ComparisonTarget(operator, _term(right, COMPARISON + 1))
+        return cst.Comparison(_term(left, COMPARISON + 1), [target]), COMPARISON
+    node = cst.BooleanOperation if token in ("And", "Or") else cst.BinaryOperation
+    return node(_term(left, precedence), operator, _term(right, precedence + 1)), precedence
+
+
+def _prefix(token: str, operand: Term) -> tuple[cst.BaseExpression, int]:
+    precedence = NOT if token == "Not" else UNARY
+    return cst.UnaryOperation(getattr(cst, token)(), _term(operand, precedence)), precedence
+
+
+def _ternary(args: Sequence[Term]) -> cst.BaseExpression:
+    condition, body, orelse = args
+    return cst.IfExp(test=_term(condition, 1), body=_term(body, 1), orelse=_term(orelse, 1))
+
+
+def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
+    return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+
+
+def dotted(name: str) -> cst.BaseExpression:
+    first, *rest = name.split(".")
+    node: cst.BaseExpression = cst.Name(first)
+    for part in rest:
+        node = cst.Attribute(node, cst.Name(part))
+    return node
+
+
+def call(function: str, args: Sequence[cst.BaseExpression]) -> cst.Call:
+    return cst.Call(dotted(function), [cst.Arg(arg) for arg in args])
+
+
+def _subscript(value: cst.BaseExpression, index: cst.BaseExpression) -> cst.Subscript:
+    return cst.Subscript(value, [cst.SubscriptElement(cst.Index(index))])
+
+
+def _element(array: str, index: Term) -> cst.Subscript:
+    return _subscript(cst.Name(array), _term(index, 0))
+
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+def _block(body: Sequence[Stmt], loose: frozenset[str]) -> cst.IndentedBlock:
+    return cst.IndentedBlock([_statement(stmt, loose) for stmt in body])
+
+
+def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
+    match stmt:
+        case If(condition, body, orelse):
+            return cst.If(_term(condition, 0), _block(body, loose), orelse=_orelse(orelse, loose))
+        case For(variable, start, stop, body):
+            bounds = [stop] if start is None else [start, stop]
+            trips = call("range", [_term(bound, 0) for bound in bounds])
+            return cst.For(cst.Name(variable), trips, _block(body, loose))
+        case While(condition, body):
+            return cst.While(_term(condition, 0), _block(body, loose))
+        case _:
+            return cst.SimpleStatementLine([_small(stmt, loose)])
+
+
+def _small(stmt: Stmt, loose: frozenset[str]) -> cst.BaseSmallStatement:
+    match stmt:
+        case Thread(name):
+            return _assign(cst.Name(name), call("wp.tid", []))
+        case Assign(name, value):
+            return _assign(cst.Name(name), _initial(value) if name in loose else _term(value, 0))
+        case AugAssign(name, op, value):
+            return _augmented(cst.Name(name), op.spelling, value)
+        case Store(array, index, value):
+            return _assign(_element(array, index), _term(value, 0))
+        case AugStore(array, index, op, value):
+            return _augmented(_element(array, index), op.spelling, value)
+        case Atomic(kind, array, index, value):
+            args = [cst.Name(array), _term(index, 0), _term(value, 0)]
+            return cst.Expr(call(f"wp.{kind.value}", args))
+        case Break():
+            return cst.Break()
+        case Continue():
+            return cst.Continue()
+        case Return():
+            return cst.Return()
+        case If() | For() | While():
+            raise AssertionError("compound statements are not small")
+        case _:
+            assert_never(stmt)
+
+
+def _orelse(orelse: tuple[Stmt, ...], loose: frozenset[str]) -> cst.If | cst.Else | None:
+    match orelse:
+        case ():
+            return None
+        case (If(condition, body, rest),):
+            return cst.If(_term(condition, 0), _block(body, loose), orelse=_orelse(rest, loose))
+        case _:
+            return cst.Else(_block(orelse, loose))
+
+
+def _assign(target: cst.BaseAssignTargetExpression, value: cst.BaseExpression) -> cst.Assign:
+    return cst.Assign([cst.AssignTarget(target)], value)
+
+
+def _augmented(target: cst.BaseAssignTargetExpression, spelling: object, value: Term) -> cst.AugAssign:
+    assert isinstance(spelling, Infix)
+    return cst.AugAssign(target, getattr(cst, spelling.token + "Assign")(), _term(value, 0))
+
+
+def _initial(value: Term) -> cst.BaseExpression:
+    """Warp takes a bare literal for a constant that a loop at run time may not change: `float(0.0)` is a variable."""
+    node = _term(value, 0)
+    return call(value.type.spelling, [node]) if isinstance(value, Const) and value.type is not F64 else node
+
+
+def is_unrolled(loop: For) -> bool:
+    """Whether Warp repeats the body in the source instead of looping at run time."""
+    return (
+        isinstance(loop.stop, Const)
+        and (loop.start is None or isinstance(loop.start, Const))
+        and loop.stop.value - (0 if loop.start is None else loop.start.value) <= MAX_UNROLL  # type: ignore[union-attr] # both are Const here
+    )
+
+
+def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str]:
+    """Names that are given a value inside a loop which runs at run time."""
+    for stmt in body:
+        if inside and isinstance(stmt, Assign | AugAssign):
+            yield stmt.name
+        dynamic = inside or isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt))
+        for block in blocks(stmt):
+            yield from rebound_in_loops(block, dynamic)
+
+
+# -- the module -------------------------------------------------------------------------------------------------------
+
+
+def _annotation(param: Param) -> cst.BaseExpression:
+    if isinstance(param.type, Array):
+        return _subscript(dotted("wp.array"), dotted(param.type.element.spelling))
+    return dotted(param.type.spelling)
+
+
+def _param(param: Param) -> cst.Param:
+    return cst.Param(cst.Name(param.name), cst.Annotation(_annotation(param)))
+
+
+def _function(kernel: Kernel) -> cst.FunctionDef:
+    return cst.FunctionDef(
+        name=cst.Name(kernel.name),
+        params=cst.Parameters([_param(param) for param in kernel.params]),
+        body=_block(kernel.body, frozenset(rebound_in_loops(kernel.body))),
+        decorators=[cst.Decorator(dotted("wp.kernel"))],
+        leading_lines=[cst.EmptyLine(indent=False), cst.EmptyLine(indent=False)],
+    )
+
+
+def _import_warp() -> cst.SimpleStatementLine:
+    alias = cst.ImportAlias(cst.Name("warp"), asname=cst.AsName(cst.Name("wp")))
+    return cst.SimpleStatementLine([cst.Import([alias])])

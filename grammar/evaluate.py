@@ -1,0 +1,323 @@
+"""What a kernel computes, on all threads at once: the fold of the table over a tree, with masks for control flow.
+
+The key insight: control flow is one set of masks, whatever the values are. So the interpreter of statements is written
+once, over an *algebra* of values: plain NumPy arrays while a kernel is grown, arrays with higher-precision shadows when
+it is checked. It runs the Kernel, never the emitted text, so that it can't share emission's faults.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grammar.op import Lanes, Op
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Read,
+    Return,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import I32, Array, Scalar
+
+Mask = NDArray[np.bool_]
+V = TypeVar("V")
+
+TRIP_LIMIT = 4096
+"""No grown loop comes near it; one that does is taken for endless."""
+
+
+class EndlessLoopError(Exception):
+    """A loop ran `TRIP_LIMIT` times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a kernel is launched with, for several launches at once.
+
+    `arrays[name]` has shape (launches, length), `scalars[name]` shape (launches,). All launches have `lanes` threads.
+    """
+
+    lanes: int
+    arrays: Mapping[str, Lanes]
+    scalars: Mapping[str, Lanes]
+
+    @property
+    def launches(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+
+class Algebra(ABC, Generic[V]):
+    """How values of one kind are made and combined; lanes of all launches are laid end to end in one axis."""
+
+    @abstractmethod
+    def lift(self, value: Lanes, type: Scalar) -> V:
+        """A value known exactly: the thread index, a scalar parameter, a loop variable; `value` broadcasts to lanes."""
+
+    @abstractmethod
+    def const(self, value: float | int | bool, type: Scalar) -> V: ...
+
+    @abstractmethod
+    def apply(self, op: Op, args: Sequence[V], active: Mask) -> V: ...
+
+    @abstractmethod
+    def read(self, array: str, index: Lanes, active: Mask) -> V: ...
+
+    @abstractmethod
+    def select(self, mask: Mask, new: V, old: V) -> V: ...
+
+    @abstractmethod
+    def discrete(self, value: V) -> Lanes:
+        """The lanes of an int or bool value: conditions, indices and bounds."""
+
+    @abstractmethod
+    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: V, active: Mask) -> None: ...
+
+    def fork(self, site: Term, condition: V, active: Mask) -> None:  # noqa: B027 - a hook not every algebra needs
+        """Called where lanes part ways, with the condition as it stands in the tree."""
+
+
+@dataclass(slots=True)
+class _Loop:
+    broken: Mask
+    continued: Mask
+
+
+class Interpreter(Generic[V]):
+    """Runs a kernel's body over an algebra; afterwards `env` holds the locals."""
+
+    def __init__(self, algebra: Algebra[V], inputs: Inputs) -> None:
+        self.algebra = algebra
+        self.inputs = inputs
+        self.env: dict[str, V] = {}
+        self.loops: list[_Loop] = []
+        launches = inputs.launches
+        self.everywhere: Mask = np.ones(launches * inputs.lanes, np.bool_)
+        self.nowhere: Mask = np.zeros(launches * inputs.lanes, np.bool_)
+        self.thread = np.tile(np.arange(inputs.lanes, dtype=np.int32), launches)
+
+    def run(self, kernel: Kernel) -> None:
+        for param in kernel.params:
+            if not isinstance(param.type, Array):
+                value = np.repeat(self.inputs.scalars[param.name], self.inputs.lanes)
+                self.env[param.name] = self.algebra.lift(value, param.type)
+        self.block(kernel.body, self.everywhere)
+
+    # -- terms --------------------------------------------------------------------------------------------------------
+
+    def term(self, term: Term, active: Mask) -> V:
+        match term:
+            case Apply(op, args):
+                return self.algebra.apply(op, [self.term(arg, active) for arg in args], active)
+            case Var(name, _):
+                return self.env[name]
+            case Const(type, value):
+                return self.algebra.const(value, type)
+            case Read(array, index, _):
+                return self.algebra.read(array, self.algebra.discrete(self.term(index, active)), active)
+            case Size(array, _):
+                return self.algebra.const(self.inputs.arrays[array].shape[-1], I32)
+            case _:
+                assert_never(term)
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    def block(self, body: Sequence[Stmt], active: Mask) -> Mask:
+        """Runs the statements for the active lanes; returns the lanes that get to the end of the block.
+
+        The very mask that came in is returned unless some lane left.
+        """
+        for stmt in body:
+            if not active.any():
+                return active
+            active = self.statement(stmt, active)
+        return active
+
+    def statement(self, stmt: Stmt, active: Mask) -> Mask:
+        match stmt:
+            case Assign(name, value):
+                self.assign(name, self.term(value, active), active)
+            case AugAssign(name, op, value):
+                new = self.algebra.apply(op, [self.env[name], self.term(value, active)], active)
+                self.assign(name, new, active)
+            case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+                where = self.algebra.discrete(self.term(index, active))
+                self.algebra.write(stmt, where, self.term(value, active), active)
+            case If(condition, body, orelse):
+                return self.branch(condition, body, orelse, active)
+            case For(variable, start, stop, body):
+                return self.for_range(variable, start, stop, body, active)
+            case While(condition, body):
+                return self.while_true(condition, body, active)
+            case Thread(name):
+                self.env[name] = self.algebra.lift(self.thread, I32)
+            case Break():
+                self.loops[-1].broken |= active
+                return self.nowhere
+            case Continue():
+                self.loops[-1].continued |= active
+                return self.nowhere
+            case Return():
+                return self.nowhere
+            case _:
+                assert_never(stmt)
+        return active
+
+    def assign(self, name: str, value: V, active: Mask) -> None:
+        if name in self.env and not active.all():
+            value = self.algebra.select(active, value, self.env[name])
+        self.env[name] = value
+
+    def branch(self, condition: Term, body: Sequence[Stmt], orelse: Sequence[Stmt], active: Mask) -> Mask:
+        value = self.term(condition, active)
+        self.algebra.fork(condition, value, active)
+        chosen = self.algebra.discrete(value)
+        yes, no = active & chosen, active & ~chosen
+        after_yes, after_no = self.block(body, yes), self.block(orelse, no)
+        return active if after_yes is yes and after_no is no else after_yes | after_no
+
+    def for_range(self, variable: str, start: Term | None, stop: Term, body: Sequence[Stmt], active: Mask) -> Mask:
+        stops = self.algebra.discrete(self.term(stop, active))
+        first = 0 if start is None else self.algebra.discrete(self.term(start, active))
+        left = self.nowhere
+        for trip in range(TRIP_LIMIT):
+            counter = np.broadcast_to(np.int32(first + trip), active.shape)
+            here = active & (counter < stops)
+            left = left | (active & ~here)
+            if not here.any():
+                return left
+            self.env[variable] = self.algebra.lift(counter, I32)
+            active, left = self.trip(body, here, left)
+        raise EndlessLoopError
+
+    def while_true(self, condition: Term, body: Sequence[Stmt], active: Mask) -> Mask:
+        left = self.nowhere
+        for _ in range(TRIP_LIMIT):
+            value = self.term(condition, active)
+            self.algebra.fork(condition, value, active)
+            here = active & self.algebra.discrete(value)
+            left = left | (active & ~here)
+            if not here.any():
+                return left
+            active, left = self.trip(body, here, left)
+        raise EndlessLoopError
+
+    def trip(self, body: Sequence[Stmt], here: Mask, left: Mask) -> tuple[Mask, Mask]:
+        """One time round: the lanes that go round again, and those that have left the loop but not the kernel."""
+        loop = _Loop(self.nowhere.copy(), self.nowhere.copy())
+        self.loops.append(loop)
+        after = self.block(body, here)
+        self.loops.pop()
+        return after | loop.continued, left | loop.broken
+
+
+# -- plain values -----------------------------------------------------------------------------------------------------
+
+FOLDS = {AtomicKind.ADD: np.add, AtomicKind.SUB: np.subtract, AtomicKind.MIN: np.fmin, AtomicKind.MAX: np.fmax}
+"""`wp.atomic_min` and `wp.atomic_max` pass over NaN, as `fmin` and `fmax` do."""
+
+
+@dataclass(slots=True)
+class Plain(Algebra[Lanes]):
+    """NumPy arrays at the kernel's own precision; remembers where it was undefined and which way branches went."""
+
+    inputs: Inputs
+    arrays: dict[str, Lanes]
+    undefined: Mask
+    """Lanes that did what is undefined behaviour in C++: int division by zero, overflow, an index out of bounds."""
+    outside: Mask
+    """Lanes on which a float operation left its domain."""
+    written: dict[str, Mask]
+    taken: dict[int, tuple[bool, bool]] = field(default_factory=dict)
+    """By the id of a condition in the tree: has it ever held, has it ever failed."""
+
+    @classmethod
+    def on(cls, inputs: Inputs) -> Plain:
+        lanes = inputs.launches * inputs.lanes
+        arrays = {name: np.array(array).reshape(-1) for name, array in inputs.arrays.items()}
+        written = {name: np.zeros(array.shape, np.bool_) for name, array in arrays.items()}
+        return cls(inputs, arrays, np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_), written)
+
+    def lift(self, value: Lanes, type: Scalar) -> Lanes:
+        return np.asarray(value, type.dtype)
+
+    def const(self, value: float | int | bool, type: Scalar) -> Lanes:
+        return np.full(self.undefined.shape, value, type.dtype)
+
+    def apply(self, op: Op, args: Sequence[Lanes], active: Mask) -> Lanes:
+        if op.domain is not None:
+            with np.errstate(all="ignore"):
+                wrong = active & ~op.domain(*args)
+            if wrong.any():
+                mask = self.undefined if op.result is I32 else self.outside
+                mask |= wrong
+        return op(*args)
+
+    def read(self, array: str, index: Lanes, active: Mask) -> Lanes:
+        return self.arrays[array][self.flat(array, index, active)]
+
+    def select(self, mask: Mask, new: Lanes, old: Lanes) -> Lanes:
+        return np.where(mask, new, old)
+
+    def discrete(self, value: Lanes) -> Lanes:
+        return value
+
+    def fork(self, site: Term, condition: Lanes, active: Mask) -> None:
+        held, failed = self.taken.get(id(site), (False, False))
+        self.taken[id(site)] = held or bool((active & condition).any()), failed or bool((active & ~condition).any())
+
+    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: Lanes, active: Mask) -> None:
+        where = self.flat(stmt.array, index, active)[active]
+        target = self.arrays[stmt.array]
+        self.written[stmt.array][where] = True
+        with np.errstate(all="ignore"):
+            match stmt:
+                case Store():
+                    target[where] = value[active]
+                case AugStore(_, _, op, _):
+                    FOLDS[AtomicKind(f"atomic_{op.name}")].at(target, where, value[active])
+                case Atomic(kind, _, _, _):
+                    FOLDS[kind].at(target, where, value[active])
+                case _:
+                    assert_never(stmt)
+
+    def flat(self, array: str, index: Lanes, active: Mask) -> NDArray[np.intp]:
+        """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
+        return flat_index(self.inputs, array, index, active, self.undefined)
+
+
+def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
+    length = inputs.arrays[array].shape[-1]
+    if length == 0 or ((index < 0) | (index >= length)).any():
+        undefined |= active & ((index < 0) | (index >= length))
+        index = np.clip(index, 0, length - 1)
+    launch = np.repeat(np.arange(inputs.launches) * length, inputs.lanes)
+    return launch + index  # type: ignore[no-any-return] # NumPy types sums as Any
+
+
+def run_plain(kernel: Kernel, inputs: Inputs) -> Plain:
+    """Runs the kernel at its own precision. Raises EndlessLoopError."""
+    plain = Plain.on(inputs)
+    Interpreter[Any](plain, inputs).run(kernel)
+    return plain

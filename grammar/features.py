@@ -1,0 +1,410 @@
+"""Growing statements: ways in which a value comes about that take more than one line.
+
+The key insight: every feature is a function from a draft to a value that is still owed a use. Branches, loops and
+stencils so become terms like any other, and a family is no more than the features it asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from grammar.choose import chance, pick, weighted
+from grammar.draft import Draft, Grown, add_param, define, is_like, is_sound, local_role, nested, run
+from grammar.op import Op
+from grammar.ops import ROWS
+from grammar.terms import (
+    ANYWHERE,
+    attempt,
+    grow_argument,
+    grow_condition,
+    grow_leaf,
+    grow_term,
+    menu_of_comparisons,
+    new_array,
+    threshold_for,
+)
+from grammar.tree import (
+    Apply,
+    Assign,
+    AugAssign,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Param,
+    Read,
+    Return,
+    Role,
+    Size,
+    Stmt,
+    Term,
+    Var,
+    While,
+)
+from grammar.types import I32, Array, Scalar
+
+Feature = Callable[[Draft, Scalar, int], Grown]
+"""Grows statements of at most the given height; gives the value they compute, which the caller must use."""
+
+
+def infix(name: str, type: Scalar) -> Op:
+    return ROWS[f"{name}({type.name},{type.name})"]
+
+
+def number(type: Scalar, value: float) -> Const:
+    return Const(type, int(value) if type is I32 else float(value))
+
+
+def local(draft: Draft, name: str, type: Scalar) -> Grown:
+    """The local just defined, in scope from here on."""
+    variable = Var(name, type)
+    if variable not in draft.scope:
+        draft.scope.append(variable)
+    return Grown(variable, draft.interpreter.env[name])
+
+
+# -- branches ---------------------------------------------------------------------------------------------------------
+
+
+def branch_update(draft: Draft, type: Scalar, height: int) -> Grown:
+    """`v = a`, then `if c: v = b` or `v += b`."""
+    first = grow_term(draft, type, height)
+    variable = define(draft, local_role(type), first)
+    name = variable.term.name if isinstance(variable.term, Var) else ""
+    condition = grow_condition(draft, min(height, 3))
+    with nested(draft, draft.active & condition.value) as body:
+        draft.block.append(_change(draft, name, type, height - 1))
+    run(draft, If(condition.term, tuple(body)))
+    return local(draft, name, type)
+
+
+def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
+    """A statement that changes a local: `v += b`, or `v = b` (where `b` may be an operation on `v`)."""
+    if chance(draft.choose, 0.5):
+        value = grow_term(draft, type, height)
+        op = infix(weighted(draft.choose, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)]), type)
+        if is_sound(draft, op(draft.interpreter.env[name], value.value)):
+            return AugAssign(name, op, value.term)
+        return Assign(name, value.term)
+    for _ in range(3):
+        value = grow_term(draft, type, height)
+        if value.term != Var(name, type) and not is_like(draft, value.value, draft.interpreter.env[name]):
+            return Assign(name, value.term)
+    return AugAssign(name, infix("add", type), number_of(type))
+
+
+def number_of(type: Scalar) -> Const:
+    return number(type, 1)
+
+
+def branch_both(draft: Draft, type: Scalar, height: int) -> Grown:
+    """`if c: v = a`, `else: v = b`."""
+    return _arms(draft, type, height, 2)
+
+
+def branch_chain(draft: Draft, type: Scalar, height: int) -> Grown:
+    """`if … elif … else`, with three arms or four."""
+    return _arms(draft, type, height, 3 + draft.choose(2))
+
+
+def _arms(draft: Draft, type: Scalar, height: int, count: int) -> Grown:
+    subject = _subject(draft, type, count)
+    conditions = _ladder(draft, subject, count - 1, height)
+    name = draft.name(local_role(type))
+    left = draft.active
+    bodies: list[tuple[Stmt, ...]] = []
+    for condition in [*conditions, None]:
+        here = left if condition is None else left & condition.value
+        with nested(draft, here) as body:
+            value = grow_term(draft, type, height - 1)
+            draft.block.append(Assign(name, value.term))
+        bodies.append(tuple(body))
+        left = left & ~here
+    chain: tuple[Stmt, ...] = bodies[-1]
+    for condition, body_of in zip(reversed(conditions), reversed(bodies[:-1]), strict=True):
+        chain = (If(condition.term, body_of, chain),)
+    run(draft, chain[0])
+    return local(draft, name, type)
+
+
+def _subject(draft: Draft, type: Scalar, count: int) -> Grown:
+    """What the arms of a chain are told apart by."""
+    return grow_argument(draft, type, 1 if count == 2 else 2, ANYWHERE)
+
+
+def _ladder(draft: Draft, subject: Grown, count: int, height: int) -> list[Grown]:
+    """Conditions of which each holds on some of the lanes that the ones before left over."""
+    rungs: list[Grown] = []
+    outer = draft.active
+    left = draft.active
+    for _ in range(count):
+        draft.active = left
+        grown = _rung(draft, subject) if chance(draft.choose, 0.7) else None
+        grown = grown or grow_condition(draft, min(height, 3))
+        draft.active = outer
+        if not is_sound(draft, grown.value, left):
+            break
+        rungs.append(grown)
+        left = left & ~grown.value
+    return rungs or [grow_condition(draft, min(height, 3))]
+
+
+def _rung(draft: Draft, subject: Grown) -> Grown | None:
+    threshold = threshold_for(draft, subject, 0.25, 0.6)
+    if threshold is None:
+        return None
+    ops = [op for op in menu_of_comparisons(draft.main) if op.name in ("less", "greater") and op.params[0] is threshold.type]
+    return attempt(draft, pick(draft.choose, ops), [subject, draft.grown(threshold)]) if ops else None
+
+
+# -- loops ------------------------------------------------------------------------------------------------------------
+
+
+def loop_sum(draft: Draft, type: Scalar, height: int) -> Grown:
+    """An accumulator over a loop, whose bound is known when compiling or only when running."""
+    return _loop(draft, type, height, dynamic=chance(draft.choose, 0.5), inner=False)
+
+
+def loop_nested(draft: Draft, type: Scalar, height: int) -> Grown:
+    """An accumulator over two loops, one within the other."""
+    return _loop(draft, type, height, dynamic=chance(draft.choose, 0.4), inner=True)
+
+
+def _loop(draft: Draft, type: Scalar, height: int, dynamic: bool, inner: bool) -> Grown:
+    name = draft.name("accumulator")
+    run(draft, Assign(name, number(type, 0)))
+    loop = _for(draft, Var(name, type), height, dynamic, inner)
+    run(draft, loop)
+    return local(draft, name, type)
+
+
+def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool) -> For:
+    counter = Var(draft.name("loop"), I32)
+    stop, trips = _bound(draft, dynamic, small=inner or len(draft.indices) > 1)
+    with nested(draft, draft.active) as body:
+        lanes = np.arange(draft.active.size, dtype=np.int32)
+        draft.interpreter.env[counter.name] = (lanes * 7 // (1 + 2 * len(draft.indices))) % np.int32(trips)
+        draft.indices.append(counter)
+        if inner:
+            draft.block.append(_for(draft, accumulator, height - 1, dynamic, inner=False))
+        else:
+            _accumulate(draft, accumulator, height - 1)
+    return For(counter.name, None, stop, tuple(body))
+
+
+def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
+    """Where the loop stops, and how many trips that makes."""
+    if not dynamic:
+        top = 4 if small else 8
+        trips = weighted(draft.choose, [(t, w) for t, w in draft.profile.trip_counts if 2 <= t <= top])
+        return Const(I32, trips), trips
+    known = [p for p in draft.params if p.type is I32 and p.role is Role.VALUE and p.low >= 2]
+    param = known[0] if known else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, 4 if small else 6))
+    return Var(param.name, I32), int(param.high)
+
+
+def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
+    """The body of a loop: a term that differs from trip to trip is added, perhaps under a condition."""
+    counter = draft.indices[-1]
+    read = _per_trip(draft, accumulator.type, counter)
+    draft.pending.append(read)
+    outer = draft.active
+    guard: Grown | None = None
+    if height >= 2 and chance(draft.choose, 0.25):
+        guard = grow_condition(draft, min(height, 2))
+        draft.active = outer & guard.value
+    style = draft.choose(2) if guard is not None else 0
+    if guard is not None and style == 1:
+        draft.block.append(If(_negated(guard.term), (Continue(),)))
+    target: list[Stmt] = draft.block
+    if guard is not None and style == 0 and height >= 2:
+        draft.block = []
+    value = grow_term(draft, accumulator.type, max(1, height - (1 if style == 0 and guard is not None else 0)))
+    value = _with_owed(draft, value, read)
+    op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
+    draft.block.append(AugAssign(accumulator.name, op, value.term))
+    if draft.block is not target:
+        assert guard is not None
+        target.append(If(guard.term, tuple(draft.block)))
+        draft.block = target
+    draft.active = outer
+
+
+NEGATIONS = {
+    "less": "greater_equal",
+    "greater_equal": "less",
+    "greater": "less_equal",
+    "less_equal": "greater",
+    "equal": "not_equal",
+    "not_equal": "equal",
+}
+
+
+def _negated(term: Term) -> Term:
+    """The opposite condition, as a person would spell it."""
+    if isinstance(term, Apply) and term.op.name in NEGATIONS:
+        names = ",".join(p.name for p in term.op.params)
+        return Apply(ROWS[f"{NEGATIONS[term.op.name]}({names})"], term.args)
+    return Apply(ROWS["logical_not(bool)"], (term,))
+
+
+def _per_trip(draft: Draft, type: Scalar, counter: Var) -> Grown:
+    """A value that differs from trip to trip: `w[j]`, `x[(i + j) % n]`, `float(j)`."""
+    style = weighted(draft.choose, [("direct", 5.0), ("wrapped", 3.0), ("number", 2.0)])
+    if style == "number":
+        counted: Term = counter if type is I32 else Apply(ROWS[f"{type.name}(int32)"], (counter,))
+        return draft.grown(counted)
+    known = [p for p in draft.params if p.element is type and p.role is Role.VALUE and p.type is not type and p.size is None]
+    param = pick(draft.choose, known) if known and chance(draft.choose, 0.4) else new_array(draft, type)
+    if style == "direct":
+        return draft.grown(Read(param.name, counter, type))
+    around = Apply(infix("add", I32), (draft.thread, counter))
+    return draft.grown(Read(param.name, Apply(infix("mod", I32), (around, Size(param.name, I32))), type))
+
+
+def _with_owed(draft: Draft, value: Grown, owed: Grown) -> Grown:
+    """The value, with the owed one worked in if it has not been used."""
+    if owed not in draft.pending:
+        return value
+    draft.pending.remove(owed)
+    return combine(draft, [value, owed])
+
+
+def combine(draft: Draft, parts: list[Grown]) -> Grown:
+    """One value out of several of a type, by whatever plain operation is sound on them."""
+    total = parts[0]
+    for part in parts[1:]:
+        type = total.term.type
+        names = [("add", 4.0), ("mul", 4.0), ("sub", 2.0)]
+        first = weighted(draft.choose, names)
+        for name in [first, "add", "sub", "mul"]:
+            grown = attempt(draft, infix(name, type), [total, part])
+            if grown is not None:
+                break
+        total = grown or Grown(Apply(infix("add", type), (total.term, part.term)), total.value + part.value)
+    return total
+
+
+def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
+    """How many elements satisfy a condition, or the first that does: integers only, so `break` costs no gradient."""
+    found = Var(draft.name("local_int"), I32)
+    run(draft, Assign(found.name, Const(I32, 0)))
+    counter = Var(draft.name("loop"), I32)
+    stop, trips = _bound(draft, chance(draft.choose, 0.3), small=False)
+    with nested(draft, draft.active) as body:
+        lanes = np.arange(draft.active.size, dtype=np.int32)
+        draft.interpreter.env[counter.name] = lanes * 7 // 3 % np.int32(trips)
+        draft.indices.append(counter)
+        draft.pending.append(_per_trip(draft, draft.main, counter))
+        condition = grow_condition(draft, min(2, height - 1))
+        draft.pending.clear()
+        step: tuple[Stmt, ...] = (AugAssign(found.name, infix("add", I32), Const(I32, 1)),)
+        if chance(draft.choose, 0.5):
+            draft.block.append(If(_negated(condition.term), (Break(),)))
+            draft.block.extend(step)
+        else:
+            draft.block.append(If(condition.term, step))
+    run(draft, For(counter.name, None, stop, tuple(body)))
+    counted = local(draft, found.name, I32)
+    if type is I32:
+        return counted
+    return draft.grown(Apply(ROWS[f"{type.name}(int32)"], (counted.term,)))
+
+
+def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
+    """`while v > limit and steps < most: v *= 0.5`: bounded by a counter, whatever the values are."""
+    del height
+    start = grow_leaf(draft, type)
+    value = define(draft, local_role(type), start)
+    assert isinstance(value.term, Var)
+    steps = Var(draft.name("local_int"), I32)
+    run(draft, Assign(steps.name, Const(I32, 0)))
+    threshold = threshold_for(draft, value, 0.3, 0.6) or number(type, 1)
+    most = Const(I32, 3 + draft.choose(6))
+    above = Apply(infix("greater", type), (value.term, threshold))
+    within = Apply(infix("less", I32), (steps, most))
+    change = _shrink(draft, value.term, type)
+    tick = AugAssign(steps.name, infix("add", I32), Const(I32, 1))
+    run(draft, While(Apply(ROWS["logical_and(bool,bool)"], (above, within)), (change, tick)))
+    return local(draft, value.term.name, type)
+
+
+def _shrink(draft: Draft, variable: Var, type: Scalar) -> Stmt:
+    if type is not I32 and chance(draft.choose, 0.5):
+        return AugAssign(variable.name, infix("mul", type), Const(type, pick(draft.choose, (0.5, 0.25, 0.9, 0.75))))
+    return AugAssign(variable.name, infix("sub", type), number(type, pick(draft.choose, (1, 2)) if type is I32 else 0.5))
+
+
+# -- neighbours -------------------------------------------------------------------------------------------------------
+
+
+def stencil(draft: Draft, type: Scalar, height: int) -> Grown:
+    """A value and its neighbours, the ends of the array being left out, clamped to, or wrapped around."""
+    param = new_array(draft, type)
+    style = pick(draft.choose, (_inner_only, _clamped, _wrapped))
+    before, after = style(draft, param)
+    middle = draft.grown(Read(param.name, draft.thread, type))
+    sides = [draft.grown(Read(param.name, before, type)), draft.grown(Read(param.name, after, type))]
+    if chance(draft.choose, 0.6):
+        sides = [define(draft, local_role(type), side) for side in sides]
+    pieces = [*sides, middle] if chance(draft.choose, 0.6) else sides
+    draft.pending.extend(pieces[1:])
+    value = grow_with(draft, pieces[0], type, height)
+    return value
+
+
+def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:
+    """A term in which `first` and all that is owed take part."""
+    parts = [first]
+    while draft.pending:
+        owed = draft.pending.pop(0)
+        if height >= 4 and chance(draft.choose, 0.4):
+            draft.pending.insert(0, owed)
+            parts.append(grow_term(draft, type, height - 2))
+            parts += [owed] if owed in draft.pending else []
+            draft.pending[:] = [g for g in draft.pending if g != owed]
+        else:
+            parts.append(owed)
+    return combine(draft, parts)
+
+
+def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one = draft.thread, Const(I32, 1)
+    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
+    first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
+    last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
+    run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
+    return Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
+
+
+def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one = draft.thread, Const(I32, 1)
+    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
+    before = Apply(infix("max", I32), (Apply(infix("sub", I32), (i, one)), Const(I32, 0)))
+    after = Apply(infix("min", I32), (Apply(infix("add", I32), (i, one)), last))
+    return _named(draft, before), _named(draft, after)
+
+
+def _wrapped(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one, n = draft.thread, Const(I32, 1), Size(param.name, I32)
+    whole = Apply(infix("add", I32), (i, n))
+    before = Apply(infix("mod", I32), (Apply(infix("sub", I32), (whole, one)), n))
+    after = Apply(infix("mod", I32), (Apply(infix("add", I32), (i, one)), n))
+    return _named(draft, before), _named(draft, after)
+
+
+def _named(draft: Draft, index: Term) -> Term:
+    return define(draft, "local_int", draft.grown(index)).term if chance(draft.choose, 0.5) else index
+
+
+def gather(draft: Draft, type: Scalar, height: int) -> Grown:
+    """An element at an index that another array holds: `x[indices[i]]`."""
+    del height
+    indices = [p for p in draft.params if p.role is Role.INDEX]
+    param = indices[0] if indices else add_param(draft, Param(draft.name("array_index"), Array(I32), Role.INDEX))
+    source = new_array(draft, type)
+    index: Term = Read(param.name, draft.thread, I32)
+    return draft.grown(Read(source.name, _named(draft, index), type))

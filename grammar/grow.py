@@ -1,0 +1,142 @@
+"""Growing kernels.
+
+The key insight: growth is driven by demand. An output asks for a value, a value asks for arguments, arguments ask for
+parameters and locals; so whatever is declared was asked for, and nothing has to be found a use afterwards. What a kernel
+does to its inputs is watched while it grows, and once more as a whole: a draft that turns out dull is grown anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from grammar.alive import is_alive, swept
+from grammar.choose import Choose, chance, weighted
+from grammar.draft import Draft, Grown, add_param, run, start
+from grammar.families import Family
+from grammar.features import combine, infix
+from grammar.ops import ROWS
+from grammar.profiles import Profile
+from grammar.terms import grow_condition, grow_term, new_scalar
+from grammar.tree import (
+    Apply,
+    Atomic,
+    AtomicKind,
+    AugStore,
+    Const,
+    If,
+    Kernel,
+    Param,
+    Return,
+    Role,
+    Stmt,
+    Store,
+    Term,
+    Var,
+    height,
+)
+from grammar.types import F32, F64, FLOATS, I32, Array, Scalar
+
+ATTEMPTS = 12
+"""Drafts per kernel before a family is given up at this depth for this seed."""
+
+
+def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel | None:
+    """A kernel of the family, of height `depth` or less, alive on the regular inputs of (`seed`, `lanes`).
+
+    None where a dozen drafts came to nothing, as happens when the depth leaves the family hardly any room.
+    """
+    for _ in range(ATTEMPTS):
+        kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
+        if kernel is not None and height(kernel) <= depth and is_alive(kernel, seed, lanes):
+            return kernel
+    return None
+
+
+def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
+    draft = Draft(choose, profile, _main_type(choose), seed, lanes, favoured=family.favoured)
+    draft.locals_left = 1 + depth + choose(depth)
+    name = draft.name("kernel")
+    start(draft)
+    if depth >= 2 and chance(choose, 0.12):
+        _guard_count(draft)
+    value = _result(draft, family, depth)
+    if family.atomic:
+        _reduce(draft, value)
+    else:
+        _store(draft, value, depth)
+        for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
+            _store(draft, grow_term(draft, value.term.type, _term_height(draft, depth)), depth)
+    return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
+
+
+def _main_type(choose: Choose) -> Scalar:
+    return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 2.0)])
+
+
+def _term_height(draft: Draft, depth: int) -> int:
+    """People's expressions are rarely high, whatever the depth allows."""
+    heights = [(h, w) for h, w in draft.profile.term_heights.items() if h <= depth]
+    return weighted(draft.choose, [(h, w * (4.0 if h == min(depth, 4) else 1.0)) for h, w in heights] or [(1, 1.0)])
+
+
+def _guard_count(draft: Draft) -> None:
+    """`if i >= n: return`."""
+    count = add_param(draft, Param(draft.name("count"), I32, Role.COUNT))
+    beyond = Apply(ROWS["greater_equal(int32,int32)"], (draft.thread, Var(count.name, I32)))
+    run(draft, If(beyond, (Return(),)))
+
+
+def _result(draft: Draft, family: Family, depth: int) -> Grown:
+    """The value the kernel is about: the family's features, and an expression that uses them."""
+    made = [weighted(draft.choose, list(table))(draft, draft.main, depth) for table in family.features]
+    if "scalar" in family.favoured:
+        scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
+        made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
+    draft.pending.extend(made)
+    value = grow_term(draft, draft.main, _term_height(draft, depth))
+    owed = [g for g in draft.pending if g.term != value.term]
+    draft.pending.clear()
+    return combine(draft, [value, *owed]) if owed else value
+
+
+# -- how the result leaves the kernel ---------------------------------------------------------------------------------
+
+
+def _store(draft: Draft, value: Grown, depth: int) -> None:
+    index: Term = draft.thread
+    type = value.term.type
+    if chance(draft.choose, 0.06) and type in (*FLOATS, I32):
+        out = _output(draft, type, Role.ACCUMULATOR)
+        run(draft, AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
+    elif depth >= 3 and chance(draft.choose, 0.08):
+        condition = grow_condition(draft, min(depth, 3))
+        out = _output(draft, type, Role.OUT)
+        other = grow_term(draft, type, 2)
+        run(draft, If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
+    else:
+        run(draft, Store(_output(draft, type, Role.OUT), index, value.term))
+
+
+def _output(draft: Draft, type: Scalar, role: Role, size: int | None = None) -> str:
+    return add_param(draft, Param(draft.name("array_out"), Array(type), role, -1.0, 1.0, size)).name
+
+
+def _reduce(draft: Draft, value: Grown) -> None:
+    """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
+    kind = weighted(
+        draft.choose,
+        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, 2.0), (AtomicKind.MIN, 2.0), (AtomicKind.SUB, 1.0)],
+    )
+    bins = 4 if chance(draft.choose, 0.2) else 1
+    index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
+    stmt: Stmt = Atomic(kind, "", index, value.term)
+    condition = grow_condition(draft, 2) if chance(draft.choose, 0.25) else None
+    stmt = replace(stmt, array=_output(draft, value.term.type, Role.ACCUMULATOR, bins))
+    run(draft, stmt if condition is None else If(condition.term, (stmt,)))
+
+
+def _ordered(params: list[Param]) -> tuple[Param, ...]:
+    """Inputs first, as they were asked for, outputs last; arrays before scalars only as it happened."""
+    return tuple(p for p in params if not p.is_output) + tuple(p for p in params if p.is_output)
+
+

@@ -1,0 +1,345 @@
+"""Growing terms: operations over leaves, each seen at work before it is kept.
+
+The key insight: arguments first, operation after. Once the arguments have values, an operation is on offer only if it is
+defined on them and does something to them; a guard is spelt only where a value really leaves a domain.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+
+import numpy as np
+
+from grammar.choose import chance, pick, weighted
+from grammar.draft import (
+    LIMIT,
+    Draft,
+    Grown,
+    add_param,
+    define,
+    in_span,
+    is_like,
+    is_sound,
+    local_role,
+)
+from grammar.names import NameRole
+from grammar.op import Lanes, Op
+from grammar.ops import ROWS, TABLE
+from grammar.tree import Apply, Const, Param, Read, Role, Term, Var
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+
+Span = tuple[float, float]
+
+FLOAT_SPANS: tuple[Span, ...] = ((-2.0, 2.0), (0.1, 2.0), (-1.0, 1.0), (0.5, 4.0), (0.05, 0.95), (1.0, 3.0))
+"""Ranges of input values, the most permissive first."""
+INT_SPANS: tuple[Span, ...] = ((-8, 8), (0, 8), (1, 8))
+ANYWHERE: Span = (-LIMIT, LIMIT)
+
+MAX_ARRAYS = 4
+MAX_SCALARS = 3
+TRIES = 4
+"""How many operations are tried on the arguments at hand before one of the arguments is taken as it is."""
+
+
+# -- which operations are on offer ------------------------------------------------------------------------------------
+
+
+def menu(draft: Draft, result: Scalar) -> list[tuple[Op, float]]:
+    return [
+        (op, draft.profile.weight(op) * (6.0 if op.group in draft.favoured else 1.0) * _kinship(draft.main, op))
+        for op in _by_result()[result]
+    ]
+
+
+def _kinship(main: Scalar, op: Op) -> float:
+    """Kernels compute in one type, with the odd conversion."""
+    kin = {main, I32, BOOL}
+    if all(p in kin for p in op.params):
+        return 1.0
+    return 0.02 if main is F64 and F32 in op.params else 0.0
+
+
+@cache
+def _by_result() -> dict[Scalar, tuple[Op, ...]]:
+    return {t: tuple(op for op in TABLE if op.result is t) for t in (F32, F64, I32, BOOL)}
+
+
+@cache
+def spans_for(op: Op) -> tuple[Span, ...]:
+    """Per parameter, the most permissive range of values on which the operation is defined throughout."""
+    if op.domain is None:
+        return tuple(ANYWHERE for _ in op.params)
+    for spans in itertools.product(*(_spans(p) for p in op.params)):
+        grid = np.meshgrid(*(_probes(p, s) for p, s in zip(op.params, spans, strict=True)), sparse=True)
+        with np.errstate(all="ignore"):
+            if np.all(op.domain(*grid)):
+                return tuple(ANYWHERE if s == _spans(p)[0] else s for p, s in zip(op.params, spans, strict=True))
+    return tuple(ANYWHERE for _ in op.params)
+
+
+def _spans(type: Scalar) -> tuple[Span, ...]:
+    return FLOAT_SPANS if type in FLOATS else INT_SPANS
+
+
+def _probes(type: Scalar, span: Span) -> Lanes:
+    return np.linspace(span[0], span[1], 17).astype(type.dtype)
+
+
+# -- growing ----------------------------------------------------------------------------------------------------------
+
+
+def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) -> Grown:
+    """A term of the given type, at most that high, that is sound on the active lanes."""
+    if type is BOOL and height >= 2:
+        return grow_condition(draft, height)
+    if height <= 1 or chance(draft.choose, 0.12):
+        return grow_leaf(draft, type, span)
+    op = weighted(draft.choose, menu(draft, type))
+    args = grow_arguments(draft, op, height - 1)
+    return settle(draft, op, args) or args_as_they_are(draft, type, args) or grow_leaf(draft, type, span)
+
+
+def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
+    """One argument of full height, the others mostly low, so that size grows gently with height."""
+    tall = draft.choose(len(op.params))
+    spans = spans_for(op)
+    args: list[Grown] = []
+    for k, type in enumerate(op.params):
+        own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
+        constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.35)
+        args.append(grow_constant(draft, type, spans[k]) if constant else grow_argument(draft, type, own, spans[k]))
+    return args
+
+
+def grow_argument(draft: Draft, type: Scalar, height: int, span: Span) -> Grown:
+    grown = grow_term(draft, type, height, span)
+    if isinstance(grown.term, Apply) and _deserves_name(draft, grown):
+        return define(draft, local_role(type), grown)
+    return grown
+
+
+def _deserves_name(draft: Draft, grown: Grown) -> bool:
+    return draft.locals_left > 0 and draft.active.any() and chance(draft.choose, 0.3)
+
+
+def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
+    """The operation on these arguments, or a guarded or kindred one where it would be undefined or do nothing."""
+    grown = attempt(draft, op, args)
+    if grown is None and op.domain is not None and chance(draft.choose, 0.5):
+        grown = guarded(draft, op, args)
+    if grown is None:
+        kin = [(o, draft.profile.weight(o)) for o in _by_result()[op.result] if o.params == op.params and o is not op]
+        for _ in range(TRIES if kin else 0):
+            grown = attempt(draft, weighted(draft.choose, kin), args)
+            if grown is not None:
+                break
+    return grown
+
+
+def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
+    values = [arg.value for arg in args]
+    if op.domain is not None:
+        with np.errstate(all="ignore"):
+            if not op.domain(*values)[draft.active].all():
+                return None
+    if len(args) == 2 and args[0].term == args[1].term and op.name != "mul":
+        return None
+    if op.name in ("neg", "pos", "logical_not") and _is_prefix(args[0].term):
+        return None
+    value = op(*values)
+    if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
+        return None
+    return Grown(Apply(op, tuple(arg.term for arg in args)), value)
+
+
+def _is_prefix(term: Term) -> bool:
+    return isinstance(term, Apply) and term.op.name in ("neg", "pos", "logical_not")
+
+
+def guarded(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
+    """The operation with its first argument brought into the domain the way people do: `abs(x)`, `max(x, 0.1)`, …"""
+    inner = args[0]
+    name = inner.term.type.name
+    if inner.term.type not in FLOATS:
+        return None
+    square = Apply(ROWS[f"mul({name},{name})"], (inner.term, inner.term))
+    small, one = Const(inner.term.type, pick(draft.choose, (0.1, 0.01, 0.5))), Const(inner.term.type, 1.0)
+    guards = [
+        Apply(ROWS[f"abs({name})"], (inner.term,)),
+        Apply(ROWS[f"max({name},{name})"], (inner.term, small)),
+        Apply(ROWS[f"add({name},{name})"], (one, square)),
+        Apply(ROWS[f"clamp({name},{name},{name})"], (inner.term, Const(inner.term.type, 0.0), one)),
+    ]
+    first = draft.choose(len(guards))
+    for guard in guards[first:] + guards[:first]:
+        grown = attempt(draft, op, [draft.grown(guard), *args[1:]])
+        if grown is not None:
+            return grown
+    return None
+
+
+def args_as_they_are(draft: Draft, type: Scalar, args: list[Grown]) -> Grown | None:
+    for arg in args:
+        if arg.term.type is type and not isinstance(arg.term, Const) and is_sound(draft, arg.value):
+            return arg
+    return None
+
+
+# -- conditions -------------------------------------------------------------------------------------------------------
+
+
+def grow_condition(draft: Draft, height: int, active_only: bool = False) -> Grown:
+    """A bool term that holds on some active lanes and fails on others."""
+    del active_only
+    for _ in range(TRIES):
+        if height >= 3 and chance(draft.choose, 0.15):
+            grown = _grow_connective(draft, height)
+        elif chance(draft.choose, 0.08):
+            grown = _grow_predicate(draft, height)
+        else:
+            grown = grow_comparison(draft, height)
+        if grown is not None:
+            return grown
+    return _flag(draft)
+
+
+def _grow_connective(draft: Draft, height: int) -> Grown | None:
+    op = weighted(draft.choose, [(o, draft.profile.weight(o)) for o in TABLE if set(o.params) == {BOOL} == {o.result}])
+    return attempt(draft, op, [grow_condition(draft, height - 1) for _ in op.params])
+
+
+def _grow_predicate(draft: Draft, height: int) -> Grown | None:
+    """Any operation of the table that gives a bool."""
+    op = weighted(draft.choose, menu(draft, BOOL))
+    return attempt(draft, op, grow_arguments(draft, op, height - 1))
+
+
+def grow_comparison(draft: Draft, height: int) -> Grown | None:
+    """`value < threshold`, the threshold being a plain number within the values at hand, or another value."""
+    options = [(o, draft.profile.weight(o)) for o in menu_of_comparisons(draft.main)]
+    op = weighted(draft.choose, options)
+    left = grow_argument(draft, op.params[0], height - 1, ANYWHERE)
+    if isinstance(left.term, Const):
+        return None
+    if chance(draft.choose, 0.35):
+        right = grow_leaf(draft, op.params[1], ANYWHERE)
+        return None if right.term == left.term else attempt(draft, op, [left, right])
+    threshold = threshold_for(draft, left)
+    return None if threshold is None else attempt(draft, op, [left, draft.grown(threshold)])
+
+
+@cache
+def menu_of_comparisons(main: Scalar) -> tuple[Op, ...]:
+    return tuple(op for op in TABLE if op.group == "comparison" and len(op.params) == 2 and op.params[0] in (main, I32))
+
+
+def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: float = 0.8) -> Const | None:
+    """A plain number between two quantiles of the value."""
+    seen = grown.value[draft.active]
+    if seen.size == 0:
+        return None
+    low, high = np.quantile(seen.astype(np.float64), (lowest, highest))
+    type = grown.term.type
+    if type is I32:
+        return Const(I32, int(np.ceil(low)) + draft.choose(max(1, int(high - np.ceil(low)) + 1)))
+    literals = [(v, w) for v, w in ((0.0, 8.0), *draft.profile.float_literals) if low <= v <= high]
+    if literals:
+        return Const(type, weighted(draft.choose, literals))
+    middle = float(f"{(low + high) / 2:.2g}")
+    return Const(type, middle if low <= middle <= high else float(f"{(low + high) / 2:.4g}"))
+
+
+# -- leaves -----------------------------------------------------------------------------------------------------------
+
+
+def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
+    """A variable, an element of an array, or a new parameter: never a constant."""
+    owed = [k for k, g in enumerate(draft.pending) if g.term.type is type and in_span(g.value, span)]
+    if owed and not chance(draft.choose, 0.15):
+        return draft.pending.pop(owed[0])
+    weights = draft.profile.leaves
+    options: list[tuple[str, float]] = [
+        ("local", weights["local"] if _locals(draft, type, span) else 0.0),
+        ("read", weights["read"]),
+        ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6)),
+        ("counter", 0.03 if type is not BOOL else 0.0),
+    ]
+    match weighted(draft.choose, options):
+        case "local":
+            found = _locals(draft, type, span)
+            return found[len(found) - 1 - draft.choose(len(found)) * draft.choose(2)]
+        case "scalar":
+            return _scalar(draft, type, span) or _read(draft, type, span)
+        case "counter":
+            return _counter(draft, type, span) or _read(draft, type, span)
+        case _:
+            return _read(draft, type, span)
+
+
+def _locals(draft: Draft, type: Scalar, span: Span) -> list[Grown]:
+    grown = [Grown(v, draft.interpreter.env[v.name]) for v in draft.scope if v.type is type]
+    return [g for g in grown if in_span(g.value, span) and is_sound(draft, g.value)]
+
+
+def _read(draft: Draft, type: Scalar, span: Span) -> Grown:
+    """An element of an array, at the index at hand."""
+    known = [p for p in draft.params if isinstance(p.type, Array) and p.element is type and p.role is Role.VALUE]
+    fitting = [p for p in known if span[0] <= p.low and p.high <= span[1] and p.size is None]
+    room = sum(isinstance(p.type, Array) for p in draft.params) < MAX_ARRAYS
+    if fitting and not (room and chance(draft.choose, 0.6 / len(fitting))):
+        param = pick(draft.choose, fitting)
+    else:
+        param = new_array(draft, type, span)
+    index = draft.indices[len(draft.indices) - 1 - draft.choose(len(draft.indices)) * draft.choose(2)]
+    return draft.grown(Read(param.name, index, type))
+
+
+def new_array(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Param:
+    low, high = _range(draft, type, span)
+    role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
+    return add_param(draft, Param(draft.name(role), Array(type), Role.VALUE, low, high))
+
+
+def _scalar(draft: Draft, type: Scalar, span: Span) -> Grown | None:
+    known = [p for p in draft.params if p.type is type and p.role is Role.VALUE]
+    fitting = [p for p in known if span[0] <= p.low and p.high <= span[1]]
+    if fitting and (len(known) >= MAX_SCALARS or not chance(draft.choose, 0.5)):
+        return draft.grown(Var(pick(draft.choose, fitting).name, type))
+    if len(known) >= MAX_SCALARS or type is BOOL:
+        return None
+    return draft.grown(Var(new_scalar(draft, type, span).name, type))
+
+
+def new_scalar(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Param:
+    low, high = _range(draft, type, span)
+    role: NameRole = "int_scalar" if type is I32 else "scalar_positive" if low > 0 else "scalar"
+    return add_param(draft, Param(draft.name(role), type, Role.VALUE, low, high))
+
+
+def _range(draft: Draft, type: Scalar, span: Span) -> Span:
+    options = [s for s in _spans(type) if span[0] <= s[0] and s[1] <= span[1]] or [span]
+    return options[0] if not chance(draft.choose, 0.4) else pick(draft.choose, options)
+
+
+def _counter(draft: Draft, type: Scalar, span: Span) -> Grown | None:
+    """The thread index or a loop variable, as a number."""
+    counter: Term = draft.indices[-1]
+    if type is not I32:
+        counter = Apply(ROWS[f"{type.name}(int32)"], (counter,))
+    grown = draft.grown(counter)
+    return grown if in_span(grown.value, span) and is_sound(draft, grown.value) else None
+
+
+def grow_constant(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
+    if type is BOOL:
+        return grow_leaf(draft, BOOL, span)
+    literals = draft.profile.int_literals if type is I32 else draft.profile.float_literals
+    fitting = [(v, w) for v, w in literals if v > 0 and span[0] <= v <= span[1] and v <= 10 and not (v == 1 and w < 0)]
+    return draft.grown(Const(type, weighted(draft.choose, fitting)))
+
+
+def _flag(draft: Draft) -> Grown:
+    known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL]
+    param = pick(draft.choose, known) if known else new_array(draft, BOOL)
+    return draft.grown(Read(param.name, draft.thread, BOOL))
