@@ -1,0 +1,298 @@
+"""Launching a compiled kernel, forward and adjoint, on guarded memory.
+
+The key insight: a launch is pure here. Every array is copied between two canaries, the kernel runs on the copies, and
+what comes back is the copies and whether anything was written where nothing should be. On the CPU the kernel's entry
+point is called directly with Warp's own argument layout, which costs a tenth of `warp.launch`; elsewhere Warp's public
+interface does it.
+
+A canary is a signalling NaN for floats (so that a stray read shows in the values), its bits for all else: any float
+arithmetic on it changes its bits, so even an atomic addition of zero is seen.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from extract.compile import Handle
+from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
+from grammar.tree import Param
+from grammar.types import Array
+
+GUARD = 16
+"""Canary elements on each side of an array."""
+
+Values = Mapping[str, Any]
+"""By parameter: a one-dimensional array of the parameter's type, or a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchResult:
+    arrays: Mapping[str, NDArray[Any]]
+    """Every array parameter as the launch left it."""
+    stray: str = ""
+    """The first array beside which, or (for an input) in which, something was written; empty if there is none."""
+
+    @property
+    def intact(self) -> bool:
+        return not self.stray
+
+
+@dataclass(frozen=True, slots=True)
+class AdjointResult:
+    gradients: Mapping[str, NDArray[Any]]
+    """With respect to each float input array, in its type."""
+    arrays: Mapping[str, NDArray[Any]]
+    """Every array parameter as forward and adjoint launch left it."""
+    stray: str = ""
+    """As in LaunchResult; the memory of gradients is guarded as well, and named by its array."""
+
+    @property
+    def intact(self) -> bool:
+        return not self.stray
+
+
+def run(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str = "cpu") -> LaunchResult:
+    """Launch a kernel with `lanes` threads. `values` are copied, never changed; outputs come as they should start."""
+    _check(handle, params)
+    if device != "cpu":
+        return _run_publicly(handle, params, values, lanes, device)
+    memory = _memory(params, values)
+    ENTRY(handle.forward)(_bounds(lanes), _arguments(params, values, memory, {}))
+    return LaunchResult(_arrays(memory), _stray(params, memory))
+
+
+def run_adjoint(
+    handle: Handle,
+    params: Sequence[Param],
+    values: Values,
+    cotangents: Mapping[str, NDArray[Any]],
+    lanes: int,
+    device: str = "cpu",
+) -> Mapping[str, NDArray[Any]]:
+    """The gradients of `differentiate`."""
+    return differentiate(handle, params, values, cotangents, lanes, device).gradients
+
+
+def differentiate(
+    handle: Handle,
+    params: Sequence[Param],
+    values: Values,
+    cotangents: Mapping[str, NDArray[Any]],
+    lanes: int,
+    device: str = "cpu",
+) -> AdjointResult:
+    """Launch a kernel forward and then backward, as `wp.Tape` does.
+
+    `cotangents` are the gradients with respect to float outputs, zero where left out; they and `values` are copied.
+    """
+    _check(handle, params)
+    if device != "cpu":
+        return _differentiate_publicly(handle, params, values, cotangents, lanes, device)
+    assert handle.adjoint, f"{handle.name} was compiled without its adjoint"
+    memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
+    bounds, arguments = _bounds(lanes), _arguments(params, values, memory, gradients)
+    ENTRY(handle.forward)(bounds, arguments)
+    ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, gradients))
+    return _adjoint_result(params, memory, gradients)
+
+
+def _check(handle: Handle, params: Sequence[Param]) -> None:
+    assert handle.code.alive, f"{handle.name} was released"
+    expected = [argument.label for argument in handle.kernel.adj.args]
+    assert [param.name for param in params] == expected, f"{handle.name} takes {expected}"
+
+
+def _is_differentiable(param: Param) -> bool:
+    return isinstance(param.type, Array) and param.element.dtype.kind == "f"
+
+
+# -- guarded memory ---------------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def _edge(dtype: np.dtype[Any]) -> bytes:
+    """The canaries on one side of an array."""
+    canary = {1: 0xA5, 2: 0x7DA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}[dtype.itemsize]
+    return np.full(GUARD, canary, f"u{dtype.itemsize}").tobytes()
+
+
+class _Guarded:
+    """A copy of an array between canaries."""
+
+    __slots__ = ("address", "array", "before", "buffer", "edge")
+
+    def __init__(self, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
+        values = np.asarray(values)
+        assert values.dtype == dtype, f"expected {dtype}, got {values.dtype}"
+        assert values.ndim == 1, f"expected one dimension, got {values.shape}"
+        self.edge = _edge(dtype)
+        self.before = self.edge + values.tobytes() + self.edge
+        self.buffer = bytearray(self.before)
+        self.array: NDArray[Any] = np.frombuffer(self.buffer, dtype, len(values), len(self.edge))
+        self.address: int = self.array.__array_interface__["data"][0]
+
+    @property
+    def edges_intact(self) -> bool:
+        return self.buffer.startswith(self.edge) and self.buffer.endswith(self.edge)
+
+    @property
+    def unchanged(self) -> bool:
+        return self.buffer == self.before
+
+
+def _memory(params: Sequence[Param], values: Values) -> dict[str, _Guarded]:
+    return {p.name: _Guarded(values[p.name], p.element.dtype) for p in params if isinstance(p.type, Array)}
+
+
+def _gradient_memory(
+    params: Sequence[Param], values: Values, cotangents: Mapping[str, NDArray[Any]]
+) -> dict[str, _Guarded]:
+    """Guarded gradients of the float arrays: cotangents where given, zeros elsewhere."""
+    return {
+        p.name: _Guarded(_cotangent(p, values, cotangents), p.element.dtype) for p in params if _is_differentiable(p)
+    }
+
+
+def _cotangent(param: Param, values: Values, cotangents: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    dtype, length = param.element.dtype, len(values[param.name])
+    if not param.is_output or param.name not in cotangents:
+        return np.zeros(length, dtype)
+    given = np.asarray(cotangents[param.name], dtype)
+    assert given.shape == (length,), f"the cotangent of {param.name} should have {length} elements, not {given.shape}"
+    return given
+
+
+def _arrays(memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
+    return {name: guarded.array for name, guarded in memory.items()}
+
+
+def _adjoint_result(
+    params: Sequence[Param], memory: Mapping[str, _Guarded], gradients: Mapping[str, _Guarded]
+) -> AdjointResult:
+    stray = _stray(params, memory) or next((name for name, g in gradients.items() if not g.edges_intact), "")
+    wanted = {p.name: gradients[p.name].array for p in params if p.name in gradients and not p.is_output}
+    return AdjointResult(wanted, _arrays(memory), stray)
+
+
+def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
+    for param in params:
+        guarded = memory.get(param.name)
+        if guarded is not None and not (guarded.edges_intact if param.is_output else guarded.unchanged):
+            return param.name
+    return ""
+
+
+# -- Warp's argument layout -------------------------------------------------------------------------------------------
+
+_SCALAR_LAYOUT = {"float32": "f", "float64": "d", "int32": "i", "bool": "?"}
+
+
+@lru_cache
+def _layout(types: tuple[Any, ...]) -> struct.Struct:
+    """The layout of the structure in which Warp passes arguments of the given types."""
+    return struct.Struct("@" + "".join(ARRAY_LAYOUT if isinstance(t, Array) else _SCALAR_LAYOUT[t.name] for t in types))
+
+
+def _bounds(lanes: int) -> Any:
+    return ctypes.create_string_buffer(struct.pack(BOUNDS_LAYOUT, lanes, lanes, 1))
+
+
+def _arguments(
+    params: Sequence[Param], values: Values, memory: Mapping[str, _Guarded], gradients: Mapping[str, _Guarded]
+) -> Any:
+    """What an entry point takes as arguments: each array knows its gradient, as under `wp.Tape`."""
+    fields: list[Any] = []
+    for param in params:
+        if isinstance(param.type, Array):
+            fields += _descriptor(memory[param.name], gradients.get(param.name))
+        else:
+            fields.append(param.element.dtype.type(values[param.name]).item())
+    return _packed(params, fields)
+
+
+def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded]) -> Any:
+    """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
+    fields: list[Any] = []
+    for param in params:
+        fields += _descriptor(gradients.get(param.name), None) if isinstance(param.type, Array) else [0]
+    return _packed(params, fields)
+
+
+def _descriptor(guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
+    """The fields of ARRAY_LAYOUT for one dimension; all zero for no array."""
+    if guarded is None:
+        return (0,) * 12
+    address = 0 if gradient is None else gradient.address
+    return (guarded.address, address, len(guarded.array), 0, 0, 0, guarded.array.itemsize, 0, 0, 0, 1, 0)
+
+
+def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:
+    return ctypes.create_string_buffer(_layout(tuple(param.type for param in params)).pack(*fields))
+
+
+# -- through Warp's public interface ----------------------------------------------------------------------------------
+
+
+class _OnDevice:
+    """Guarded arrays on any device, as Warp arrays."""
+
+    def __init__(self, memory: Mapping[str, _Guarded], device: str) -> None:
+        self.memory = memory
+        self.whole: dict[str, Any] = {}
+        self.inner: dict[str, Any] = {}
+        for name, guarded in memory.items():
+            dtype = getattr(wp, guarded.array.dtype.name)
+            whole: Any = wp.array(np.frombuffer(guarded.buffer, guarded.array.dtype), dtype=dtype, device=device)
+            self.whole[name] = whole
+            start = whole.ptr + len(guarded.edge)
+            self.inner[name] = wp.array(ptr=start, dtype=dtype, shape=guarded.array.shape, device=device)
+
+    def fetch(self) -> None:
+        """Bring everything back into the guarded memory it came from."""
+        for name, whole in self.whole.items():
+            self.memory[name].buffer[:] = whole.numpy().tobytes()
+
+
+def _launch_arguments(params: Sequence[Param], values: Values, arrays: Mapping[str, Any]) -> list[Any]:
+    return [
+        arrays[p.name] if isinstance(p.type, Array) else p.element.dtype.type(values[p.name]).item() for p in params
+    ]
+
+
+def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str) -> LaunchResult:
+    memory = _memory(params, values)
+    on_device = _OnDevice(memory, device)
+    wp.launch(handle.kernel, dim=lanes, inputs=_launch_arguments(params, values, on_device.inner), device=device)
+    on_device.fetch()
+    return LaunchResult(_arrays(memory), _stray(params, memory))
+
+
+def _differentiate_publicly(
+    handle: Handle,
+    params: Sequence[Param],
+    values: Values,
+    cotangents: Mapping[str, NDArray[Any]],
+    lanes: int,
+    device: str,
+) -> AdjointResult:
+    memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
+    arrays, adjoints = _OnDevice(memory, device), _OnDevice(gradients, device)
+    for name, adjoint in adjoints.inner.items():
+        arrays.inner[name].grad = adjoint
+    inputs = _launch_arguments(params, values, arrays.inner)
+    tape = wp.Tape()  # type: ignore[no-untyped-call]  # Warp does not annotate it
+    with tape:
+        wp.launch(handle.kernel, dim=lanes, inputs=inputs, device=device)
+    tape.backward()
+    arrays.fetch()
+    adjoints.fetch()
+    return _adjoint_result(params, memory, gradients)

@@ -1,0 +1,276 @@
+"""The one place where Warp's private interface is touched: its code generation per kernel, its clang, its loader.
+
+The key insight: Warp compiles a module by building each kernel's adjoint, printing each kernel's text, joining these
+and handing them to clang. Done step by step, the text of just one kernel is simply there (nothing is cut out of C++),
+a kernel Warp refuses is known before clang runs, and nothing is hashed or printed twice.
+
+All names below `warp._src` are private and move between releases, so `require_version` is asked before any of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import warp as wp
+
+# As Any: Warp ships types, but its private functions are only annotated in part.
+build: Any = import_module("warp._src.build")
+codegen: Any = import_module("warp._src.codegen")
+context: Any = import_module("warp._src.context")
+types: Any = import_module("warp._src.types")
+
+VERSION = "1.19.0"
+
+Options = Mapping[str, Any]
+"""Module options as Warp resolves them: every value filled in."""
+
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+"""A forward CPU entry point: launch bounds, arguments."""
+ADJOINT_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+"""An adjoint CPU entry point: launch bounds, arguments, adjoints of the arguments."""
+
+ARRAY_LAYOUT = "QQ4i4iHH4x"
+"""`struct` format of Warp's `array_t`: data, grad, shape, strides in bytes, number of dimensions, flags."""
+BOUNDS_LAYOUT = "@IQQ"
+"""`struct` format of `launch_bounds_t<1>`: shape, size, threads per coordinate."""
+
+
+class WrongWarpError(RuntimeError):
+    """The installed Warp is not the one whose private interface is known here."""
+
+
+def require_version() -> None:
+    """Raise WrongWarpError unless Warp is exactly the version this file was written against."""
+    if wp.__version__ != VERSION:
+        raise WrongWarpError(
+            f"warp-lang {VERSION} is needed, {wp.__version__} is installed: pip install warp-lang=={VERSION}"
+        )
+
+
+def is_initialised() -> bool:
+    return bool(context.runtime is not None)
+
+
+def initialise() -> None:
+    """Initialise Warp without the native library's remarks about missing drivers."""
+    _hearing(lambda: _attempt(wp.init))
+
+
+def check_layouts() -> None:
+    """Hold `ARRAY_LAYOUT` and `BOUNDS_LAYOUT` against the ctypes structures with which Warp itself launches."""
+    assert struct.calcsize("@" + ARRAY_LAYOUT) == ctypes.sizeof(types.array_t)
+    assert struct.calcsize(BOUNDS_LAYOUT) == ctypes.sizeof(types.launch_bounds_t(1))
+
+
+# -- modules ----------------------------------------------------------------------------------------------------------
+
+
+def resolve(module: Any, overrides: Mapping[str, Any], *, block_dim: int) -> dict[str, Any]:
+    """The module's options with every default filled in, `overrides` last; without `#line` directives."""
+    resolved: dict[str, Any] = module.resolve_options(wp.config, block_dim=block_dim)
+    return resolved | dict(overrides) | {"line_directives": False, "output_arch": None}
+
+
+def forget_kernel(module: Any, kernel: Any) -> None:
+    """Take a kernel out of its module, so that a later build of the module does not meet it."""
+    module._live_kernels.discard(kernel)
+    if module.kernels.get(kernel.key) is kernel:
+        del module.kernels[kernel.key]
+
+
+def forget_module(module: Any) -> None:
+    """Drop everything a module holds, and Warp's own reference to it."""
+    context.user_modules.pop(module.name, None)
+    module.unload()
+    module.kernels.clear()
+    module._live_kernels.clear()
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Only:
+    """What ModuleBuilder asks of a ModuleHasher, for the given kernels and without hashing anything."""
+
+    unique_kernels: Mapping[bytes, Any]
+
+    def get_unique_kernels(self) -> list[Any]:
+        return list(self.unique_kernels.values())
+
+
+def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> None:
+    """Let Warp translate a kernel; afterwards `kernel.adj` holds all its texts are printed from.
+
+    `symbol` takes the place of the content hash that Warp appends to names: 4 bytes, unique in its translation unit.
+    Raises whatever Warp raises about a kernel it refuses.
+    """
+
+    kernel.adj.get_references()  # Warp's hasher calls it; it also finds the dimension of the thread grid
+    kernel.grid_stride = codegen.resolve_grid_stride(kernel.options, options["default_grid_stride"])
+    builder = context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
+    assert not builder.functions, "kernels with functions of their own are not cut yet"
+    assert not builder.structs, "kernels with structs of their own are not cut yet"
+
+
+def mangled_name(kernel: Any) -> str:
+    name: str = kernel.get_mangled_name()
+    return name
+
+
+def _head(template: str, cut: str, **names: str) -> str:
+    """The fixed text with which one of Warp's templates begins, up to its field `cut`."""
+    return template.partition(cut)[0].format_map(defaultdict(str, names))
+
+
+def _split(text: str, head: str) -> tuple[str, str]:
+    """Split before the only occurrence of `head`."""
+    assert text.count(head) == 1, f"Warp's text holds {text.count(head)} times {head!r}"
+    at = text.index(head)
+    return text[:at], text[at:]
+
+
+def cpu_texts(kernel: Any, options: Options) -> tuple[str, str, str, str]:
+    """The C++ of just this kernel, mangled: arguments, forward, adjoint (empty if switched off), entry points."""
+
+    name = mangled_name(kernel)
+    text: str = codegen.codegen_kernel(kernel, "cpu", dict(options))
+    entry: str = codegen.codegen_module(kernel, "cpu", dict(options))
+    adjoint = ""
+    if options["enable_backward"]:
+        text, adjoint = _split(text, _head(codegen.cpu_kernel_template_backward, "{reverse_args}", name=name))
+    args, forward = _split(text, _head(codegen.cpu_kernel_template_forward, "{forward_args}", name=name))
+    return args, forward, adjoint, entry
+
+
+def cuda_texts(kernel: Any, options: Options) -> tuple[str, str]:
+    """The CUDA C++ of just this kernel, mangled: forward, adjoint (empty if switched off)."""
+
+    text: str = codegen.codegen_kernel(kernel, "cuda", dict(options))
+    if not options["enable_backward"]:
+        return text, ""
+    strided = kernel.grid_stride
+    template = codegen.cuda_kernel_template_backward_grid_stride if strided else codegen.cuda_kernel_template_backward
+    head = _head(template, "{reverse_args}", backward_name=codegen.cuda_kernel_backward_name(kernel))
+    return _split(text, head)
+
+
+def header(module: Any, options: Options, device: str) -> str:
+    """What Warp puts before the first kernel of a translation unit for "cpu" or "cuda" (no kernel uses bfloat16)."""
+
+    text: str = context.ModuleBuilder(module, dict(options), hasher=_Only({}), target=device).codegen(device)
+    return text
+
+
+def contiguous_only(entry: str) -> str:
+    """Entry points that call the instantiation for contiguous arrays whatever the strides are.
+
+    Warp emits a kernel's body once, as a template over "are the arrays contiguous?", and a dispatch that calls either
+    instantiation. Naming only one of them halves what clang has to compile; the body is the same text. Kernels for
+    which Warp emits no such dispatch are returned as they are.
+    """
+    there, other = "_tasks<true>(", "_tasks<false>("
+    if there not in entry:
+        return entry
+    assert entry.count(there) == entry.count(other) > 0, "Warp's dispatch no longer names each instantiation once"
+    return entry.replace(other, there)
+
+
+# -- machine code -----------------------------------------------------------------------------------------------------
+
+
+class ClangError(RuntimeError):
+    """Clang, NVRTC or the loader refused; the message is what they wrote to standard error."""
+
+
+def _hearing(action: Callable[[], bool]) -> None:
+    """Run `action`, which says whether it succeeded and complains on file descriptor 2; raise what it said."""
+    with tempfile.TemporaryFile() as heard:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(heard.fileno(), 2)
+        try:
+            succeeded = action()
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        if not succeeded:
+            heard.seek(0)
+            raise ClangError(heard.read().decode("utf-8", "replace").strip() or "failed without a message")
+
+
+def _attempt(compiler: Callable[..., None], *args: Any, **options: Any) -> bool:
+    try:
+        compiler(*args, **options)
+    except Exception:  # noqa: BLE001  # Warp raises a plain Exception with nothing but an error code in it
+        return False
+    return True
+
+
+def compile_cpp(source: Path, target: Path, options: Options, headers: Path) -> None:
+    """Compile a C++ file to an object file with the clang inside Warp; raise ClangError with its messages.
+
+    `headers` is the folder for Warp's precompiled header, which takes a second to make. Warp deletes it when a
+    compilation fails, so a second link to it is kept there.
+    """
+    flags = {
+        "mode": options["mode"],
+        "fast_math": options["fast_math"],
+        "verify_fp": options["verify_fp"],
+        "fuse_fp": options["fuse_fp"],
+        "extra_flags": options["cpu_compiler_flags"],
+        "optimization_level": options["optimization_level"],
+        "use_precompiled_headers": options["use_precompiled_headers"],
+        "pch_dir": os.fspath(headers),
+        "block_dim": options["block_dim"],
+        "enable_tiles_in_stack_memory": options["enable_tiles_in_stack_memory"],
+    }
+    try:
+        _hearing(lambda: _attempt(build.build_cpu, os.fspath(target), os.fspath(source), **flags))
+    finally:
+        _link_all(headers, ".kept", ".pch")
+        _link_all(headers, ".pch", ".kept")
+
+
+def _link_all(folder: Path, there: str, wanted: str) -> None:
+    """Make a `wanted` beside every `there`, where it is missing."""
+    for path in folder.glob("*" + there):
+        other = path.with_suffix(wanted)
+        if not other.exists():
+            with suppress(FileExistsError, FileNotFoundError):  # another process was faster, which is as good
+                os.link(path, other)
+
+
+def load_object(path: Path, handle: str) -> None:
+    """Make an object file runnable under the name `handle`."""
+    legacy = wp.config.legacy_cpu_linker
+    load = context.runtime.llvm.wp_load_obj
+    _hearing(lambda: bool(load(os.fsencode(path), handle.encode(), legacy) == 0))
+
+
+def lookup(handle: str, symbol: str) -> int:
+    """The address of a function in a loaded object."""
+    address = 0
+
+    def find() -> bool:
+        nonlocal address
+        address = int(context.runtime.llvm.wp_lookup(handle.encode(), symbol.encode()))
+        return address != 0
+
+    _hearing(find)
+    return address
+
+
+def unload_object(handle: str) -> None:
+    context.runtime.llvm.wp_unload_obj(handle.encode())
