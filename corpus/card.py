@@ -1,0 +1,60 @@
+"""The README of a data set: what the Hub and `datasets` read, and people too.
+
+The key insight: it is generated from the table of columns and the settings of the run, so it can't promise what the
+files don't hold; and it states nothing about the machine or the moment, so equal runs write equal cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from corpus.schema import COLUMNS
+
+HEAD = """---
+pretty_name: Verified Warp kernels
+tags:
+- code
+- compilers
+- nvidia-warp
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/*.parquet
+---
+
+# Verified Warp kernels
+
+Random, well-typed NVIDIA Warp kernels, each compiled with Warp and proved right by running it: values against a NumPy
+reference, gradients against finite differences. A row holds the Python source, the compiler's text for it, inputs,
+outputs and gradients, and how far each check went.
+
+```python
+from datasets import load_dataset
+
+rows = load_dataset("path/to/this/folder", split="train")
+```
+"""
+
+
+def card(settings: Mapping[str, object], metadata: Mapping[str, str]) -> str:
+    """The text of the card for a run with these settings, whose files carry `metadata`."""
+    facts = [("setting", "value"), ("---", "---"), *settings.items(), *metadata.items()]
+    columns = [("column", "type", "description"), ("---", "---", "---")]
+    columns += [(f"`{c.name}`", _type_name(c.type), c.description) for c in COLUMNS]
+    return "\n".join([HEAD, "## Made by", "", *map(_line, facts), "", "## Columns", "", *map(_line, columns), ""])
+
+
+def _type_name(type_: object) -> str:
+    text = str(type_)
+    return text if len(text) < 40 else f"{text.split('<', 1)[0]} of struct"
+
+
+def _line(cells: tuple[object, ...]) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "all"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

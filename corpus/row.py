@@ -1,0 +1,172 @@
+"""One row of the corpus: what is known about a verified kernel, flattened into plain values.
+
+The key insight: `row_of` is the one constructor, a pure function of the kernel, its build, its verdict and the recipe
+that all rows of a run share. Nothing that differs between machines, workers or moments goes in, so equal runs give
+equal bytes. Names and descriptions of the columns are `corpus.schema.COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.build import PIECES, Build
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Return,
+    Stmt,
+    Store,
+    Thread,
+    While,
+    all_terms,
+    height,
+    size,
+    statements,
+)
+from validate.verdict import Verdict
+
+Row = dict[str, Any]
+ID_LENGTH = 16
+"""Hexadecimal digits of an id: 64 bits, so that a million rows collide with probability 3e-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Where a kernel comes from and what makes it equal to another."""
+
+    seed: int
+    index: int
+    canonical: str
+    """Hash of the canonical form: kernels that differ only in names have the same."""
+    shape: str
+    """The same hash with literals blanked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all rows of a run share."""
+
+    profile: str
+    depth: int
+    lanes: int
+    input_sets: int
+    table_digest: str
+    versions: Mapping[str, str]
+    """Of `warp`, `llvm`, `nvrtc` and `numpy`."""
+    flags: Mapping[str, object]
+    """Compiler options that bear on values or text (`optimization_level`, `fuse_fp`, …)."""
+
+
+def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, verdict: Verdict) -> Row:
+    """The row of a verified kernel: a value for each column of `corpus.schema.COLUMNS`, in any order."""
+    return {
+        "id": identity.canonical[:ID_LENGTH],
+        "canonical_hash": identity.canonical,
+        "shape_hash": identity.shape,
+        "seed": identity.seed,
+        "index": identity.index,
+        "profile": recipe.profile,
+        "depth": recipe.depth,
+        "family": kernel.family,
+        "name": kernel.name,
+        "height": height(kernel),
+        "size": size(kernel),
+        "operations": operations(kernel),
+        "statements": sorted({statement_kind(stmt) for stmt in statements(kernel.body)}),
+        "parameters": [_parameter(param) for param in kernel.params],
+        "python": build.source,
+        **{piece: build.ir.get(piece) for pieces in PIECES.values() for piece in pieces},
+        "inputs": tensors(verdict.inputs),
+        "outputs": tensors(verdict.outputs),
+        "cotangents": tensors(verdict.cotangents),
+        "gradients": tensors(verdict.gradients),
+        "lanes": recipe.lanes,
+        "input_sets": recipe.input_sets,
+        "checked": float(verdict.checked),
+        "residual": float(verdict.residual),
+        "gradient": verdict.gradient.value,
+        "limitation": verdict.limitation,
+        "gradient_checked": float(verdict.gradient_checked),
+        "gradient_residual": float(verdict.gradient_residual),
+        "table_digest": recipe.table_digest,
+        **{f"{name}_version": recipe.versions[name] for name in ("warp", "llvm", "nvrtc", "numpy")},
+        "flags": [{"name": name, "value": str(value)} for name, value in sorted(recipe.flags.items())],
+    }
+
+
+def operations(kernel: Kernel) -> list[str]:
+    """Keys of the rows of the table that a kernel uses, sorted, each once."""
+    applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
+    return sorted(applied | {s.op.key for s in statements(kernel.body) if isinstance(s, AugAssign | AugStore)})
+
+
+def statement_kind(stmt: Stmt) -> str:
+    """What a kind of statement is called in the column `statements`."""
+    match stmt:
+        case Thread():
+            return "thread"
+        case Assign():
+            return "assign"
+        case AugAssign():
+            return "augmented_assign"
+        case Store():
+            return "store"
+        case AugStore():
+            return "augmented_store"
+        case Atomic(kind):
+            return kind.value
+        case If():
+            return "if"
+        case For():
+            return "for"
+        case While():
+            return "while"
+        case Break():
+            return "break"
+        case Continue():
+            return "continue"
+        case Return():
+            return "return"
+        case _:
+            assert_never(stmt)
+
+
+def tensors(arrays: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Named arrays or scalars as plain values; `data` holds the elements in C order, little-endian."""
+    return [_tensor(name, np.asarray(array)) for name, array in arrays.items()]
+
+
+def array_of(tensor: Mapping[str, Any]) -> NDArray[Any]:
+    """The array that a value of `tensors` stands for (read-only)."""
+    flat = np.frombuffer(tensor["data"], np.dtype(tensor["dtype"]).newbyteorder("<"))
+    return flat.reshape(tuple(tensor["shape"]))
+
+
+def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return {"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "data": little.tobytes()}
+
+
+def _parameter(param: Param) -> dict[str, Any]:
+    return {
+        "name": param.name,
+        "type": repr(param.type),
+        "role": param.role.value,
+        "low": float(param.low),
+        "high": float(param.high),
+        "size": param.size,
+    }

@@ -1,0 +1,73 @@
+"""What a block of candidates comes to, and the pipeline that makes it so.
+
+The key insight: the runner knows neither grammar nor compiler. It is given a `Pipeline` of plain functions, each a pure
+function of the settings and of indices, so tests can run it on a pipeline that crashes, hangs and repeats itself at
+will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from synth.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A kernel that something is wrong with: a wrong value, a crash, a hang, a failed compile."""
+
+    outcome: str
+    """Value of a `validate.verdict.Outcome` that is a finding."""
+    detail: str
+    source: str
+    """The Python module that holds the kernel; empty where even growing it failed."""
+    seed: int
+    index: int
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What became of some candidates of a block."""
+
+    block: int
+    rows: tuple[Mapping[str, Any], ...]
+    """Rows (`corpus.row.row_of`) of the verified kernels, by increasing index. They don't depend on which other
+    indices were asked for."""
+    outcomes: Mapping[str, int]
+    """How many candidates came to each outcome or cause of rejection. Their sum is the number of candidates; the count
+    of `verified` is the number of rows."""
+    findings: tuple[Finding, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """CPU seconds by phase (`grow`, `reference`, `emit`, `codegen`, `clang`, `launch`, `row`, …)."""
+    cpu: float = 0.0
+    """CPU seconds altogether."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The functions that a run is made of. All are importable by name, so that worker processes can find them."""
+
+    run_block: Callable[[Settings, int, tuple[int, ...]], BlockResult]
+    """(settings, block, indices) → what became of these candidates, a subset of the block's."""
+    describe: Callable[[Settings, int], tuple[str, str]]
+    """(settings, index) → (family, source) of a candidate, without compiling it: to blame it for a crash."""
+    start_worker: Callable[[], None]
+    """Called once in each worker process, whose temporary folder is one that the run deletes at its end."""
+    facts: Callable[[], Mapping[str, str]]
+    """What all rows share and determines them beside the settings: project, version, table digest, versions of warp,
+    llvm, nvrtc, numpy. A run can't be resumed with others."""
+    families: tuple[str, ...]
+    profiles: tuple[str, ...]
+    max_tasks: int = 0
+    """Blocks after which a worker is replaced by a fresh one; 0 means never."""
+    seconds_to_start: float = 15.0
+    seconds_per_kernel: float = 1.0
+    """A task is killed that takes longer than these allow: some fifty times what it should."""
+
+    def limit(self, kernels: int) -> float:
+        """Seconds that a task of so many kernels may take."""
+        return self.seconds_to_start + self.seconds_per_kernel * kernels
