@@ -1,19 +1,19 @@
 """Names for kernels, parameters and locals, by what the thing named is for.
 
-The key insight: a name is a draw like any other. Each role has one tuple, the commonest name first, and a draw is
-skewed towards its head, so kernels read as people write them and shrinking ends at the plainest name.
+The key insight: a name is a draw like any other. Each role has one tuple, the commonest name of real kernels first, and
+a draw is skewed towards its head, so kernels read as people write them and shrinking ends at the plainest name.
 """
 
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from itertools import count
 from typing import Literal, get_args
 
-Choose = Callable[[int], int]
-"""`choose(n)` gives an int in `range(n)`; 0 is the simplest alternative."""
+from grammar.choose import Choose
+from grammar.natural import natural_data
 
 NameRole = Literal[
     "kernel",
@@ -48,7 +48,7 @@ RESERVED = frozenset(keyword.kwlist) | set(
 
 VERBS = _words(
     "compute update apply integrate scale accumulate evaluate sum add reduce init advance blend clamp sample"
-    " gather project smooth normalize correct damp diffuse estimate combine count decay transform solve measure"
+    " gather project smooth normalize correct damp diffuse estimate combine fill decay transform solve measure"
     " propagate limit step weigh relax mix shift predict collect resolve"
 )
 
@@ -61,7 +61,7 @@ NOUNS = _words(
     " opacity transmittance humidity altitude viscosity friction work power score rewards probabilities"
 )
 
-CURATED: dict[NameRole, tuple[str, ...]] = {
+CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "array_in": _words(
         "x y a b u v values data input z src w field vel pos q p f velocity position force inputs samples signal"
         " grad targets source velocities positions forces heights pressure phi s r h target angles e state points"
@@ -72,7 +72,7 @@ CURATED: dict[NameRole, tuple[str, ...]] = {
         " rest_length viscosity masses densities radii speeds energy widths concentration ages damping"
     ),
     "array_index": _words(
-        "indices index neighbors parent ids cells parents offsets edges order permutation map targets_idx nodes"
+        "indices index neighbors parent ids cells parents offsets edges order permutation nodes"
         " columns bins slots face_indices particle_index neighbor_index"
     ),
     "array_out": _words(
@@ -89,20 +89,95 @@ CURATED: dict[NameRole, tuple[str, ...]] = {
     ),
     "count": _words("n count num_points size num_particles length dim num_elements total_count limit num num_cells"),
     "int_scalar": _words(
-        "offset steps stride num_iters k m start order width degree window iterations num_steps substeps level shift_by"
-        " bins rank seed period"
+        "offset value step axis seed steps stride num_iters k m start order width degree window iterations num_steps"
+        " substeps level bins rank period"
     ),
-    "flag": _words("mask enabled active flags valid fixed use_bias is_active inside_mask visible clamped"),
+    "flag",
+    "local",
+    "local_int",
+    "local_bool",
+    "loop",
+    "thread",
+    "accumulator",
+]
+
+ROLES: tuple[NameRole, ...] = get_args(NameRole)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+RESERVED = frozenset(keyword.kwlist) | set(
+    _words("wp warp np float int bool range min max abs round sum len pow print type map filter match case")
+)
+"""What no name may be: it would not parse, shadow what kernels call, or read oddly."""
+
+VERBS = _words(
+    "compute update apply integrate scale accumulate evaluate sum add reduce init advance blend clamp sample"
+    " gather project smooth normalize correct damp diffuse estimate combine fill decay transform solve measure"
+    " propagate limit step weigh relax mix shift predict collect resolve"
+)
+
+NOUNS = _words(
+    "forces velocity density energy values positions pressure loss gradient weights distance mass residual field"
+    " error temperature flux height cost potential divergence rates samples state momentum stress strain charge signal"
+    " noise profile response contacts springs particles points heat concentration velocities speed phase amplitude"
+    " thickness depth angles torque drag lift stiffness damping volume area curvature vorticity kernel_weights"
+    " boundary neighbors moments errors costs distances penalties activations targets offsets intensity brightness"
+    " opacity transmittance humidity altitude viscosity friction work power score rewards probabilities"
+)
+
+CURATED: Mapping[NameRole, tuple[str, ...]] = {
+    "array_in": _words(
+        "x y a b u v values data input z src w field vel pos q p f velocity position force inputs samples signal"
+        " grad targets source velocities positions forces heights pressure phi s r h target angles e state points"
+        " divergence potential slope"
+    ),
+    "array_positive": _words(
+        "mass density radius weights inv_mass rho distance volume stiffness area depth temperature lengths thickness"
+        " rest_length viscosity masses densities radii speeds energy widths concentration ages damping"
+    ),
+    "array_index": _words(
+        "indices index neighbors parent ids cells parents offsets edges order permutation nodes"
+        " columns bins slots face_indices particle_index neighbor_index"
+    ),
+    "array_out": _words(
+        "out result output y dst results outputs loss total energy out_values values_out x_new force next_values"
+        " new_values residual dest u_new flux cost updated sums score rates"
+    ),
+    "scalar": _words(
+        "alpha scale beta s offset k c bias threshold gain shift value factor t theta coeff x0 a b target center"
+        " origin phase slope lower upper level gravity amplitude"
+    ),
+    "scalar_positive": _words(
+        "dt radius eps mass damping h margin sigma stiffness gamma width max_value cell_size length tolerance inv_dt dx"
+        " viscosity density temperature rate decay frequency spacing limit"
+    ),
+    "count": _words("n count num_points size num_particles length dim num_elements total_count limit num num_cells"),
+    "int_scalar": _words(
+        "offset value step axis seed steps stride num_iters k m start order width degree window iterations num_steps substeps level"
+        " bins rank period"
+    ),
+    "flag": _words("mask enabled active flags valid fixed use_bias is_active visible clamped"),
     "local": _words(
         "x y a d s r w t value v result u dx z f xi diff h c e p g b q scale weight temp norm val dist delta err ratio"
         " force rate term vel factor residual phi left right center base slope decay blend length energy mid"
     ),
-    "local_int": _words("idx j k index m n count offset left right start step row col cell lo hi id_next level"),
+    "local_int": _words("idx j k index m n count offset left right start step row col cell lo hi level"),
     "local_bool": _words("inside active found valid is_valid done hit outside positive keep near flag above"),
-    "loop": _words("i j k it step n m iter_idx s level"),
+    "loop": _words("i j k it step n m s level"),
     "thread": ("tid", "i", "idx", "index", "thread_id"),
     "accumulator": _words("total acc s result sum_x accum value energy sum_w out_value running mean weighted"),
 }
+
+
+REFINES: Mapping[NameRole, NameRole] = {"array_positive": "array_in", "scalar_positive": "scalar"}
+"""Roles that how a kernel is written doesn't tell from a wider one; what the wider one counts ranks their words."""
+
+WIDENED: tuple[NameRole, ...] = ("array_in", "array_out", "scalar", "local", "local_int", "loop")
+"""Roles that take words from real kernels. For the others the fit only ranks the words picked by hand."""
+ENOUGH_FILES = 5
 
 
 def name_for(role: NameRole, choose: Choose, taken: Set[str]) -> str:
@@ -118,12 +193,34 @@ def name_for(role: NameRole, choose: Choose, taken: Set[str]) -> str:
 
 @cache
 def vocabulary(role: NameRole) -> tuple[str, ...]:
-    """The words of a role other than `kernel`, the commonest first, without what is reserved."""
-    return tuple(word for word in dict.fromkeys(CURATED[role]) if word not in RESERVED)
+    """The words of a role other than `kernel`, the commonest in real kernels first, without what is reserved."""
+    files = _files_with(REFINES.get(role, role))
+    fitted = [word for word, seen in files.items() if seen >= ENOUGH_FILES and role in WIDENED]
+    words = [word for word in dict.fromkeys([*CURATED[role], *fitted]) if word not in RESERVED]
+    unfit = _unfit(role) - set(CURATED[role])
+    return tuple(sorted((word for word in words if word not in unfit), key=lambda word: -files.get(word, 0)))
+
+
+def _unfit(role: NameRole) -> set[str]:
+    """Fitted words that say something else: that the value is positive, an output, or of a type we don't grow."""
+    narrower = {word for narrow, wide in REFINES.items() if wide == role for word in CURATED[narrow]}
+    return narrower | set(CURATED["array_out"] if role == "array_in" else ()) | {"face", "face_index", "eps"}
+
+
+@cache
+def verbs() -> tuple[str, ...]:
+    """What kernel names begin with, those that are commonest in real kernels first."""
+    files = _files_with("verb")
+    return tuple(sorted(VERBS, key=lambda verb: -files.get(verb, 0)))
+
+
+def _files_with(role: str) -> Mapping[str, int]:
+    names: Mapping[str, int] = natural_data()["names"].get(role, {})
+    return names
 
 
 def _kernel_name(choose: Choose, taken: Set[str]) -> str:
-    name = f"{VERBS[_skewed(choose, len(VERBS))]}_{NOUNS[_skewed(choose, len(NOUNS))]}"
+    name = f"{verbs()[_skewed(choose, len(VERBS))]}_{NOUNS[_skewed(choose, len(NOUNS))]}"
     return name if name not in taken else _numbered((name,), taken)
 
 

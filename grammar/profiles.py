@@ -7,35 +7,25 @@ features switched off per kernel, which reaches combinations that an average mix
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
+from grammar.choose import Choose
+from grammar.natural import natural_data
 from grammar.op import Op
-
-STATEMENTS: Mapping[str, float] = {
-    "assign": 10.0,
-    "aug_assign": 4.0,
-    "store": 4.0,
-    "if": 3.0,
-    "else": 1.5,
-    "elif": 0.7,
-    "for_static": 1.0,
-    "for_dynamic": 1.0,
-    "while": 0.3,
-    "break": 0.2,
-    "continue": 0.2,
-    "return": 1.0,
-    "aug_store": 0.5,
-    "atomic_add": 1.0,
-    "atomic_sub": 0.3,
-    "atomic_min": 0.3,
-    "atomic_max": 0.3,
-}
-"""The kinds of statement. `for_static` has constant bounds; `return` is a guard; `else`, `elif` extend an `if`."""
+from grammar.types import FLOATS, I32
 
 PROFILES = ("natural", "uniform")
+
+AUG_OPERATORS = ("add", "mul", "sub", "div")
+"""Operators of `name OP= value` that floats and ints both have."""
+
+FLOOR = 0.125
+"""Least weight of an operation under `natural`, where 1 is an even share, so that all of the table is grown."""
+LEAST_SHARE = 0.005
+"""Least share of a kind of statement under `natural`."""
 
 _T = TypeVar("_T")
 
@@ -46,9 +36,9 @@ class Profile:
 
     name: str
     operations: Mapping[str, float]
-    """Weight by `Op.name`."""
+    """Weight by name and kind of operand, such as `add(float)`, where 1 is an even share."""
     statements: Mapping[str, float]
-    """Weight by kind of statement, the keys of `STATEMENTS`."""
+    """Weight by kind of statement. `for_static` has constant bounds, `return` is a guard, `else`, `elif` extend `if`."""
     aug_operators: Mapping[str, float]
     """Weight by `Op.name` of the operator in `name OP= value`."""
     term_heights: Mapping[int, float]
@@ -56,17 +46,40 @@ class Profile:
     leaves: Mapping[str, float]
     """`constant`, `local` (a loop variable or the thread index too), `scalar` (a parameter), `read` (of an array)."""
     body_lengths: Mapping[int, float]
-    """How many statements stand directly in a kernel, a branch or a loop."""
+    """How many statements stand directly in a branch or a loop."""
+    kernel_lengths: Mapping[int, float]
+    """How many statements stand directly in a kernel."""
     float_literals: tuple[tuple[float, float], ...]
     """(value, weight), the commonest first."""
     int_literals: tuple[tuple[int, float], ...]
     trip_counts: tuple[tuple[int, float], ...]
     """Trips of loops whose bounds are constants."""
     floor: float = 1.0
-    """Weight of an operation that `operations` doesn't name, so that a new row of the table is grown at once."""
+    """Least weight of an operation, so that a new row of the table is grown at once."""
+    off: frozenset[str] = frozenset()
+    """Names of operations that are not grown at all."""
 
     def weight(self, op: Op) -> float:
-        return self.operations.get(op.name, self.floor) * op.weight
+        """How often the operation is grown, relative to others that give the same type."""
+        known = self._weights.get(op)
+        return self._weigh(op) if known is None else known
+
+    @cached_property
+    def _weights(self) -> Mapping[Op, float]:
+        from grammar.ops import TABLE
+
+        return {op: self._weigh(op) for op in TABLE}
+
+    def _weigh(self, op: Op) -> float:
+        # `Op.weight` splits the share of a name over its overloads of the same result.
+        share = self.operations.get(f"{op.name}({_kind(op)})", 0.0)
+        return 0.0 if op.name in self.off else max(share, self.floor) * op.weight
+
+
+def _kind(op: Op) -> str:
+    """The kind of operand by which operations are counted in real kernels."""
+    operand = op.params[-1]
+    return "float" if operand in FLOATS else "int" if operand is I32 else operand.name
 
 
 @cache
@@ -75,67 +88,78 @@ def profile(name: str) -> Profile:
     return {"uniform": _uniform, "natural": _natural}[name]()
 
 
-def swarm(base: Profile, choose: Callable[[int], int]) -> Profile:
-    """`base` with about half of its operations and optional statements switched off, drawn through `choose(n)`.
+def swarm(base: Profile, choose: Choose) -> Profile:
+    """`base` with about half of its operations and optional statements switched off, drawn through `choose`.
 
-    What every kernel needs stays: `assign`, `store`, one comparison and one arithmetic operation at least. A draw of 0
-    leaves a feature on, so that shrinking goes towards `base`.
+    What every kernel needs stays on: `assign`, `store`, and one operation at least of arithmetic, of comparison and of
+    those that combine bools. A draw of 0 leaves a feature on, so that shrinking goes towards `base`.
     """
     from grammar.ops import TABLE
 
-    names = list(dict.fromkeys(op.name for op in TABLE))
-    operations = {name: base.operations.get(name, base.floor) * (1 - choose(2)) for name in names}
-    for group in ("arithmetic", "comparison"):
-        members = list(dict.fromkeys(op.name for op in TABLE if op.group == group))
-        if members and not any(operations[name] for name in members):
-            kept = members[choose(len(members))]
-            operations[kept] = base.operations.get(kept, base.floor)
+    off = {name for name in dict.fromkeys(op.name for op in TABLE) if choose(2)}
+    for group in ("arithmetic", "comparison", "logic"):
+        members = list(dict.fromkeys(op.name for op in TABLE if op.group == group and len(op.params) == 2))
+        if off.issuperset(members):
+            off.remove(members[choose(len(members))])
     statements = {
-        kind: w if kind in ("assign", "store") else w * (1 - choose(2)) for kind, w in base.statements.items()
+        kind: weight if kind in ("assign", "store") else weight * (1 - choose(2))
+        for kind, weight in base.statements.items()
     }
-    return replace(base, name=f"swarm-{base.name}", operations=operations, statements=statements)
+    return replace(base, name=f"swarm-{base.name}", off=base.off | off, statements=statements)
 
 
-def _flatter(weights: tuple[tuple[_T, float], ...]) -> tuple[tuple[_T, float], ...]:
-    """The square root of each weight: rare values become less rare, the order stays."""
-    return tuple((value, weight**0.5) for value, weight in weights)
+def _natural() -> Profile:
+    data = natural_data()
+    fewest = LEAST_SHARE * sum(data["statements"].values())
+    heights = _sizes(data["term_heights"], 1, 8)
+    return Profile(
+        name="natural",
+        operations=_even_shares(data["operations"]),
+        statements={kind: max(float(count), fewest) for kind, count in sorted(data["statements"].items())},
+        aug_operators={name: float(data["aug_operators"].get(name, 1)) for name in AUG_OPERATORS},
+        # Most terms of height 1 set an accumulator to zero or name an element: the rules that grow loops write those.
+        term_heights={height: weight / 4 if height == 1 else weight for height, weight in heights.items()},
+        leaves={leaf: float(count) for leaf, count in data["leaves"].items()},
+        body_lengths=_sizes(data["body_lengths"], 1, 12),
+        kernel_lengths=_sizes(data["kernel_lengths"], 2, 24),
+        float_literals=tuple((v, float(w)) for v, w in data["float_literals"] if v == 0 or 1e-6 <= abs(v) <= 100),
+        int_literals=tuple((v, float(w)) for v, w in data["int_literals"] if abs(v) <= 100),
+        trip_counts=_commonest_first(_sizes(data["trip_counts"], 2, 64)),
+        floor=FLOOR,
+    )
 
 
 def _uniform() -> Profile:
+    """Even over what is drawn by name; numbers keep their order of size or frequency, only flatter."""
     natural = _natural()
     return Profile(
         name="uniform",
         operations={},
-        statements=dict.fromkeys(STATEMENTS, 1.0),
+        statements=dict.fromkeys(natural.statements, 1.0),
         aug_operators=dict.fromkeys(natural.aug_operators, 1.0),
-        term_heights=dict.fromkeys(natural.term_heights, 1.0),
+        term_heights=_flatter(natural.term_heights),
         leaves=dict.fromkeys(natural.leaves, 1.0),
-        body_lengths=dict.fromkeys(natural.body_lengths, 1.0),
-        float_literals=_flatter(natural.float_literals),
-        int_literals=_flatter(natural.int_literals),
-        trip_counts=_flatter(natural.trip_counts),
+        body_lengths=_flatter(natural.body_lengths),
+        kernel_lengths=_flatter(natural.kernel_lengths),
+        float_literals=tuple((value, weight**0.5) for value, weight in natural.float_literals),
+        int_literals=tuple((value, weight**0.5) for value, weight in natural.int_literals),
+        trip_counts=tuple((value, weight**0.5) for value, weight in natural.trip_counts),
     )
 
 
-def _natural() -> Profile:
-    return Profile(
-        name="natural",
-        operations={"mul": 30.0, "add": 20.0, "sub": 15.0, "div": 8.0, "less": 5.0, "greater": 5.0, "neg": 3.0},
-        statements=STATEMENTS,
-        aug_operators={"add": 8.0, "sub": 1.0, "mul": 1.0},
-        term_heights={1: 4.0, 2: 5.0, 3: 3.0, 4: 1.0},
-        leaves={"local": 5.0, "constant": 2.0, "read": 2.0, "scalar": 1.5},
-        body_lengths={1: 6.0, 2: 4.0, 3: 3.0, 4: 2.0, 5: 1.0, 6: 1.0, 7: 0.5, 8: 0.5},
-        float_literals=(
-            (0.0, 9.0),
-            (1.0, 8.0),
-            (2.0, 6.0),
-            (0.5, 6.0),
-            (3.0, 2.0),
-            (0.1, 2.0),
-            (-1.0, 2.0),
-            (0.25, 1.0),
-        ),
-        int_literals=((0, 9.0), (1, 9.0), (2, 4.0), (3, 2.0), (4, 1.0), (8, 0.5), (10, 0.5)),
-        trip_counts=((3, 4.0), (2, 3.0), (4, 3.0), (8, 2.0), (5, 1.0), (10, 1.0), (16, 0.5)),
-    )
+def _even_shares(counts: Mapping[str, int]) -> dict[str, float]:
+    mean = sum(counts.values()) / len(counts)
+    return {key: count / mean for key, count in counts.items()}
+
+
+def _sizes(counts: Mapping[str, int], low: int, high: int) -> dict[int, float]:
+    return {int(size): float(count) for size, count in counts.items() if low <= int(size) <= high}
+
+
+def _commonest_first(weights: Mapping[int, float]) -> tuple[tuple[int, float], ...]:
+    return tuple(sorted(weights.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _flatter(weights: Mapping[_T, float]) -> dict[_T, float]:
+    """The square root of each weight: what is rare becomes less rare, and the order stays."""
+    return {key: weight**0.5 for key, weight in weights.items()}
