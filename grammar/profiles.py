@@ -38,7 +38,7 @@ class Profile:
     operations: Mapping[str, float]
     """Weight by name and kind of operand, such as `add(float)`, where 1 is an even share."""
     statements: Mapping[str, float]
-    """Weight by kind of statement. `for_static` has constant bounds, `return` is a guard, `else`, `elif` extend `if`."""
+    """Weight by kind of statement. `for_static` has constant bounds, and `return` is a guard clause."""
     aug_operators: Mapping[str, float]
     """Weight by `Op.name` of the operator in `name OP= value`."""
     term_heights: Mapping[int, float]
