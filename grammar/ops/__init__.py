@@ -49,9 +49,8 @@ def row(key: str) -> Op:
 
 
 @cache
-def table_digest() -> str:
+def table_digest(package: Path = Path(__file__).parent.parent) -> str:
     """32 hex digits that change with any source or data file of the grammar: what a kernel is a pure function of."""
-    package = Path(__file__).parent.parent
     digest = blake2b(digest_size=16)
     for path in sorted(p.relative_to(package).as_posix() for p in package.rglob("*") if p.suffix in (".py", ".json")):
         content = (package / path).read_bytes()

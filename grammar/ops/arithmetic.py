@@ -28,11 +28,11 @@ def _fits(exact: Callable[..., Lanes]) -> Callable[..., Lanes]:
 
 
 def _divides(a: Lanes, b: Lanes) -> Lanes:
-    return (b != 0) & ((a != INT_MIN) | (b != -1))
+    return np.asarray((b != 0) & ((a != INT_MIN) | (b != -1)))
 
 
 def _has_opposite(x: Lanes) -> Lanes:
-    return x != INT_MIN
+    return np.asarray(x != INT_MIN)
 
 
 def _divisor_nonzero(a: Lanes, b: Lanes) -> Lanes:
@@ -59,7 +59,7 @@ def _clamped(x: Lanes, low: Lanes, high: Lanes) -> Lanes:
 def _smoothstep_piece(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
     """0 and 2 where it is flat, 1 between the edges."""
     t = (x - edge0) / (edge1 - edge0)
-    return (t > 0).astype(np.int8) + (t >= 1)
+    return np.where(t > 0, np.where(t < 1, 1, 2), 0)
 
 
 _FLOOR = (numerics.floor_quotient, _divisor_nonzero, numerics.floor_quotient)

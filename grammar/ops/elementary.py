@@ -39,12 +39,12 @@ def _branch_of_tan(x: Lanes) -> Lanes:
 
 
 def _off_origin(y: Lanes, x: Lanes) -> Lanes:
-    return (y != 0) | (x != 0)
+    return np.asarray((y != 0) | (x != 0))
 
 
-def _beyond_cut(y: Lanes, x: Lanes) -> Lanes:
-    """The side of the branch cut along the negative x axis."""
-    return np.where(x < 0, np.where(np.signbit(y), -1, 1), 0)
+def _quadrant(y: Lanes, x: Lanes) -> Lanes:
+    """The angle jumps across the negative x axis and, through the origin, between any two quadrants."""
+    return np.asarray(np.signbit(y) + 2 * np.signbit(x))
 
 
 def _base_positive(base: Lanes, exponent: Lanes) -> Lanes:
@@ -66,7 +66,7 @@ ROWS: tuple[Op, ...] = (
     *(_row("asin", (T,), T, Call("wp.asin"), numerics.arc_sine, _within_one, kink=_clamped_to_one) for T in FLOATS),
     *(_row("acos", (T,), T, Call("wp.acos"), numerics.arc_cosine, _within_one, kink=_clamped_to_one) for T in FLOATS),
     *(_row("atan", (T,), T, Call("wp.atan"), np.arctan) for T in FLOATS),
-    *(_row("atan2", (T, T), T, Call("wp.atan2"), np.arctan2, _off_origin, _beyond_cut) for T in FLOATS),
+    *(_row("atan2", (T, T), T, Call("wp.atan2"), np.arctan2, _off_origin, _quadrant) for T in FLOATS),
     *(_row("sinh", (T,), T, Call("wp.sinh"), np.sinh) for T in FLOATS),
     *(_row("cosh", (T,), T, Call("wp.cosh"), np.cosh) for T in FLOATS),
     *(_row("tanh", (T,), T, Call("wp.tanh"), np.tanh) for T in FLOATS),

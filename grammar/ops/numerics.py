@@ -45,24 +45,25 @@ def sign(x: Lanes) -> Lanes:
 
 def step(x: Lanes) -> Lanes:
     """1 below zero, otherwise 0: the mirror image of the usual step."""
-    return (x < 0).astype(x.dtype)
+    return np.where(x < 0, x.dtype.type(1), x.dtype.type(0))
 
 
 def nonzero(x: Lanes) -> Lanes:
     """0 of ±0, otherwise 1: of NaN too."""
-    return (x != 0).astype(x.dtype)
+    return np.where(x != 0, x.dtype.type(1), x.dtype.type(0))
 
 
 def round_half_away(x: Lanes) -> Lanes:
     """To the nearest integer; halves away from zero, as C's `round`; the sign of zero stays."""
     size = np.abs(x)
     whole = np.trunc(size)
-    return np.copysign(whole + (size - whole >= 0.5), x)
+    rounded: Lanes = np.copysign(whole + (size - whole >= 0.5), x)
+    return rounded
 
 
 def fraction(x: Lanes) -> Lanes:
     """What is left after truncation; it has the sign of `x`, unlike `x - floor(x)`."""
-    return x - np.trunc(x)
+    return np.asarray(x - np.trunc(x))
 
 
 def floor_quotient(a: Lanes, b: Lanes) -> Lanes:
@@ -73,8 +74,8 @@ def floor_quotient(a: Lanes, b: Lanes) -> Lanes:
 def truncated_quotient(a: Lanes, b: Lanes) -> Lanes:
     """C's division of integers, towards zero."""
     quotient = np.floor_divide(a, b)
-    inexact = quotient * b != a
-    return quotient + (inexact & ((a < 0) != (b < 0))).astype(quotient.dtype)
+    floored: Lanes = (quotient * b != a) & ((a < 0) != (b < 0))
+    return np.asarray(quotient + floored.astype(a.dtype))
 
 
 def scaled(x: Lanes, factor: float) -> Lanes:
@@ -91,12 +92,12 @@ def radians(x: Lanes) -> Lanes:
 
 
 def lerp(a: Lanes, b: Lanes, t: Lanes) -> Lanes:
-    return a * (1.0 - t) + b * t
+    return np.asarray(a * (1.0 - t) + b * t)
 
 
 def smoothstep(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
     t = clamp((x - edge0) / (edge1 - edge0), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    return np.asarray(t * t * (3.0 - 2.0 * t))
 
 
 def arc_cosine(x: Lanes) -> Lanes:
@@ -116,7 +117,7 @@ def bit_count(x: Lanes) -> Lanes:
 
 def fits_int32(exact: Lanes) -> Lanes:
     """Where a result computed in 64 bits is an int32: overflow is undefined behaviour in C++."""
-    return (exact >= -(2**31)) & (exact < 2**31)
+    return np.asarray((exact >= -(2**31)) & (exact < 2**31))
 
 
 def spread(value: Lanes, *others: Lanes) -> Lanes:

@@ -169,8 +169,9 @@ def _erfc_large(y: Lanes) -> Lanes:
 
 def _erfc_positive(y: Lanes) -> Lanes:
     """erfc of y > 0.46875. Beyond 28 it is below the smallest double (and 107, below the smallest extended one)."""
-    y = np.minimum(y, 120.0)
-    return np.where(y <= 4.0, _erfc_middle(np.minimum(y, 4.0)), _erfc_large(np.maximum(y, 4.0)))
+    middle = _erfc_middle(np.minimum(y, 4.0))
+    large = y > 4.0
+    return np.where(large, _erfc_large(np.clip(y, 4.0, 120.0)), middle) if large.any() else middle
 
 
 def erf(x: Lanes) -> Lanes:
@@ -226,5 +227,6 @@ def _lower_tail(p: Lanes) -> Lanes:
     x = np.sqrt(-2.0 * np.log(p))
     inverse = 1.0 / x
     near = _ratio(inverse, _TAIL_TOP, _TAIL_BOTTOM)
-    far = _ratio(inverse, _FAR_TAIL_TOP, _FAR_TAIL_BOTTOM)
-    return x - np.log(x) / x - inverse * np.where(x < 8.0, near, far)
+    far = x >= 8.0
+    scaled = np.where(far, _ratio(inverse, _FAR_TAIL_TOP, _FAR_TAIL_BOTTOM), near) if far.any() else near
+    return np.asarray(x - np.log(x) / x - inverse * scaled)
