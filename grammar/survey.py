@@ -46,6 +46,7 @@ INFIX: Mapping[type[cst.CSTNode], str] = {
     cst.DivideAssign: "div",
     cst.FloorDivideAssign: "floordiv",
     cst.ModuloAssign: "mod",
+    cst.PowerAssign: "pow",
     cst.BitAndAssign: "bit_and",
     cst.BitOrAssign: "bit_or",
     cst.BitXorAssign: "bit_xor",
@@ -323,6 +324,8 @@ def _survey_block(block: cst.BaseSuite, scope: Scope, nesting: int) -> None:
             case cst.While(test=test):
                 _count_statement("while", read_term(test, scope), scope, "bool")
                 _survey_nested(stmt.body, scope, nesting)
+            case cst.BaseSmallStatement():  # as in `if i >= n: return`, on one line
+                _survey_simple(stmt, scope, nesting)
             case _:
                 scope.count("outside", type(stmt).__name__)
 
@@ -359,9 +362,13 @@ def _survey_for(variable: str, args: Sequence[cst.BaseExpression], scope: Scope)
         scope.count("outside", "for")
     elif all(bound.literals and bound.height == 1 for bound in bounds):
         scope.count("statements", "for_static")
-        scope.count("trip_counts", len(range(*(int(bound.literals[0]) for bound in bounds))))
+        scope.count("trip_counts", _trips([int(bound.literals[0]) for bound in bounds]))
     else:
         scope.count("statements", "for_dynamic")
+
+
+def _trips(bounds: Sequence[int]) -> int:
+    return len(range(*bounds)) if bounds[2:] != [0] else 0
 
 
 def _mark_bounds(nodes: Iterable[cst.BaseExpression], scope: Scope) -> None:
@@ -382,7 +389,7 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
                 scope.kinds[name], scope.roles[name] = "int", "thread"
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Subscript() as element)], value=value):
             _survey_store("store", element, value, scope)
-        case cst.AugAssign(target=cst.Name(value=name), operator=operator, value=value):
+        case cst.AugAssign(target=cst.Name(value=name), operator=operator, value=value) if type(operator) in INFIX:
             if _count_statement("aug_assign", read_term(value, scope), scope, scope.kinds.get(name, "")):
                 scope.count("aug_operators", INFIX[type(operator)])
                 if scope.roles.get(name) == "local":
