@@ -243,9 +243,17 @@ def _initial(value: Term) -> cst.BaseExpression:
 def is_unrolled(loop: For) -> bool:
     """Whether Warp repeats the body in the source instead of looping at run time."""
     return (
-        isinstance(loop.stop, Const)
+        not is_broken(loop.body)
+        and isinstance(loop.stop, Const)
         and (loop.start is None or isinstance(loop.start, Const))
         and loop.stop.value - (0 if loop.start is None else loop.start.value) <= MAX_UNROLL  # type: ignore[union-attr] # both are Const here
+    )
+
+
+def is_broken(body: Sequence[Stmt]) -> bool:
+    """Whether a break leaves the loop with this body, rather than one inside of it."""
+    return any(
+        isinstance(stmt, Break) or (not isinstance(stmt, For | While) and any(map(is_broken, blocks(stmt)))) for stmt in body
     )
 
 

@@ -1,0 +1,129 @@
+"""When two kernels are the same kernel.
+
+The key insight: names are chance. Two kernels are one if their trees agree once names are numbered in order of first
+appearance; they have one *shape* if they agree with the literals blanked too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import assert_never
+
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Read,
+    Return,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+
+
+def canonical_hash(kernel: Kernel) -> str:
+    """32 hex digits, the same for kernels that differ in names only."""
+    return _digest(_tokens(kernel, literals=True))
+
+
+def shape_hash(kernel: Kernel) -> str:
+    """32 hex digits, the same for kernels that differ in names and literals only."""
+    return _digest(_tokens(kernel, literals=False))
+
+
+def _digest(tokens: Iterator[str]) -> str:
+    return blake2b("\0".join(tokens).encode(), digest_size=16).hexdigest()
+
+
+class _Names(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        self[name] = f"v{len(self)}"
+        return self[name]
+
+
+def _tokens(kernel: Kernel, literals: bool) -> Iterator[str]:
+    names = _Names()
+    for param in kernel.params:
+        yield f"{names[param.name]}:{param.type!r}:{'out' if param.is_output else 'in'}"
+    yield from _block(kernel.body, names, literals)
+
+
+def _block(body: tuple[Stmt, ...], names: _Names, literals: bool) -> Iterator[str]:
+    yield "{"
+    for stmt in body:
+        yield from _stmt(stmt, names, literals)
+    yield "}"
+
+
+def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
+    yield type(stmt).__name__
+    match stmt:
+        case Thread(name):
+            yield names[name]
+        case Assign(name, value):
+            yield from _term(value, names, literals)
+            yield names[name]
+        case AugAssign(name, op, value):
+            yield op.key
+            yield from _term(value, names, literals)
+            yield names[name]
+        case Store(array, index, value):
+            yield names[array]
+            yield from _term(index, names, literals)
+            yield from _term(value, names, literals)
+        case AugStore(array, index, op, value):
+            yield from (op.key, names[array])
+            yield from _term(index, names, literals)
+            yield from _term(value, names, literals)
+        case Atomic(kind, array, index, value):
+            yield from (kind.value, names[array])
+            yield from _term(index, names, literals)
+            yield from _term(value, names, literals)
+        case If(condition, yes, no):
+            yield from _term(condition, names, literals)
+            yield from _block(yes, names, literals)
+            yield from _block(no, names, literals)
+        case For(variable, start, stop, block):
+            yield names[variable]
+            for bound in (stop,) if start is None else (start, stop):
+                yield from _term(bound, names, literals)
+            yield from _block(block, names, literals)
+        case While(condition, block):
+            yield from _term(condition, names, literals)
+            yield from _block(block, names, literals)
+        case Break() | Continue() | Return():
+            pass
+        case _:
+            assert_never(stmt)
+
+
+def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
+    match term:
+        case Const(type, value):
+            yield f"{type!r}={value!r}" if literals else f"{type!r}"
+        case Var(name, _):
+            yield names[name]
+        case Size(array, _):
+            yield f"#{names[array]}"
+        case Read(array, index, _):
+            yield f"{names[array]}["
+            yield from _term(index, names, literals)
+        case Apply(op, args):
+            yield op.key
+            for arg in args:
+                yield from _term(arg, names, literals)
+        case _:
+            assert_never(term)

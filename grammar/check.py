@@ -1,0 +1,206 @@
+"""Whether a tree is a kernel, derived anew from the tree alone, and what Warp documents about its adjoint.
+
+The key insight: the generator's promises are only worth something if something else can break them, so types, scopes,
+definite assignment and use are checked here without a line of the code that grew the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from grammar.op import Infix
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Role,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import BOOL, I32, Array, Scalar
+
+Scope = dict[str, Scalar]
+"""The locals that are certainly assigned here, with their types."""
+
+
+def problems(kernel: Kernel) -> tuple[str, ...]:
+    """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
+    return tuple(_Checker(kernel).complaints())
+
+
+class _Checker:
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.params = {param.name: param for param in kernel.params}
+        self.read: set[str] = set()
+        self.written: set[str] = set()
+        self.types: Scope = {}
+
+    def complaints(self) -> Iterator[str]:
+        names = [self.kernel.name, *(param.name for param in self.kernel.params)]
+        yield from (f"{name} is declared twice" for name in set(names) if names.count(name) > 1)
+        if not self.kernel.body or not isinstance(self.kernel.body[0], Thread):
+            yield "the first statement is not the thread index"
+        scope = {p.name: p.type for p in self.kernel.params if isinstance(p.type, Scalar)}
+        yield from self.block(self.kernel.body, scope, loop=False)
+        for param in self.kernel.params:
+            used = self.written if param.is_output else self.read
+            if param.name not in used:
+                yield f"parameter {param.name} is not used"
+            if param.is_output and param.name in self.read:
+                yield f"output {param.name} is read"
+        yield from (f"local {name} is never read" for name in self.types if name not in self.read)
+
+    # -- statements ---------------------------------------------------------------------------------------------------
+
+    def block(self, body: tuple[Stmt, ...], scope: Scope, loop: bool) -> Iterator[str]:
+        for k, stmt in enumerate(body):
+            if isinstance(stmt, Break | Continue | Return) and k + 1 < len(body):
+                yield f"statements after {type(stmt).__name__.lower()} are never reached"
+            if isinstance(stmt, Thread) and (body is not self.kernel.body or k > 0):
+                yield "the thread index is taken twice"
+            yield from self.statement(stmt, scope, loop)
+
+    def statement(self, stmt: Stmt, scope: Scope, loop: bool) -> Iterator[str]:
+        match stmt:
+            case Thread(name):
+                yield from self.define(name, I32, scope)
+            case Assign(name, value):
+                yield from self.term(value, scope, reader=name)
+                yield from self.define(name, value.type, scope)
+            case AugAssign(name, op, value):
+                yield from self.term(value, scope, reader=name)
+                yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
+            case Store(array, index, value) | Atomic(_, array, index, value):
+                yield from self.write(array, index, value, scope)
+            case AugStore(array, index, op, value):
+                yield from self.write(array, index, value, scope)
+                yield from self.augmented(op.spelling, op.params, op.result, value.type, value)
+            case If(condition, yes, no):
+                yield from self.condition(condition, scope)
+                yield from self.fork(yes, no, scope, loop)
+            case For(variable, start, stop, body):
+                for bound in (stop,) if start is None else (start, stop):
+                    yield from self.term(bound, scope)
+                    if bound.type is not I32:
+                        yield "a loop bound is not an int32"
+                inner = {**scope, variable: I32}
+                yield from self.block(body, inner, loop=True)
+            case While(condition, body):
+                yield from self.condition(condition, scope)
+                yield from self.block(body, dict(scope), loop=True)
+            case Break() | Continue():
+                if not loop:
+                    yield f"{type(stmt).__name__.lower()} outside of a loop"
+            case Return():
+                if loop:
+                    yield "return inside of a loop"
+            case _:
+                assert_never(stmt)
+
+    def define(self, name: str, type: Scalar, scope: Scope) -> Iterator[str]:
+        if name in self.params:
+            yield f"parameter {name} is assigned to"
+        if self.types.setdefault(name, type) is not type:
+            yield f"local {name} changes its type"
+        scope[name] = type
+
+    def fork(self, yes: tuple[Stmt, ...], no: tuple[Stmt, ...], scope: Scope, loop: bool) -> Iterator[str]:
+        """Afterwards a name is assigned if both ways assign it; a way that leaves the block doesn't count."""
+        if not yes:
+            yield "an if has no body"
+        one, other = dict(scope), dict(scope)
+        yield from self.block(yes, one, loop)
+        yield from self.block(no, other, loop)
+        ways = [names for names, body in ((one, yes), (other, no)) if not _leaves(body)] or [scope]
+        scope.update({name: type for name, type in ways[0].items() if all(name in way for way in ways)})
+
+    def condition(self, condition: Term, scope: Scope) -> Iterator[str]:
+        yield from self.term(condition, scope)
+        if condition.type is not BOOL:
+            yield "a condition is not a bool"
+
+    def write(self, array: str, index: Term, value: Term, scope: Scope) -> Iterator[str]:
+        yield from self.term(index, scope)
+        yield from self.term(value, scope)
+        param = self.params.get(array)
+        self.written.add(array)
+        if param is None or not param.is_output:
+            yield f"{array} is written but is no output"
+        elif param.element is not value.type or index.type is not I32:
+            yield f"a value of type {value.type} is written to {array}, or at an index that is not an int32"
+
+    def augmented(
+        self, spelling: object, params: tuple[Scalar, ...], result: Scalar, target: Scalar | None, value: Term
+    ) -> Iterator[str]:
+        if not isinstance(spelling, Infix) or params != (target, value.type) or result is not target:
+            yield "an augmented assignment has no such operator on these types"
+
+    # -- terms --------------------------------------------------------------------------------------------------------
+
+    def term(self, term: Term, scope: Scope, reader: str = "") -> Iterator[str]:
+        """`reader` is the local that the term is assigned to: reading only itself doesn't make it read."""
+        match term:
+            case Const(type, value):
+                if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (type in (BOOL, I32)):
+                    yield f"{value!r} is no {type}"
+            case Var(name, type):
+                if name != reader:
+                    self.read.add(name)
+                if scope.get(name) is not type:
+                    yield f"{name} may be unassigned here, or is no {type}"
+            case Read(array, index, type):
+                yield from self.array(array, type)
+                yield from self.term(index, scope, reader)
+                if index.type is not I32:
+                    yield f"{array} is indexed by a {index.type}"
+            case Size(array, _):
+                yield from self.array(array, None)
+            case Apply(op, args):
+                for arg in args:
+                    yield from self.term(arg, scope, reader)
+                if tuple(arg.type for arg in args) != op.params:
+                    yield f"{op.key} is applied to other types"
+            case _:
+                assert_never(term)
+
+    def array(self, name: str, element: Scalar | None) -> Iterator[str]:
+        self.read.add(name)
+        param: Param | None = self.params.get(name)
+        if param is None or not isinstance(param.type, Array):
+            yield f"{name} is no array"
+        elif element is not None and param.element is not element:
+            yield f"{name} holds no {element}"
+        elif param.role is Role.OUT:
+            yield f"output {name} is read"
+
+
+def _leaves(body: tuple[Stmt, ...]) -> bool:
+    """Whether the block never gets to its end."""
+    if not body:
+        return False
+    last = body[-1]
+    match last:
+        case Break() | Continue() | Return():
+            return True
+        case If(_, yes, no):
+            return _leaves(yes) and _leaves(no)
+        case _:
+            return False

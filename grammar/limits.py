@@ -1,0 +1,201 @@
+"""What Warp documents as not differentiable, as rules over trees.
+
+The key insight: all of the documented limits say one thing. The backward pass doesn't replay a loop that runs at run time,
+so what such a loop carries is *stale* there; an adjoint is wrong exactly where it needs a stale value. Which values an
+adjoint needs is seen from the table: those that the partial derivative depends on.
+
+Source: Warp's user guide, "Differentiability", section "Limitations and Workarounds".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from grammar.emit import is_broken, is_unrolled
+from grammar.op import Op
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Const,
+    For,
+    If,
+    Kernel,
+    Read,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Var,
+    While,
+    blocks,
+    own_terms,
+    statements,
+    subterms,
+)
+from grammar.types import BOOL, FLOATS, I32, Array
+
+CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
+BROKEN = "a loop with a gradient is left by break"
+
+
+def limitation(kernel: Kernel) -> str:
+    """The documented reason why this kernel's adjoint is not to be trusted; empty if there is none."""
+    walk = _Walk({p.name for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output})
+    walk.block(kernel.body)
+    return walk.found
+
+
+def has_gradient(kernel: Kernel) -> bool:
+    """Whether some float array is read and some float array written."""
+    return any(p.is_output and p.element in FLOATS for p in kernel.params) and any(
+        isinstance(p.type, Array) and p.element in FLOATS and not p.is_output for p in kernel.params
+    )
+
+
+@dataclass(slots=True)
+class _Walk:
+    active: set[str]
+    """Names through which a gradient flows: float arrays, and locals computed from them."""
+    stale: set[str] = field(default_factory=set)
+    """Locals whose value the backward pass doesn't have."""
+    found: str = ""
+
+    def block(self, body: tuple[Stmt, ...]) -> None:
+        for stmt in body:
+            self.statement(stmt)
+
+    def statement(self, stmt: Stmt) -> None:
+        match stmt:
+            case Assign(name, value):
+                self.bind(name, *self.term(value))
+            case AugAssign(name, op, value):
+                self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))))
+            case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+                self.needed(self.term(index)[1])
+                self.term(value)
+            case If(condition, yes, no):
+                self.needed(self.term(condition)[1] and any(self.carries_gradient(b) for b in (yes, no)))
+                self.block(yes)
+                self.block(no)
+            case For(_, start, stop, body):
+                for bound in (stop,) if start is None else (start, stop):
+                    self.needed(self.term(bound)[1])
+                self.loop(body, dynamic=not is_unrolled(stmt))
+            case While(condition, body):
+                self.loop(body, dynamic=True)
+                self.term(condition)
+            case _:
+                pass
+
+    def loop(self, body: tuple[Stmt, ...], dynamic: bool) -> None:
+        """What the body assigns and was assigned before goes stale if the loop runs at run time; twice, to settle."""
+        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign)}
+        if dynamic:
+            self.stale |= assigned & set(_read_before_assigned(body))
+        self.block(body)
+        self.block(body)
+        if dynamic:
+            self.stale |= assigned
+        if is_broken(body) and assigned & self.active:
+            self.found = self.found or BROKEN
+
+    def bind(self, name: str, active: bool, stale: bool) -> None:
+        if active:
+            self.active.add(name)
+        if stale:
+            self.stale.add(name)
+
+    def needed(self, stale: bool) -> None:
+        if stale:
+            self.found = self.found or CARRIED
+
+    def carries_gradient(self, body: tuple[Stmt, ...]) -> bool:
+        return any(isinstance(s, Store | AugStore | Atomic | Assign | AugAssign) for s in statements(body))
+
+    def term(self, term: Term) -> tuple[bool, bool]:
+        """Whether a gradient flows through the term, and whether its value is stale."""
+        match term:
+            case Const() | Size():
+                return False, False
+            case Var(name, type):
+                return name in self.active and type in FLOATS, name in self.stale
+            case Read(array, index, type):
+                stale = self.term(index)[1]
+                self.needed(stale and type in FLOATS)
+                return type in FLOATS, stale
+            case Apply(op, args):
+                parts = [self.term(arg) for arg in args]
+                active = [on and op.result in FLOATS and op.differentiable for on, _ in parts]
+                need = needs(op)
+                for k, on in enumerate(active):
+                    self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
+                return any(active), any(stale for _, stale in parts)
+
+
+def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """The names that the body takes over from the trip before."""
+    assigned: set[str] = set()
+    for stmt in body:
+        yield from (name for name in _reads(stmt) if name not in assigned)
+        if isinstance(stmt, Assign):
+            assigned.add(stmt.name)
+
+
+def _reads(stmt: Stmt) -> Iterator[str]:
+    if isinstance(stmt, AugAssign):
+        yield stmt.name
+    for inner in (stmt, *(s for block in blocks(stmt) for s in statements(block))):
+        if isinstance(inner, AugAssign):
+            yield inner.name
+        for term in own_terms(inner):
+            yield from (t.name for t in subterms(term) if isinstance(t, Var))
+
+
+# -- what an adjoint needs --------------------------------------------------------------------------------------------
+
+STEP = 1e-4
+
+
+@cache
+def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
+    """`needs(op)[k][j]`: does the derivative by argument k depend on argument j? Found by differences of the row."""
+    count = len(op.params)
+    if op.result not in FLOATS:
+        return ((False,) * count,) * count
+    rng = np.random.Generator(np.random.PCG64(0))
+    points = [_column(op, k, rng) for k in range(count)]
+    return tuple(
+        tuple(op.params[k] in FLOATS and _depends(op, points, k, j, rng) for j in range(count)) for k in range(count)
+    )
+
+
+def _column(op: Op, k: int, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
+    type = op.params[k]
+    if type is BOOL:
+        return rng.integers(0, 2, 64) == 1
+    if type is I32:
+        return rng.integers(0, 3, 64).astype(np.int32)
+    return rng.uniform(0.1, 0.9, 64)
+
+
+def _depends(
+    op: Op, points: list[np.ndarray[tuple[int], np.dtype[np.generic]]], k: int, j: int, rng: np.random.Generator
+) -> bool:
+    moved = list(points)
+    moved[j] = _column(op, j, rng)
+    before, after = _slope(op, points, k), _slope(op, moved, k)
+    same = np.abs(before - after) <= 1e-3 * (1 + np.abs(before))
+    return not bool(same.all())
+
+
+def _slope(op: Op, points: list[np.ndarray[tuple[int], np.dtype[np.generic]]], k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    up, down = list(points), list(points)
+    up[k], down[k] = points[k] + STEP, points[k] - STEP  # type: ignore[operator] # float columns only
+    return np.asarray((op(*up) - op(*down)) / (2 * STEP), np.float64)

@@ -1,0 +1,218 @@
+"""What the adjoint must be: central differences of the float64 reference, per element of each float input array.
+
+The key insight: lanes only meet in outputs, so each lane can be asked by itself how its writes change when one element it
+reads is moved: a few variants per element *read by a lane*, instead of two runs per element of every array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grammar.evaluate import Inputs, Mask
+from grammar.op import Lanes
+from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
+from grammar.types import FLOATS, Array
+from validate.shadow import MARGIN, Event, Expected, Shadowed, Steps, Value, expected, noise_for, run_shadowed
+
+PLAIN = (1.0, -1.0, 2.0, -2.0)
+"""Steps without noise, in units of h. Variants are laid out by step first, then by element; the noisy ±h come last."""
+
+MOST = 24
+"""Elements per lane that are differentiated; further ones are counted as not checked."""
+
+Gradient = NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class ExpectedGradient:
+    """For one float input array, flattened over launches: its gradient, how far off Warp may be, and where it is known."""
+
+    value: Gradient
+    tolerance: Gradient
+    decided: Mask
+
+
+def float_inputs(kernel: Kernel) -> list[Param]:
+    return [p for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output]
+
+
+def float_outputs(kernel: Kernel) -> list[Param]:
+    return [p for p in kernel.params if p.is_output and p.element in FLOATS]
+
+
+def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]:
+    """Gradients with respect to the float outputs, of magnitude 0.5 to 1.5, in the shape of the arrays."""
+    rng = np.random.Generator(np.random.PCG64([seed, 2]))
+    result = {}
+    for param in float_outputs(kernel):
+        shape = inputs.arrays[param.name].shape
+        signs = rng.integers(0, 2, shape) * 2 - 1
+        result[param.name] = (signs * rng.uniform(0.5, 1.5, shape)).astype(param.element.dtype)
+    return result
+
+
+def expected_gradients(
+    kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes], seed: int, patterns: int
+) -> Mapping[str, ExpectedGradient]:
+    """The gradients of the launches in `inputs`, which are the leading ones of those that `first` ran."""
+    lanes = inputs.launches * inputs.lanes
+    steps, missed = _steps(kernel, inputs, first, patterns)
+    results = {
+        p.name: ExpectedGradient(*(np.zeros(inputs.arrays[p.name].size) for _ in "vt"), np.ones(inputs.arrays[p.name].size, np.bool_))
+        for p in float_inputs(kernel)
+    }
+    uncertain = (first.undecided | first.undefined)[:lanes] | missed
+    if steps is not None:
+        slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
+        noise = noise_for([0] * steps.noisy + [p + 1 for p in range(patterns) for _ in range(2 * slots)], lanes, seed)
+        algebra = run_shadowed(kernel, inputs, noise, steps)
+        uncertain |= algebra.unsmooth
+        _differences(results, algebra, steps, weights, patterns, uncertain)
+    _blame(results, first, uncertain, lanes)
+    return results
+
+
+# -- which elements to move -------------------------------------------------------------------------------------------
+
+
+def _steps(kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int) -> tuple[Steps | None, Mask]:
+    lanes = inputs.launches * inputs.lanes
+    missed = np.zeros(lanes, np.bool_)
+    arrays: list[str] = []
+    targets: list[NDArray[np.intp]] = []
+    for param in float_inputs(kernel):
+        slots = _distinct(first.reads.get(param.name, []), lanes)
+        room = MOST - len(targets)
+        missed |= (slots[room:] >= 0).any(axis=0)
+        targets.extend(slots[:room])
+        arrays.extend([param.name] * len(slots[:room]))
+    if not targets:
+        return None, missed
+    step = np.array([_step(inputs.arrays[a].reshape(-1), t) for a, t in zip(arrays, targets, strict=True)])
+    factors = [*PLAIN, *(1.0, -1.0) * patterns]
+    sizes = np.concatenate([factor * step for factor in factors])
+    noisy = 1 + len(PLAIN) * len(targets)
+    return Steps(tuple(arrays) * len(factors), np.array(targets * len(factors)), sizes, noisy), missed
+
+
+def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:
+    """Shape (slots, lanes): the different elements each lane read, −1 where it read fewer."""
+    if not reads:
+        return np.empty((0, lanes), np.intp)
+    table = np.array([np.where(active, where, -1)[:lanes] for where, active in reads])
+    table = -np.sort(-table, axis=0)
+    table[1:][table[1:] == table[:-1]] = -1
+    table = -np.sort(-table, axis=0)
+    return table[(table >= 0).any(axis=1)]
+
+
+def _step(values: Lanes, target: NDArray[np.intp]) -> Gradient:
+    """A few millionths of the element, and a power of two so that adding it does not round."""
+    element = values[np.maximum(target, 0)].astype(np.float64)
+    _, exponent = np.frexp(np.abs(element) + 2.0**-6)
+    return np.ldexp(1.0, exponent - 18)
+
+
+# -- differences ------------------------------------------------------------------------------------------------------
+
+
+def _differences(
+    results: Mapping[str, ExpectedGradient],
+    algebra: Shadowed,
+    steps: Steps,
+    weights: Mapping[str, Lanes],
+    patterns: int,
+    uncertain: Mask,
+) -> None:
+    slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
+    finals = {array: expected(algebra, array) for array in weights}
+    last = _last_stores(algebra)
+    for event in algebra.events:
+        array = event.stmt.array
+        if array not in weights or event.value.shadow is None:
+            continue
+        weight = _weight(event, weights[array].reshape(-1), finals[array], last, uncertain)
+        eps = float(np.finfo(event.value.lanes.dtype).eps)
+        for k in range(slots):
+            slope, error = _slope(event.value, steps, k, slots, eps)
+            _add(results[steps.arrays[k]], steps.targets[k], weight, slope, error, uncertain)
+
+
+def _slope(value: Value, steps: Steps, k: int, slots: int, eps: float) -> tuple[Gradient, Gradient]:
+    """The derivative of a written value by the k-th element, and by how much a right adjoint may differ from it."""
+    assert value.shadow is not None
+    if value.shadow.shape[0] == 1:
+        return np.zeros(value.lanes.shape), np.zeros(value.lanes.shape)
+    block = value.shadow[1 + k :: slots]
+    h = steps.sizes[k]
+    plain = (block[0] - block[1]) / (2 * h)
+    twice = (block[2] - block[3]) / (4 * h)
+    noisy = (block[4::2] - block[5::2]) / (2 * h)
+    rounding = np.abs(block[:2]).max(axis=0) * (8 * 2.0**-52) / h
+    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 2 * np.abs(plain - twice) + rounding + 16 * eps * np.abs(plain)
+    return plain, error
+
+
+def _add(
+    result: ExpectedGradient,
+    target: NDArray[np.intp],
+    weight: Gradient,
+    slope: Gradient,
+    error: Gradient,
+    uncertain: Mask,
+) -> None:
+    here = (target >= 0) & (weight != 0)
+    unknown = here & ~(np.isfinite(slope) & np.isfinite(error))
+    uncertain |= unknown
+    here &= ~unknown
+    np.add.at(result.value, target[here], (weight * slope)[here])
+    np.add.at(result.tolerance, target[here], (np.abs(weight) * error)[here])
+
+
+def _last_stores(algebra: Shadowed) -> dict[str, NDArray[np.intp]]:
+    """Per array, which event stored into each element last: only that one's value is still there."""
+    last: dict[str, NDArray[np.intp]] = {}
+    for k, event in enumerate(algebra.events):
+        if isinstance(event.stmt, Store):
+            owner = last.setdefault(event.stmt.array, np.full(algebra.inputs.arrays[event.stmt.array].size, -1, np.intp))
+            owner[event.where[event.active]] = k
+    return last
+
+
+def _weight(
+    event: Event, weights: Lanes, final: Expected, last: dict[str, NDArray[np.intp]], uncertain: Mask
+) -> Gradient:
+    """By how much each lane's written value counts in the sum that the adjoint differentiates."""
+    weight = np.where(event.active, weights[event.where].astype(np.float64), 0.0)
+    match event.stmt:
+        case Store(array, _, _):
+            del array
+            return weight
+        case AugStore(_, _, op, _):
+            return -weight if op.name == "sub" else weight
+        case Atomic(kind, _, _, _):
+            if kind in (AtomicKind.ADD, AtomicKind.SUB):
+                return -weight if kind is AtomicKind.SUB else weight
+            return _winner(event, weight, final, uncertain)
+
+
+def _winner(event: Event, weight: Gradient, final: Expected, uncertain: Mask) -> Gradient:
+    """A minimum hands its gradient to the lane that gave it; where two lanes come close, nobody can say to which."""
+    value = event.value.lanes.astype(np.float64)
+    best = final.lanes[event.where].astype(np.float64)
+    near = event.active & (np.abs(value - best) <= 2 * final.tolerance[event.where] + 1e-6 * np.abs(best))
+    rivals = np.zeros(final.lanes.shape, np.intp)
+    np.add.at(rivals, event.where[near], 1)
+    uncertain |= near & (rivals[event.where] > 1)
+    return np.where(near, weight, 0.0)
+
+
+def _blame(results: Mapping[str, ExpectedGradient], first: Shadowed, uncertain: Mask, lanes: int) -> None:
+    """The elements that uncertain lanes read have no gradient to compare with."""
+    for name, result in results.items():
+        for where, _ in first.reads.get(name, []):
+            result.decided[where[:lanes][uncertain]] = False

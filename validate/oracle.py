@@ -1,0 +1,179 @@
+"""Is the compiled kernel right? Values and gradients, on several input sets, special values among them.
+
+The key insight: what Warp may rightly compute is known before it runs: bits where the reference is exact, a tolerance
+that follows from rounding elsewhere, and lanes on which nobody can say. Whatever is outside of that is a finding. A first
+look uses few noise variants; only what fails it is looked at with many, so that the common case stays cheap and a rare
+unlucky draw is no false alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from extract.compile import Handle
+from extract.launch import differentiate, run
+from grammar.evaluate import Inputs, Mask
+from grammar.inputs import REGULAR_SETS, regular
+from grammar.limits import has_gradient, limitation
+from grammar.op import Lanes
+from grammar.tree import Kernel
+from validate.gradient import cotangents, expected_gradients, float_inputs
+from validate.shadow import Expected, Shadowed, expected, noise_for, run_shadowed
+from validate.specials import joined, special
+from validate.verdict import GradientLabel, Outcome, Verdict
+
+PATTERNS = (3, 40)
+"""Noise variants for values at the first and at the second look."""
+GRADIENT_PATTERNS = (2, 12)
+LEAST_CHECKED = 0.5
+"""Below this share of decided elements a kernel counts as not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    name: str
+    where: str
+    excess: float
+
+
+def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
+    """Launches the kernel and judges what it did. Deterministic: a pure function of its arguments."""
+    usual = regular(kernel, seed, lanes)
+    inputs = joined(usual, special(kernel, seed, lanes))
+    verdict = _check_values(kernel, handle, inputs, seed)
+    if isinstance(verdict, Verdict):
+        return verdict
+    shadowed, passed = verdict
+    return _check_gradients(kernel, handle, usual, shadowed, passed, seed)
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def _check_values(kernel: Kernel, handle: Handle, inputs: Inputs, seed: int) -> Verdict | tuple[Shadowed, Verdict]:
+    launches = [run(handle, kernel.params, values_of(inputs, k), inputs.lanes) for k in range(inputs.launches)]
+    for launch in launches:
+        if launch.stray:
+            return Verdict(Outcome.STRAY_WRITE, f"something was written beside or in {launch.stray}")
+    computed = {p.name: np.concatenate([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
+    for patterns in PATTERNS:
+        noise = noise_for(range(patterns + 1), inputs.launches * inputs.lanes, seed)
+        shadowed = run_shadowed(kernel, inputs, noise)
+        wanted = {name: expected(shadowed, name) for name in computed}
+        mismatch = next((m for n, e in wanted.items() if (m := compare(n, e, computed[n], inputs.lanes))), None)
+        if mismatch is None:
+            break
+    else:
+        return Verdict(Outcome.VALUE, f"{mismatch.name}{mismatch.where}", residual=mismatch.excess)
+    decided = np.concatenate([e.decided for e in wanted.values()])
+    residual = max(_residual(e, computed[n]) for n, e in wanted.items())
+    first = values_of(inputs, 0)
+    outputs = {p.name: launches[0].arrays[p.name] for p in kernel.params if p.is_output}
+    share = float(decided.mean())
+    outcome = Outcome.VERIFIED if share >= LEAST_CHECKED else Outcome.UNCHECKED
+    return shadowed, Verdict(outcome, checked=share, residual=residual, inputs=first, outputs=outputs)
+
+
+def values_of(inputs: Inputs, launch: int) -> Mapping[str, Any]:
+    """The parameters of one launch, by name."""
+    return {name: column[launch] for name, column in {**inputs.arrays, **inputs.scalars}.items()}
+
+
+def compare(name: str, wanted: Expected, computed: Lanes, lanes: int) -> Mismatch | None:
+    """The first element that is decided and not as it must be."""
+    wanted.decided &= np.isfinite(wanted.tolerance)
+    wrong = wanted.decided & ~_agrees(wanted, computed)
+    if not wrong.any():
+        return None
+    k = int(np.flatnonzero(wrong)[0])
+    got, want = computed[k], wanted.lanes[k]
+    text = f"[{k}]: expected {want!r} within {wanted.tolerance[k]:.3g}, got {got!r}; {int(wrong.sum())} of {lanes} lanes"
+    return Mismatch(name, text, float(abs(float(got) - float(want))))
+
+
+def _agrees(wanted: Expected, computed: Lanes) -> Mask:
+    """Equal, both NaN, or within the tolerance. What must not be written is poisoned, so a NaN compares by its bits."""
+    same = _bits(wanted.lanes) == _bits(computed)
+    if computed.dtype.kind != "f":
+        return same
+    both_nan = np.isnan(wanted.lanes) & np.isnan(computed)
+    with np.errstate(all="ignore"):
+        near = np.abs(computed.astype(np.float64) - wanted.lanes.astype(np.float64)) <= wanted.tolerance
+    signed = (wanted.tolerance > 0) | (np.signbit(wanted.lanes) == np.signbit(computed))
+    return np.asarray(same | both_nan | (near & signed), np.bool_)
+
+
+def _bits(values: Lanes) -> Lanes:
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _residual(wanted: Expected, computed: Lanes) -> float:
+    """The largest difference from the reference, as a share of what rounding allows."""
+    loose = wanted.decided & (wanted.tolerance > 0) & np.isfinite(wanted.lanes.astype(np.float64))
+    if not loose.any():
+        return 0.0
+    away = np.abs(computed[loose].astype(np.float64) - wanted.lanes[loose].astype(np.float64))
+    return float((away / wanted.tolerance[loose]).max())
+
+
+# -- gradients --------------------------------------------------------------------------------------------------------
+
+
+def _check_gradients(
+    kernel: Kernel, handle: Handle, inputs: Inputs, shadowed: Shadowed, passed: Verdict, seed: int
+) -> Verdict:
+    if not has_gradient(kernel):
+        return passed
+    weights = cotangents(kernel, inputs, seed)
+    launches = [
+        differentiate(handle, kernel.params, values_of(inputs, k), {n: w[k] for n, w in weights.items()}, inputs.lanes)
+        for k in range(REGULAR_SETS)
+    ]
+    for launch in launches:
+        if launch.stray:
+            return replace(passed, outcome=Outcome.STRAY_WRITE, detail=f"the adjoint wrote beside or in {launch.stray}")
+    names = [p.name for p in float_inputs(kernel)]
+    computed = {name: np.concatenate([launch.gradients[name] for launch in launches]) for name in names}
+    kept = replace(
+        passed,
+        cotangents={name: weight[0] for name, weight in weights.items()},
+        gradients={name: launches[0].gradients[name] for name in names},
+    )
+    reason = limitation(kernel)
+    if reason:
+        return replace(kept, gradient=GradientLabel.LIMITED, limitation=reason)
+    for patterns in GRADIENT_PATTERNS:
+        wanted = expected_gradients(kernel, inputs, shadowed, weights, seed, patterns)
+        mismatch = next((m for n in names if (m := _differs(n, wanted[n], computed[n]))), None)
+        if mismatch is None:
+            break
+    else:
+        return replace(kept, outcome=Outcome.GRADIENT, detail=f"d{mismatch.name}{mismatch.where}")
+    decided = np.concatenate([wanted[name].decided for name in names])
+    share = float(decided.mean())
+    residual = max(_gradient_residual(wanted[name], computed[name]) for name in names)
+    outcome = kept.outcome if share >= LEAST_CHECKED else Outcome.UNCHECKED
+    return replace(
+        kept, outcome=outcome, gradient=GradientLabel.VERIFIED, gradient_checked=share, gradient_residual=residual
+    )
+
+
+def _differs(name: str, wanted: Any, computed: Lanes) -> Mismatch | None:
+    away = np.abs(computed.astype(np.float64) - wanted.value)
+    wrong = wanted.decided & ~(away <= wanted.tolerance)
+    if not wrong.any():
+        return None
+    k = int(np.flatnonzero(wrong)[0])
+    text = f"[{k}]: expected {wanted.value[k]:.9g} within {wanted.tolerance[k]:.3g}, got {computed[k]:.9g}; {int(wrong.sum())} elements"
+    return Mismatch(name, text, float(away[k]))
+
+
+def _gradient_residual(wanted: Any, computed: Lanes) -> float:
+    known = wanted.decided & (wanted.tolerance > 0)
+    if not known.any():
+        return 0.0
+    return float((np.abs(computed[known] - wanted.value[known]) / wanted.tolerance[known]).max())

@@ -1,0 +1,304 @@
+"""The reference: a kernel's values, and beside each value what rounding and small changes of the inputs do to it.
+
+The key insight: one evaluation answers every question the oracle has, if a float carries *shadows*: float64 variants of
+the same lanes along a leading axis. Variant 0 is the value without float32's rounding; noise variants perturb every
+operation by what rounding may do, so their spread says how far Warp may rightly be off; step variants move one input
+element up or down, so their difference is the derivative. All variants follow the control flow of the value itself.
+Where an operation's `jump` or `kink` puts variants into different pieces, the lane can't be decided, or has no gradient.
+
+A float is *exact* while only exact rows led to it: then Warp must have the very same bits, and no shadow is kept.
+The noise is Monte Carlo arithmetic (Parker 1997); following one path in higher precision is Herbgrind's (Sanchez-Stern
+et al. 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grammar.evaluate import FOLDS, Algebra, Inputs, Interpreter, Mask, flat_index
+from grammar.op import Lanes, Op
+from grammar.tree import AtomicKind, Atomic, AugStore, Kernel, Store, Term
+from grammar.types import FLOATS, I32, Scalar
+
+Variants = NDArray[np.float64]
+"""Shape (variants, lanes); (1, lanes) where all variants agree."""
+
+ROUNDING = {True: 0.5, False: 4.0}
+"""Noise put on a float operation's result, in units of the type's epsilon: exact rows round, others err by a few ulp."""
+
+MARGIN = 8.0
+"""How much farther than the noise variants Warp's own rounding may lead."""
+
+
+@dataclass(slots=True)
+class Value:
+    """The lanes of one value: `lanes` as Warp must have them, `shadow` for floats that are not exact."""
+
+    lanes: Lanes
+    shadow: Variants | None = None
+
+    @property
+    def variants(self) -> Variants:
+        return self.shadow if self.shadow is not None else self.lanes.astype(np.float64)[np.newaxis]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Which input elements the step variants move, and how far.
+
+    Variant `1 + k` moves, on each lane, element `targets[k]` (−1: none) of array `arrays[k]` by `sizes[k]`. From variant
+    `noisy` on, what each operation does with a step is perturbed as well, by as much as an adjoint may round.
+    """
+
+    arrays: tuple[str, ...]
+    targets: NDArray[np.intp]
+    sizes: Variants
+    noisy: int
+
+    def of(self, array: str) -> NDArray[np.intp]:
+        return np.flatnonzero(np.array([name == array for name in self.arrays]))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One write: which elements (positions in the flattened array) got which values from which lanes."""
+
+    stmt: Store | AugStore | Atomic
+    where: NDArray[np.intp]
+    value: Value
+    active: Mask
+
+
+@dataclass(slots=True)
+class Shadowed(Algebra[Value]):
+    inputs: Inputs
+    noise: NDArray[np.float64]
+    """Shape (pool, variants, lanes): signs by which the results of successive operations err; 0 where a variant is free."""
+    steps: Steps | None = None
+    undecided: Mask = field(init=False)
+    """Lanes on which Warp may rightly have gone another way."""
+    unsmooth: Mask = field(init=False)
+    """Lanes on which some step crosses a jump or kink: no gradient to compare with."""
+    undefined: Mask = field(init=False)
+    """Lanes that did what is undefined behaviour, so that nothing may be concluded from them."""
+    reads: dict[str, list[tuple[NDArray[np.intp], Mask]]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+    operations: int = 0
+
+    def __post_init__(self) -> None:
+        lanes = self.inputs.launches * self.inputs.lanes
+        self.undecided, self.unsmooth, self.undefined = (np.zeros(lanes, np.bool_) for _ in range(3))
+
+    # -- values -------------------------------------------------------------------------------------------------------
+
+    def lift(self, value: Lanes, type: Scalar) -> Value:
+        return Value(np.asarray(value, type.dtype))
+
+    def const(self, value: float | int | bool, type: Scalar) -> Value:
+        return Value(np.full(self.undecided.shape, value, type.dtype))
+
+    def discrete(self, value: Value) -> Lanes:
+        return value.lanes
+
+    def select(self, mask: Mask, new: Value, old: Value) -> Value:
+        lanes = np.where(mask, new.lanes, old.lanes)
+        if new.shadow is None and old.shadow is None:
+            return Value(lanes)
+        return Value(lanes, np.where(mask, new.variants, old.variants))
+
+    def read(self, array: str, index: Lanes, active: Mask) -> Value:
+        where = flat_index(self.inputs, array, index, active, self.undefined)
+        self.reads.setdefault(array, []).append((where, active))
+        lanes = self.inputs.arrays[array].reshape(-1)[where]
+        if self.steps is None or not (moved := self.steps.of(array)).size:
+            return Value(lanes)
+        shadow = np.tile(lanes.astype(np.float64), (self.noise.shape[1], 1))
+        hits = self.steps.targets[moved] == where
+        shadow[1 + moved] += np.where(hits, self.steps.sizes[moved], 0.0)
+        return Value(lanes, shadow)
+
+    def apply(self, op: Op, args: Sequence[Value], active: Mask) -> Value:
+        lanes = op(*(arg.lanes for arg in args))
+        if op.domain is not None and (op.result is I32 or op.jump is not None):
+            with np.errstate(all="ignore"):
+                nowhere = active & ~op.domain(*(arg.lanes for arg in args))
+            if op.result is I32:
+                self.undefined |= nowhere
+            else:
+                self.undecided |= nowhere
+        certain = all(arg.shadow is None for arg in args)
+        if op.exact and certain:
+            return Value(lanes)
+        variants = [arg.variants if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
+        if self.steps is not None:
+            variants = [self._used(op, v) if arg.shadow is not None else v for arg, v in zip(args, variants, strict=True)]
+        if not certain and (op.differentiable or self.steps is None):
+            self._watch(op, args, variants, active)
+        if op.result not in FLOATS:
+            return Value(lanes)
+        shadow = self._noisy(op, op(*variants))
+        if self.steps is not None and not op.differentiable:
+            shadow[1:] = shadow[0]
+        return Value(lanes, shadow)
+
+    def _noisy(self, op: Op, shadow: Lanes) -> Variants:
+        self.operations += 1
+        signs = self.noise[self.operations % len(self.noise)]
+        return np.asarray(shadow * (1.0 + signs * (ROUNDING[op.exact] * np.finfo(op.result.dtype).eps)), np.float64)
+
+    def _used(self, op: Op, variants: Variants) -> Variants:
+        """An argument as one use of it sees it: its step errs by what rounding does to one contribution to an adjoint."""
+        assert self.steps is not None
+        self.operations += 1
+        signs = self.noise[self.operations % len(self.noise)][self.steps.noisy :]
+        blurred = variants.copy()
+        noisy = blurred[self.steps.noisy :]
+        noisy += (noisy - variants[0]) * (signs * (2 * np.finfo(op.result.dtype if op.result in FLOATS else np.float32).eps))
+        return blurred
+
+    def _watch(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
+        """Notes the lanes on which the operation's arguments are too near to a jump or kink."""
+        with np.errstate(all="ignore"):
+            if op.jump is not None:
+                pieces = op.jump(*(arg.lanes for arg in args))
+                for side in (MARGIN, -MARGIN):
+                    blurred = [_blurred(a, v, side) for a, v in zip(args, variants, strict=True)]
+                    self.undecided |= active & _differ(op.jump(*blurred), pieces)
+                self.unsmooth |= active & _differ(op.jump(*variants), pieces)
+            if op.kink is not None:
+                pieces = op.kink(*variants)
+                self.unsmooth |= active & _differ(pieces, pieces[..., :1, :] if pieces.ndim > 1 else pieces)
+
+    # -- writes -------------------------------------------------------------------------------------------------------
+
+    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: Value, active: Mask) -> None:
+        where = flat_index(self.inputs, stmt.array, index, active, self.undefined)
+        self.events.append(Event(stmt, where, value, active.copy()))
+
+
+def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
+    """The variants, moved away from the value by a multiple of how far they lie from it, in the value's own precision."""
+    if value.shadow is None:
+        return value.lanes[np.newaxis]
+    center = value.lanes.astype(np.float64)
+    return np.asarray(center + (variants - center) * margin).astype(value.lanes.dtype)
+
+
+def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
+    """Lanes on which some variant lies in another piece; NaN is a piece of its own."""
+    other = pieces != from_these
+    if pieces.dtype.kind == "f":
+        other &= ~(np.isnan(pieces) & np.isnan(from_these))
+    return np.asarray(np.any(np.atleast_2d(other), axis=0), np.bool_)
+
+
+# -- the noise --------------------------------------------------------------------------------------------------------
+
+POOL = 61
+"""Patterns of noise before they recur; prime, so that loops don't fall in step with it."""
+
+
+def noise_for(variants: Sequence[int], lanes: int, seed: int) -> NDArray[np.float64]:
+    """Noise for a row of variants: 0 marks one without noise, equal numbers share one pattern."""
+    rng = np.random.Generator(np.random.PCG64([seed, lanes]))
+    patterns = rng.uniform(-1.0, 1.0, (POOL, max(variants) + 1, lanes))
+    patterns[:, 0] = 0.0
+    return np.ascontiguousarray(patterns[:, list(variants)])
+
+
+def run_shadowed(kernel: Kernel, inputs: Inputs, noise: NDArray[np.float64], steps: Steps | None = None) -> Shadowed:
+    """Runs the kernel over values with shadows. Raises EndlessLoopError."""
+    algebra = Shadowed(inputs, noise, steps)
+    with np.errstate(all="ignore"):
+        Interpreter[Any](algebra, inputs).run(kernel)
+    return algebra
+
+
+# -- what the outputs hold afterwards ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Expected:
+    """One output array, flattened over launches: what must stand there, and how far off Warp may rightly be."""
+
+    lanes: Lanes
+    tolerance: NDArray[np.float64]
+    """0 where the bits must agree."""
+    decided: Mask
+
+
+def expected(algebra: Shadowed, array: str) -> Expected:
+    before = algebra.inputs.arrays[array].reshape(-1)
+    result = Expected(before.copy(), np.zeros(before.shape), np.ones(before.shape, np.bool_))
+    uncertain = algebra.undecided | algebra.undefined
+    events = [event for event in algebra.events if event.stmt.array == array]
+    result.decided[np.concatenate([_all(event)[_anywhere(event, uncertain)] for event in events])] = False
+    with np.errstate(all="ignore"):
+        for event in events:
+            _write(result, event, len(events) > 1)
+    return result
+
+
+def _all(event: Event) -> NDArray[np.intp]:
+    return event.where
+
+
+def _anywhere(event: Event, uncertain: Mask) -> Mask:
+    """A lane that may have gone another way may write what it did not write here: blame the element it points at."""
+    return uncertain
+
+
+def _write(result: Expected, event: Event, several: bool) -> None:
+    where, values = event.where[event.active], event.value.lanes[event.active]
+    spread = _spread(event.value)[event.active]
+    match event.stmt:
+        case Store():
+            result.lanes[where], result.tolerance[where] = values, spread
+        case AugStore(_, _, op, _):
+            _accumulate(result, AtomicKind(f"atomic_{op.name}"), where, values, spread, several)
+        case Atomic(kind, _, _, _):
+            _accumulate(result, kind, where, values, spread, several)
+        case _:
+            assert_never(event.stmt)
+
+
+def _accumulate(
+    result: Expected, kind: AtomicKind, where: NDArray[np.intp], values: Lanes, spread: Variants, several: bool
+) -> None:
+    """Sums of floats depend on the order of the lanes only in their rounding, which is bounded by the partial sums."""
+    FOLDS[kind].at(result.lanes, where, values)
+    if kind in (AtomicKind.MIN, AtomicKind.MAX):
+        np.maximum.at(result.tolerance, where, spread)
+        return
+    np.add.at(result.tolerance, where, spread)
+    if values.dtype.kind == "f":
+        shared = several or np.unique(where).size < where.size
+        if shared:
+            np.add.at(result.tolerance, where, np.abs(values.astype(np.float64)) * (8 * np.finfo(values.dtype).eps))
+
+
+def _spread(value: Value) -> NDArray[np.float64]:
+    """How far from `lanes` Warp may rightly be: 0 for exact values; infinite where precision can't tell."""
+    if value.shadow is None:
+        return np.zeros(value.lanes.shape)
+    center = value.lanes.astype(np.float64)
+    away = np.abs(value.shadow - center).max(axis=0)
+    finite = np.isfinite(center) & np.isfinite(away)
+    ulp = np.spacing(np.abs(np.where(finite, value.lanes, 0))).astype(np.float64)
+    spread = np.where(finite, MARGIN * away + 4 * ulp, np.inf)
+    settled = ~np.isfinite(center) & _same_kind(value.shadow, center)
+    return np.where(settled, 0.0, spread)
+
+
+def _same_kind(shadow: Variants, center: Lanes) -> Mask:
+    """Lanes on which every variant is the same infinity, or NaN, as the value itself."""
+    same = (shadow == center) | (np.isnan(shadow) & np.isnan(center))
+    return np.asarray(same.all(axis=0), np.bool_)
+
+
+Masks = Mapping[str, Mask]

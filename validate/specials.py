@@ -1,0 +1,76 @@
+"""One more set of inputs, with the values that random ones never hit: zeros of both signs, halves, infinities, NaN.
+
+The key insight: a special value may go anywhere except where it would make the kernel undefined (an index out of bounds,
+an integer divided by zero), and whether it does is seen by running the kernel on it in NumPy first.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+
+from grammar.evaluate import EndlessLoopError, Inputs, run_plain
+from grammar.inputs import column, from_columns
+from grammar.op import Lanes
+from grammar.tree import Kernel, Param, Role
+from grammar.types import FLOATS, I32, Array
+
+FLOAT_SPECIALS = (
+    *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
+    *(np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 1e30, -1e30, 3.4028234e38, -3.4028234e38),
+)
+ROUNDS = 4
+"""How often lanes that turn out undefined are given ordinary values before the set is done without."""
+
+
+def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
+    """A launch's worth of inputs, special values among them; None if the kernel would be undefined on any such set."""
+    ordinary = {p.name: column(p, seed, lanes, 1) for p in kernel.params}
+    mixed = {p.name: _mixed(p, ordinary[p.name], seed) for p in kernel.params}
+    for _ in range(ROUNDS):
+        inputs = from_columns(kernel.params, mixed, lanes)
+        try:
+            bad = run_plain(kernel, inputs).undefined
+        except EndlessLoopError:
+            return None
+        if not bad.any():
+            return inputs
+        mixed = {p.name: _mended(p, mixed[p.name], ordinary[p.name], bad) for p in kernel.params}
+    return None
+
+
+def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
+    """The values, of which some are replaced by special ones."""
+    if param.role is not Role.VALUE or not isinstance(param.type, Array):
+        return values
+    rng = np.random.Generator(np.random.PCG64([seed, 1, zlib.crc32(param.name.encode())]))
+    chosen: Lanes
+    if param.element in FLOATS:
+        chosen = np.array(FLOAT_SPECIALS).astype(param.element.dtype)
+    elif param.element is I32:
+        chosen = np.unique(np.clip([param.low, param.high, -1, 0, 1], param.low, param.high)).astype(np.int32)
+    else:
+        return values
+    length = values.shape[-1]
+    places = rng.permutation(length)[: max(1, min(2 * length // 3, 2 * len(chosen)))]
+    result = values.copy()
+    result[0, places] = rng.permutation(np.resize(chosen, len(places)))
+    return result
+
+
+def _mended(param: Param, mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
+    """Ordinary values in place of those that the undefined lanes have as their own."""
+    if mixed.ndim == 1 or mixed.shape[-1] != bad.size:
+        return mixed
+    return np.where(bad, ordinary, mixed)
+
+
+def joined(regular: Inputs, other: Inputs | None) -> Inputs:
+    """Both sets of launches in one."""
+    if other is None:
+        return regular
+    arrays = {name: np.concatenate([array, other.arrays[name]]) for name, array in regular.arrays.items()}
+    scalars = {name: np.concatenate([value, other.scalars[name]]) for name, value in regular.scalars.items()}
+    return replace(regular, arrays=arrays, scalars=scalars)
