@@ -35,22 +35,22 @@ def integer_clamp(x: Lanes, low: Lanes, high: Lanes) -> Lanes:
 
 def negate(x: Lanes) -> Lanes:
     """Warp subtracts from zero, so that -(+0) is +0."""
-    return np.subtract(x.dtype.type(0), x)
+    return np.asarray(0 - x)
 
 
 def sign(x: Lanes) -> Lanes:
     """-1 below zero, otherwise 1: of ±0 and NaN too."""
-    return np.where(x < 0, x.dtype.type(-1), x.dtype.type(1))
+    return np.where(x < 0, -1, 1).astype(x.dtype)
 
 
 def step(x: Lanes) -> Lanes:
     """1 below zero, otherwise 0: the mirror image of the usual step."""
-    return np.where(x < 0, x.dtype.type(1), x.dtype.type(0))
+    return np.where(x < 0, 1, 0).astype(x.dtype)
 
 
 def nonzero(x: Lanes) -> Lanes:
     """0 of ±0, otherwise 1: of NaN too."""
-    return np.where(x != 0, x.dtype.type(1), x.dtype.type(0))
+    return np.where(x != 0, 1, 0).astype(x.dtype)
 
 
 def round_half_away(x: Lanes) -> Lanes:
