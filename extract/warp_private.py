@@ -274,3 +274,8 @@ def lookup(handle: str, symbol: str) -> int:
 
 def unload_object(handle: str) -> None:
     context.runtime.llvm.wp_unload_obj(handle.encode())
+
+
+def compiler_versions() -> tuple[str, str]:
+    """Of LLVM and NVRTC, which the wheel brings along."""
+    return context.runtime.get_llvm_version(), ".".join(map(str, context.runtime.get_nvrtc_version()))

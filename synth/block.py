@@ -1,0 +1,200 @@
+"""From seeds to rows: what the main job does to one block of candidates.
+
+The key insight: a candidate is a pure function of the run's settings and its index, so a block can be done anywhere, in
+parts or again. The block is only there because most of what compiling costs is per module, not per kernel.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import version
+from typing import Any
+
+from corpus.row import Identity, Recipe, row_of
+from extract.build import Build, BuildFailure
+from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block, release, start
+from extract.versions import versions
+from grammar.canon import canonical_hash, shape_hash
+from grammar.choose import Seed, seeded
+from grammar.emit import emit
+from grammar.families import FAMILIES, Family, families_at, family_named
+from grammar.grow import grow
+from grammar.inputs import REGULAR_SETS
+from grammar.ops import table_digest
+from grammar.profiles import PROFILES, profile
+from grammar.tree import Kernel
+from synth.result import BlockResult, Finding, Pipeline
+from synth.settings import Settings
+from validate.oracle import check
+from validate.verdict import Outcome, Verdict
+
+OPTIONS = CompileOptions()
+
+SETS = REGULAR_SETS + 1
+"""Input sets per kernel: ordinary ones, and one with special values where the kernel is defined on any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    index: int
+    seed: int
+    kernel: Kernel
+    source: str
+    canonical: str
+
+
+def facts() -> Mapping[str, str]:
+    """What all rows share and determines them beside the settings."""
+    start()
+    return {"project": "warpsmith", "version": version("warpsmith"), "table_digest": table_digest(), **versions()}
+
+
+def start_worker() -> None:
+    """Starts Warp in a worker, and keeps what is there by then out of the garbage collector's rounds."""
+    start()
+    table_digest()
+    gc.collect()
+    gc.freeze()
+
+
+# -- candidates -------------------------------------------------------------------------------------------------------
+
+
+def families_of(settings: Settings) -> tuple[Family, ...]:
+    """The families asked for that have kernels at this depth."""
+    possible = families_at(settings.depth)
+    if settings.family is None:
+        return possible
+    return tuple(family for family in map(family_named, settings.family) if family in possible)
+
+
+def seed_of(settings: Settings, index: int) -> Seed:
+    """63 bits that determine the candidate; they don't depend on how many are asked for, nor on block and targets."""
+    recipe = [settings.seed, index, settings.depth, settings.profile, settings.family, settings.lanes, table_digest()]
+    return Seed(int.from_bytes(blake2b(json.dumps(recipe).encode(), digest_size=8).digest()) >> 1)
+
+
+def candidate(settings: Settings, index: int) -> Kernel | None:
+    families = families_of(settings)
+    if not families:
+        return None
+    seed = seed_of(settings, index)
+    family = families[index % len(families)]
+    return grow(seeded(seed), family, profile(settings.profile), settings.depth, seed, settings.lanes)
+
+
+def describe(settings: Settings, index: int) -> tuple[str, str]:
+    kernel = candidate(settings, index)
+    return ("", "") if kernel is None else (kernel.family, emit(kernel))
+
+
+# -- the block --------------------------------------------------------------------------------------------------------
+
+
+def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+    """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
+    clock = Clock()
+    outcomes: Counter[str] = Counter()
+    candidates = list(_candidates(settings, indices, outcomes, clock))
+    if not candidates:
+        return BlockResult(block, (), outcomes, (), clock.seconds, clock.total)
+    with clock("compile"):
+        built = compile_block([(c.kernel.name, c.source) for c in candidates], frozenset(settings.targets), OPTIONS)
+    rows, findings = [], []
+    for one, made in zip(candidates, built.kernels, strict=True):
+        with clock("check"):
+            verdict = _judged(settings, one, made)
+        outcomes[verdict.outcome.value] += 1
+        if verdict.outcome is Outcome.VERIFIED:
+            assert isinstance(made, Compiled)
+            with clock("row"):
+                rows.append(_row(settings, one, made.build, verdict))
+        elif verdict.outcome.is_finding:
+            found = Finding(verdict.outcome.value, verdict.detail, one.source, one.seed, one.index, one.kernel.family)
+            findings.append(found)
+    _tidy(built, clock)
+    return BlockResult(block, tuple(rows), outcomes, tuple(findings), clock.seconds, clock.total)
+
+
+def _candidates(
+    settings: Settings, indices: tuple[int, ...], outcomes: Counter[str], clock: Clock
+) -> Iterator[Candidate]:
+    for index in indices:
+        with clock("grow"):
+            kernel = candidate(settings, index)
+            canonical = "" if kernel is None else canonical_hash(kernel)
+        if kernel is None:
+            outcomes["not grown"] += 1
+            continue
+        with clock("emit"):
+            yield Candidate(index, seed_of(settings, index), kernel, emit(kernel), canonical)
+
+
+def _judged(settings: Settings, one: Candidate, made: Compiled | BuildFailure) -> Verdict:
+    if isinstance(made, BuildFailure):
+        return Verdict(Outcome(made.fault.value), made.message)
+    return check(one.kernel, made.handle, one.seed, settings.lanes)
+
+
+def _row(settings: Settings, one: Candidate, build: Build, verdict: Verdict) -> dict[str, Any]:
+    identity = Identity(one.seed, one.index, one.canonical, shape_hash(one.kernel))
+    return row_of(identity, _recipe(settings), one.kernel, build, verdict)
+
+
+@cache
+def _recipe(settings: Settings) -> Recipe:
+    flags = {"optimization_level": OPTIONS.optimization_level, "mode": OPTIONS.mode, "fuse_fp": OPTIONS.fuse_fp}
+    flags |= {"max_unroll": OPTIONS.max_unroll}
+    return Recipe(settings.profile, settings.depth, settings.lanes, SETS, table_digest(), versions(), flags)
+
+
+def _tidy(built: BlockBuild, clock: Clock) -> None:
+    """What the compiler spent is told apart from what its callers did."""
+    with clock("tidy"):
+        release(built)
+        gc.collect()
+    for phase, seconds in built.seconds.items():
+        clock.seconds[phase] = seconds
+        clock.seconds["compile"] -= seconds
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """CPU seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.process_time()
+
+    @property
+    def total(self) -> float:
+        return time.process_time() - self._started
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        before = time.process_time()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.process_time() - before
+
+
+PIPELINE = Pipeline(
+    run_block=run_block,
+    describe=describe,
+    start_worker=start_worker,
+    facts=facts,
+    families=tuple(family.name for family in FAMILIES),
+    profiles=PROFILES,
+)
+"""The real one: `tests` run the runner on others."""
