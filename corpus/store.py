@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +156,6 @@ def read(path: Path, names: Sequence[str] | None = None) -> Any:
         return opened(path).read(columns=names)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-
-
-def rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a shard, a group at a time."""
-    for batch in opened(path).iter_batches(batch_size=100):
-        yield from batch.to_pylist()
 
 
 def digest(data: bytes) -> str:

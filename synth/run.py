@@ -36,7 +36,7 @@ from synth.settings import Settings
 from synth.workers import stream
 
 BARREN = 2000
-"""A run ends when so many candidates in a row gave no new row. Were one in 700 new, that would happen one time in 20."""
+"""A run ends when so many candidates in a row gave no new row. Were 1 in 670 new, this would happen 1 time in 20."""
 
 DUPLICATES_PER_ROW = 3
 """A run ends, too, when it has met this many duplicates per row asked for, and `BARREN` more."""

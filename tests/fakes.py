@@ -121,8 +121,8 @@ def hang_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Bloc
 
 
 def innocent_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
-    """Dies with what has many indices, as a worker that runs out of memory."""
-    if len(indices) > 4:
+    """Dies with one block unless it is taken in small pieces, as a worker that runs out of memory."""
+    if block == 2 and len(indices) > 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return plain_block(settings, block, indices)
 
@@ -135,12 +135,23 @@ def few_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
     return block_of(settings, block, indices, lambda _, index: index % SPACE)
 
 
+def false_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+    """Says it verified more than it did."""
+    result = plain_block(settings, block, indices)
+    return BlockResult(block, result.rows[1:], result.outcomes)
+
+
 def none_block(_: Settings, block: int, __: tuple[int, ...]) -> BlockResult:
     return BlockResult(block, (), {})
 
 
 def describe(settings: Settings, index: int) -> tuple[str, str]:
     return "math", f"# kernel {index} of {settings.seed}\n"
+
+
+def crash_describe(settings: Settings, index: int) -> tuple[str, str]:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return describe(settings, index)
 
 
 def start_worker() -> None:
@@ -156,9 +167,13 @@ def facts() -> Mapping[str, str]:
     return FACTS
 
 
+def other_facts() -> Mapping[str, str]:
+    return {**FACTS, "warp": "9"}
+
+
 def pipeline(run_block: Callable[[Settings, int, tuple[int, ...]], BlockResult] = plain_block, **rest: Any) -> Pipeline:
-    given: dict[str, Any] = {"start_worker": start_worker, "families": ("loop", "math"), **rest}
-    return Pipeline(run_block, describe, facts=facts, profiles=("natural", "uniform"), **given)
+    given: dict[str, Any] = {"start_worker": start_worker, "facts": facts, "families": ("loop", "math"), **rest}
+    return Pipeline(run_block, describe, profiles=("natural", "uniform"), **given)
 
 
 def settings(out: Path, **given: Any) -> Settings:

@@ -1,0 +1,117 @@
+"""One row, readably: the kernel, what the compiler made of it, what it computed.
+
+The key insight: on a terminal sources are highlighted, elsewhere they are printed as they are, so that what is piped on
+can be compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.syntax import Syntax
+
+from corpus.errors import UserError
+from corpus.row import Row, array_of
+from corpus.store import column, opened, read, shards
+from extract.build import PIECES, Target
+
+LEXERS = {Target.CPP: "cpp", Target.CUDA: "cuda", Target.LLVM: "llvm", Target.PTX: "ptx"}
+ELEMENTS = 6
+"""How many elements of an array are shown."""
+
+
+def find(folder: Path, name: str | None) -> Row:
+    """The row with this number (from 0) or this beginning of an id; the first by default. Raises UserError."""
+    files = shards(folder)
+    if name is None:
+        return _row_number(files, 0, folder)
+    if name.isdecimal() and int(name) < sum(opened(file).metadata.num_rows for file in files):
+        return _row_number(files, int(name), folder)
+    places = [(file, place) for file in files for place, id_ in enumerate(column(file, "id")) if id_.startswith(name)]
+    if not places:
+        raise UserError(f"{folder} has no row whose id begins with {name!r}")
+    if len(places) > 1:
+        raise UserError(f"{len(places)} rows of {folder} have ids that begin with {name!r}; give more digits")
+    return _row_in(*places[0])
+
+
+def _row_number(files: list[Path], number: int, folder: Path) -> Row:
+    for file in files:
+        count = opened(file).metadata.num_rows
+        if number < count:
+            return _row_in(file, number)
+        number -= count
+    raise UserError(f"{folder} holds no rows")
+
+
+def _row_in(file: Path, place: int) -> Row:
+    row: Row = read(file).slice(place, 1).to_pylist()[0]
+    return row
+
+
+def show(row: Mapping[str, Any], console: Console) -> None:
+    """Prints a row."""
+    _code(console, row["python"], "python")
+    for target, pieces in PIECES.items():
+        for piece in pieces:
+            if row[piece] is not None:
+                _heading(console, piece)
+                _code(console, row[piece], LEXERS[target])
+    for group in ("inputs", "outputs", "cotangents", "gradients"):
+        if row[group]:
+            _heading(console, group)
+            for tensor in row[group]:
+                _plain(console, f"  {tensor['name']:12} {elements(tensor)}")
+    _heading(console, "verdict")
+    for line in facts(row):
+        _plain(console, line)
+
+
+def elements(tensor: Mapping[str, Any]) -> str:
+    """The first elements of a stored array: `float32[64]  0.5 1.25 …`."""
+    array = array_of(tensor)
+    shape = f"[{', '.join(map(str, array.shape))}]" if array.shape else ""
+    few = [_number(value) for value in array.ravel()[:ELEMENTS]]
+    return f"{tensor['dtype']}{shape}  {' '.join(few)}{' …' if array.size > ELEMENTS else ''}"
+
+
+def facts(row: Mapping[str, Any]) -> Iterator[str]:
+    """Lines that say what the row is and how far it was checked."""
+    yield f"  id {row['id']}: {row['family']}, height {row['height']} of {row['depth']}, size {row['size']}"
+    yield f"  seed {row['seed']}, index {row['index']}, profile {row['profile']}"
+    yield f"  operations: {', '.join(row['operations']) or 'none'}"
+    yield (
+        f"  values verified on {row['input_sets']} input sets of {row['lanes']} lanes: "
+        f"{row['checked']:.1%} of elements checked, largest difference {row['residual']:.2g} of what rounding allows"
+    )
+    match row["gradient"]:
+        case "verified":
+            share, worst = row["gradient_checked"], row["gradient_residual"]
+            yield f"  gradient verified: {share:.1%} of elements checked, largest difference {worst:.2g} of the allowed"
+        case "limited":
+            yield f"  gradient limited, as Warp documents: {row['limitation']}"
+        case _:
+            yield "  no gradient: no float input reaches a float output"
+
+
+def _number(value: np.generic) -> str:
+    return f"{value:.6g}" if np.issubdtype(value.dtype, np.floating) else str(value)
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print(f"\n── {text}", style="bold", markup=False, highlight=False)
+
+
+def _plain(console: Console, text: str) -> None:
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _code(console: Console, text: str, lexer: str) -> None:
+    if console.is_terminal:
+        console.print(Syntax(text.rstrip("\n"), lexer, background_color="default", word_wrap=True))
+    else:
+        _plain(console, text.rstrip("\n"))

@@ -1,0 +1,112 @@
+"""Rows: what `row_of` makes of a kernel, its build and its verdict.
+
+The key insight: columns and rows are two lists of the same names, so the tests compare them instead of repeating them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from corpus.row import array_of, operations, statement_kind, tensors
+from corpus.schema import COLUMNS, schema_of
+from extract.build import PIECES, Target
+from grammar.ops import ROWS
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Return,
+    Stmt,
+    Store,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import BOOL, F32, I32
+from tests import fakes
+
+I = Var("i", I32)  # noqa: E741 - the thread index, as kernels call it
+ONE = Const(F32, 1.0)
+ADD, MUL, SIN = ROWS["add(float32,float32)"], ROWS["mul(float32,float32)"], ROWS["sin(float32)"]
+
+
+def test_a_row_has_a_value_for_each_column_and_no_other() -> None:
+    row = fakes.row(fakes.settings(Path()), 5, 5)
+    assert set(row) == {column.name for column in COLUMNS}
+
+
+@pytest.mark.parametrize("target", Target)
+def test_only_the_pieces_of_the_targets_asked_for_are_there(target: Target) -> None:
+    row = fakes.row(fakes.settings(Path(), targets=(target,)), 5, 5)
+    there = {piece for pieces in PIECES.values() for piece in pieces if row[piece] is not None}
+    assert there == set(PIECES[target])
+
+
+def test_operations_are_those_of_terms_and_of_augmented_statements() -> None:
+    body = (
+        Thread("i"),
+        Assign("a", Apply(SIN, (Apply(SIN, (ONE,)),))),
+        For("k", None, Const(I32, 3), (AugAssign("a", MUL, ONE),)),
+        AugStore("y", I, ADD, ONE),
+    )
+    assert operations(Kernel("k", (), body, "math")) == sorted([ADD.key, MUL.key, SIN.key])
+
+
+def test_each_kind_of_statement_has_a_name_of_its_own() -> None:
+    true = Const(BOOL, True)
+    all_kinds: list[Stmt] = [
+        *(Thread("i"), Assign("a", ONE), AugAssign("a", ADD, ONE), Store("y", I, ONE), AugStore("y", I, ADD, ONE)),
+        *(If(true, ()), For("k", None, I, ()), While(true, ()), Break(), Continue(), Return()),
+        *(Atomic(kind, "y", I, ONE) for kind in AtomicKind),
+    ]
+    assert len({statement_kind(stmt) for stmt in all_kinds}) == len(all_kinds)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.float32),
+        np.arange(6, dtype=np.float64).reshape(2, 3).T,
+        np.array([True, False]),
+        np.int32(-7),
+        np.arange(4, dtype=">i4"),
+        np.zeros((0,), np.float32),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_survive(array: np.ndarray) -> None:
+    (stored,) = tensors({"x": array})
+    back = array_of(stored)
+    assert back.shape == np.shape(array)
+    assert back.dtype == np.asarray(array).dtype.newbyteorder("<")
+    np.testing.assert_array_equal(back, array)
+
+
+def test_each_column_is_described_in_the_schema() -> None:
+    schema = schema_of({"project": "warpsmith"})
+    assert schema.metadata[b"project"] == b"warpsmith"
+    assert all(field.metadata[b"description"] for field in schema)
+
+
+def test_types_are_those_that_every_reader_knows() -> None:
+    def plain(type_: pa.DataType) -> bool:
+        if pa.types.is_list(type_):
+            return plain(type_.value_type)
+        if pa.types.is_struct(type_):
+            return all(plain(type_.field(i).type) for i in range(type_.num_fields))
+        return type_ in (pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary())
+
+    assert all(plain(field.type) for field in schema_of())
