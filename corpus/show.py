@@ -112,6 +112,6 @@ def _plain(console: Console, text: str) -> None:
 
 def _code(console: Console, text: str, lexer: str) -> None:
     if console.is_terminal:
-        console.print(Syntax(text.rstrip("\n"), lexer, background_color="default", word_wrap=True))
+        console.print(Syntax(text.strip("\n"), lexer, background_color="default", word_wrap=True))
     else:
-        _plain(console, text.rstrip("\n"))
+        _plain(console, text.strip("\n"))

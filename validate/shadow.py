@@ -142,24 +142,38 @@ class Shadowed(Algebra[Value]):
         if op.result not in FLOATS:
             return Value(lanes)
         shadow = self._noisy(op, op(*variants))
+        if self.steps is not None and not op.exact:
+            self._passed_back(op, shadow, variants)
         if self.steps is not None and not op.differentiable:
             shadow[1:] = shadow[0]
         return Value(lanes, shadow)
 
     def _noisy(self, op: Op, shadow: Lanes) -> Variants:
-        self.operations += 1
-        signs = self.noise[self.operations % len(self.noise)]
-        return np.asarray(shadow * (1.0 + signs * (ROUNDING[op.exact] * np.finfo(op.result.dtype).eps)), np.float64)
+        return np.asarray(shadow * (1.0 + self._signs() * (ROUNDING[op.exact] * np.finfo(op.result.dtype).eps)), np.float64)
 
     def _used(self, op: Op, variants: Variants) -> Variants:
-        """An argument as one use of it sees it: its step errs by what rounding does to one contribution to an adjoint."""
+        """An argument as one use of it sees it, in the noisy steps: rounded once more, and so is what is passed back."""
         assert self.steps is not None
+        eps = np.finfo(op.result.dtype if op.result in FLOATS else np.float32).eps
+        used = variants.copy()
+        noisy = used[self.steps.noisy :]
+        noisy += (noisy - variants[0]) * (self._signs()[self.steps.noisy :] * (2 * eps))
+        noisy *= 1 + self._signs()[self.steps.noisy :] * eps
+        return used
+
+    def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
+        """Adjoints computed from a rounded result, such as 1 − tanh², err by the result's rounding, not by their own."""
+        assert self.steps is not None
+        noisy = slice(self.steps.noisy, None)
+        size = ROUNDING[op.exact] * np.finfo(op.result.dtype).eps
+        for used in variants:
+            if used.dtype.kind == "f" and used.shape[0] > 1:
+                change = used[noisy] / np.where(used[0] == 0, 1, used[0]) - 1
+                shadow[noisy] += shadow[noisy] * change * (self._signs()[noisy] * size)
+
+    def _signs(self) -> Variants:
         self.operations += 1
-        signs = self.noise[self.operations % len(self.noise)][self.steps.noisy :]
-        blurred = variants.copy()
-        noisy = blurred[self.steps.noisy :]
-        noisy += (noisy - variants[0]) * (signs * (2 * np.finfo(op.result.dtype if op.result in FLOATS else np.float32).eps))
-        return blurred
+        return self.noise[self.operations % len(self.noise)]
 
     def _watch(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which the operation's arguments are too near to a jump or kink."""
