@@ -123,19 +123,41 @@ def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | N
 
 
 def is_alive(kernel: Kernel, seed: int, lanes: int) -> bool:
-    """Whether the kernel is defined on its regular inputs, and everything in it matters to some output."""
+    """Whether the kernel is defined on its regular inputs, and everything in it matters to some output.
+
+    One run answers it all: behind the regular launches come, for each input, the same launches with other values of it.
+    """
     inputs = regular(kernel, seed, lanes)
+    changed = [p for p in kernel.params if not p.is_output and p.role is not Role.COUNT]
+    own = inputs.launches * lanes
     try:
-        plain = run_plain(kernel, inputs)
-        return (
-            not plain.undefined.any()
-            and not plain.outside.any()
-            and _branches_part(plain, kernel)
-            and all(_varies(plain, param, inputs) for param in kernel.params if param.is_output)
-            and all(_matters(kernel, plain, p, seed, inputs) for p in kernel.params if not p.is_output)
-        )
+        plain = run_plain(kernel, _with_changes(kernel, inputs, changed, seed), own)
     except EndlessLoopError:
         return False
+    return (
+        not plain.undefined[:own].any()
+        and not plain.outside[:own].any()
+        and _branches_part(plain, kernel)
+        and all(_varies(plain, param, inputs) for param in kernel.params if param.is_output)
+        and all(_matters(plain, kernel, inputs, k + 1) for k in range(len(changed)))
+    )
+
+
+def _with_changes(kernel: Kernel, inputs: Inputs, changed: list[Param], seed: int) -> Inputs:
+    def column_of(param: Param, values: Lanes) -> Lanes:
+        others = [_other(param, values, seed, inputs.lanes) if p is param else values for p in changed]
+        return np.concatenate([values, *others])
+
+    arrays = {p.name: column_of(p, inputs.arrays[p.name]) for p in kernel.params if isinstance(p.type, Array)}
+    scalars = {p.name: column_of(p, inputs.scalars[p.name]) for p in kernel.params if not isinstance(p.type, Array)}
+    return Inputs(inputs.lanes, arrays, scalars)
+
+
+def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
+    other = column(param, seed + 1, lanes)
+    if isinstance(param.type, Array) or (other != values).any():
+        return other
+    return np.where(values < param.high, values + 1, values - 1).astype(values.dtype)
 
 
 def _branches_part(plain: Plain, kernel: Kernel) -> bool:
@@ -145,39 +167,40 @@ def _branches_part(plain: Plain, kernel: Kernel) -> bool:
 
 
 def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
-    """The output is finite where written, of a sane magnitude, and not the same everywhere."""
-    written = plain.written[param.name]
-    values = plain.arrays[param.name][written]
-    if values.size == 0 or (param.size is None and written.mean() < 0.25):
+    """The output is finite where written, of a sane magnitude, and not the same on all lanes of a launch."""
+    before = inputs.arrays[param.name]
+    written = plain.written[param.name][: before.size].reshape(before.shape)
+    values = plain.arrays[param.name][: before.size].reshape(before.shape)
+    if not written.any() or (param.size is None and written.mean() < 0.25):
         return False
-    if param.role is Role.ACCUMULATOR and (values == inputs.arrays[param.name].reshape(-1)[written]).all():
+    if param.role is Role.ACCUMULATOR and (values == before)[written].all():
         return False
-    if param.element is BOOL:
+    if param.element is not BOOL and not _is_sane(values[written]):
+        return False
+    if param.size is not None:
+        return not np.array_equal(values[0], values[1])
+    return all(_spreads(row[there]) for row, there in zip(values, written, strict=True))
+
+
+def _is_sane(values: Lanes) -> bool:
+    return bool(np.isfinite(values).all()) and 1e-4 < float(np.abs(values.astype(np.float64)).max()) <= LIMIT * 100
+
+
+def _spreads(values: Lanes) -> bool:
+    if values.size == 0:
+        return False
+    if values.dtype == np.bool_:
         return 0.03 <= float(values.mean()) <= 0.97
-    if not np.isfinite(values).all() or float(np.abs(values.astype(np.float64)).max()) > LIMIT * 100:
-        return False
-    if param.element is I32:
-        return bool(values.min() < values.max())
-    spread, size = float(values.max() - values.min()), float(np.abs(values).max())
-    return spread > 1e-4 * size and size > 1e-4
+    low, high = float(values.min()), float(values.max())
+    return high - low > 1e-4 * max(abs(low), abs(high)) and high > low
 
 
-def _matters(kernel: Kernel, plain: Plain, param: Param, seed: int, inputs: Inputs) -> bool:
-    """Another value of the parameter changes an output. A count matters by guarding the end of the arrays."""
-    if param.role is Role.COUNT:
-        return True
-    other = column(param, seed + 1, inputs.lanes)
-    if not isinstance(param.type, Array) and (other == inputs.scalars[param.name]).all():
-        other = other + other.dtype.type(1)
-    changed = run_plain(kernel, _with(inputs, param, other))
-    return any(
-        not np.array_equal(changed.arrays[p.name], plain.arrays[p.name], equal_nan=p.element is not BOOL)
-        for p in kernel.params
-        if p.is_output
-    )
-
-
-def _with(inputs: Inputs, param: Param, values: Lanes) -> Inputs:
-    if isinstance(param.type, Array):
-        return Inputs(inputs.lanes, {**inputs.arrays, param.name: values}, inputs.scalars)
-    return Inputs(inputs.lanes, inputs.arrays, {**inputs.scalars, param.name: values})
+def _matters(plain: Plain, kernel: Kernel, inputs: Inputs, part: int) -> bool:
+    """Whether some output of the `part`-th group of launches differs from the regular one."""
+    for param in kernel.params:
+        if param.is_output:
+            values, size = plain.arrays[param.name], inputs.arrays[param.name].size
+            own, other = values[:size], values[part * size : (part + 1) * size]
+            if not np.array_equal(own, other, equal_nan=param.element is not BOOL):
+                return True
+    return False

@@ -8,14 +8,16 @@ alternative everywhere, so that shrinking choices shrinks kernels.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import NewType, TypeVar
+from itertools import accumulate
+from typing import Generic, NewType, TypeVar
 
 Choose = Callable[[int], int]
 Seed = NewType("Seed", int)
 T = TypeVar("T")
 
-RESOLUTION = 1 << 16
+RESOLUTION = 1 << 20
 """Weighted choices are drawn as integers in `range(RESOLUTION)`."""
 
 
@@ -64,6 +66,20 @@ def weighted(choose: Choose, options: Sequence[tuple[T, float]]) -> T:
         if point < 0:
             return option
     return live[-1][0]
+
+
+class Wheel(Generic[T]):
+    """Options with weights, drawn from again and again."""
+
+    def __init__(self, options: Iterable[tuple[T, float]]) -> None:
+        live = [(option, weight) for option, weight in options if weight > 0]
+        assert live, "nothing to choose from"
+        self.options = tuple(option for option, _ in live)
+        total = sum(weight for _, weight in live)
+        self.bounds = [int(part / total * RESOLUTION) for part in accumulate(weight for _, weight in live)]
+
+    def spin(self, choose: Choose) -> T:
+        return self.options[min(bisect_right(self.bounds, choose(RESOLUTION)), len(self.options) - 1)]
 
 
 def chance(choose: Choose, probability: float) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, assert_never
 
 import numpy as np
@@ -249,6 +250,8 @@ class Plain(Algebra[Lanes]):
     outside: Mask
     """Lanes on which a float operation left its domain."""
     written: dict[str, Mask]
+    watched: int | None = None
+    """Only the first so many lanes count for `taken`; None means all."""
     taken: dict[int, tuple[bool, bool]] = field(default_factory=dict)
     """By the id of a condition in the tree: has it ever held, has it ever failed."""
 
@@ -267,12 +270,11 @@ class Plain(Algebra[Lanes]):
 
     def apply(self, op: Op, args: Sequence[Lanes], active: Mask) -> Lanes:
         if op.domain is not None:
-            with np.errstate(all="ignore"):
-                wrong = active & ~op.domain(*args)
-            if wrong.any():
+            fine = op.domain(*args)
+            if not fine.all():
                 mask = self.undefined if op.result is I32 else self.outside
-                mask |= wrong
-        return op(*args)
+                mask |= active & ~fine
+        return np.asarray(op.meaning(*args))
 
     def read(self, array: str, index: Lanes, active: Mask) -> Lanes:
         return self.arrays[array][self.flat(array, index, active)]
@@ -284,6 +286,7 @@ class Plain(Algebra[Lanes]):
         return value
 
     def fork(self, site: Term, condition: Lanes, active: Mask) -> None:
+        condition, active = condition[: self.watched], active[: self.watched]
         held, failed = self.taken.get(id(site), (False, False))
         self.taken[id(site)] = held or bool((active & condition).any()), failed or bool((active & ~condition).any())
 
@@ -309,15 +312,24 @@ class Plain(Algebra[Lanes]):
 
 def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
     length = inputs.arrays[array].shape[-1]
-    if length == 0 or ((index < 0) | (index >= length)).any():
+    if length == 0 or index.min() < 0 or index.max() >= length:
         undefined |= active & ((index < 0) | (index >= length))
         index = np.clip(index, 0, length - 1)
-    launch = np.repeat(np.arange(inputs.launches) * length, inputs.lanes)
-    return launch + index  # type: ignore[no-any-return] # NumPy types sums as Any
+    return _bases(inputs.launches, inputs.lanes, length) + index  # type: ignore[no-any-return] # NumPy types sums as Any
 
 
-def run_plain(kernel: Kernel, inputs: Inputs) -> Plain:
+@lru_cache
+def _bases(launches: int, lanes: int, length: int) -> NDArray[np.intp]:
+    """Where each lane's arrays begin in the flattened array of all launches."""
+    bases = np.repeat(np.arange(launches) * length, lanes)
+    bases.setflags(write=False)
+    return bases
+
+
+def run_plain(kernel: Kernel, inputs: Inputs, watched: int | None = None) -> Plain:
     """Runs the kernel at its own precision. Raises EndlessLoopError."""
     plain = Plain.on(inputs)
-    Interpreter[Any](plain, inputs).run(kernel)
+    plain.watched = watched
+    with np.errstate(all="ignore"):
+        Interpreter(plain, inputs).run(kernel)
     return plain

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from grammar.alive import is_alive, swept
 from grammar.choose import Choose, chance, weighted
 from grammar.draft import Draft, Grown, add_param, run, start
@@ -46,7 +48,8 @@ def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int
     None where a dozen drafts came to nothing, as happens when the depth leaves the family hardly any room.
     """
     for _ in range(ATTEMPTS):
-        kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
+        with np.errstate(all="ignore"):
+            kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
         if kernel is not None and height(kernel) <= depth and is_alive(kernel, seed, lanes):
             return kernel
     return None

@@ -30,7 +30,7 @@ LEAST_SHARE = 0.005
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
     """Weights (not normalised) of everything the grower draws."""
 

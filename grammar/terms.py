@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from grammar.choose import chance, pick, weighted
+from grammar.choose import Wheel, chance, pick, weighted
 from grammar.draft import (
     LIMIT,
     Draft,
@@ -26,6 +26,7 @@ from grammar.draft import (
 from grammar.names import NameRole
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
+from grammar.profiles import Profile
 from grammar.tree import Apply, Const, Param, Read, Role, Term, Var
 from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
 
@@ -45,11 +46,33 @@ TRIES = 4
 # -- which operations are on offer ------------------------------------------------------------------------------------
 
 
-def menu(draft: Draft, result: Scalar) -> list[tuple[Op, float]]:
-    return [
-        (op, draft.profile.weight(op) * (6.0 if op.group in draft.favoured else 1.0) * _kinship(draft.main, op))
+def menu(draft: Draft, result: Scalar) -> Wheel[Op]:
+    return _menu(draft.profile, draft.favoured, draft.main, result)
+
+
+@cache
+def _menu(profile: Profile, favoured: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
+    return Wheel(
+        (op, profile.weight(op) * (6.0 if op.group in favoured else 1.0) * _kinship(main, op))
         for op in _by_result()[result]
-    ]
+    )
+
+
+@cache
+def _kin(profile: Profile, op: Op) -> Wheel[Op] | None:
+    """The other operations on the same types."""
+    kin = [o for o in _by_result()[op.result] if o.params == op.params and o is not op]
+    return Wheel((o, profile.weight(o)) for o in kin) if kin else None
+
+
+@cache
+def _connectives(profile: Profile) -> Wheel[Op]:
+    return Wheel((o, profile.weight(o)) for o in TABLE if set(o.params) == {BOOL} == {o.result})
+
+
+@cache
+def _comparisons(profile: Profile, main: Scalar) -> Wheel[Op]:
+    return Wheel((o, profile.weight(o)) for o in menu_of_comparisons(main))
 
 
 def _kinship(main: Scalar, op: Op) -> float:
@@ -95,7 +118,7 @@ def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) ->
         return grow_condition(draft, height)
     if height <= 1 or chance(draft.choose, 0.12):
         return grow_leaf(draft, type, span)
-    op = weighted(draft.choose, menu(draft, type))
+    op = menu(draft, type).spin(draft.choose)
     args = grow_arguments(draft, op, height - 1)
     return settle(draft, op, args) or args_as_they_are(draft, type, args) or grow_leaf(draft, type, span)
 
@@ -129,9 +152,10 @@ def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     if grown is None and op.domain is not None and chance(draft.choose, 0.5):
         grown = guarded(draft, op, args)
     if grown is None:
-        kin = [(o, draft.profile.weight(o)) for o in _by_result()[op.result] if o.params == op.params and o is not op]
+        kin = _kin(draft.profile, op)
         for _ in range(TRIES if kin else 0):
-            grown = attempt(draft, weighted(draft.choose, kin), args)
+            assert kin is not None
+            grown = attempt(draft, kin.spin(draft.choose), args)
             if grown is not None:
                 break
     return grown
@@ -140,14 +164,13 @@ def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     values = [arg.value for arg in args]
     if op.domain is not None:
-        with np.errstate(all="ignore"):
-            if not op.domain(*values)[draft.active].all():
-                return None
+        if not op.domain(*values)[draft.active].all():
+            return None
     if len(args) == 2 and args[0].term == args[1].term and op.name != "mul":
         return None
     if op.name in ("neg", "pos", "logical_not") and _is_prefix(args[0].term):
         return None
-    value = op(*values)
+    value = np.asarray(op.meaning(*values))
     if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
     return Grown(Apply(op, tuple(arg.term for arg in args)), value)
@@ -205,20 +228,19 @@ def grow_condition(draft: Draft, height: int, active_only: bool = False) -> Grow
 
 
 def _grow_connective(draft: Draft, height: int) -> Grown | None:
-    op = weighted(draft.choose, [(o, draft.profile.weight(o)) for o in TABLE if set(o.params) == {BOOL} == {o.result}])
+    op = _connectives(draft.profile).spin(draft.choose)
     return attempt(draft, op, [grow_condition(draft, height - 1) for _ in op.params])
 
 
 def _grow_predicate(draft: Draft, height: int) -> Grown | None:
     """Any operation of the table that gives a bool."""
-    op = weighted(draft.choose, menu(draft, BOOL))
+    op = menu(draft, BOOL).spin(draft.choose)
     return attempt(draft, op, grow_arguments(draft, op, height - 1))
 
 
 def grow_comparison(draft: Draft, height: int) -> Grown | None:
     """`value < threshold`, the threshold being a plain number within the values at hand, or another value."""
-    options = [(o, draft.profile.weight(o)) for o in menu_of_comparisons(draft.main)]
-    op = weighted(draft.choose, options)
+    op = _comparisons(draft.profile, draft.main).spin(draft.choose)
     left = grow_argument(draft, op.params[0], height - 1, ANYWHERE)
     if isinstance(left.term, Const):
         return None

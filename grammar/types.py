@@ -6,22 +6,28 @@ spells it in a kernel's signature, and to which family it belongs. Overloads of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Scalar:
-    """A scalar type, named as Warp names it (`float32`, `int32`, …)."""
+    """A scalar type, named as Warp names it (`float32`, `int32`, …). There is one of each: compare by identity."""
 
     name: str
     spelling: str
     """How kernels spell it in annotations and casts: `float`, `int`, `bool`, or `wp.float64`."""
 
-    @property
-    def dtype(self) -> np.dtype[np.generic]:
-        return np.dtype(self.name)
+    dtype: np.dtype[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", np.dtype(self.name))
+
+    def __reduce__(self) -> tuple[Callable[[str], Scalar], tuple[str]]:
+        return type_named, (self.name,)
 
     def __repr__(self) -> str:
         return self.name
@@ -47,6 +53,9 @@ class Array:
         return f"array({self.element!r})"
 
 
-type_named = {scalar.name: scalar for scalar in SCALARS}
+
+def type_named(name: str) -> Scalar:
+    return next(scalar for scalar in SCALARS if scalar.name == name)
+
 
 Type = Scalar | Array

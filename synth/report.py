@@ -33,10 +33,10 @@ def progress(settings: Settings) -> Iterator[Callable[[Totals], None]]:
     console = Console(stderr=True)
     pace = _Pace(settings.n)
     if not console.is_terminal:
-        yield _every(LINE_SECONDS, lambda totals: print(pace.line(totals), file=sys.stderr, flush=True))
+        yield _every(LINE_SECONDS, pace, lambda line: print(line, file=sys.stderr, flush=True))
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield _every(DRAW_SECONDS, lambda totals: live.update(Text(pace.line(totals)), refresh=True))
+        yield _every(DRAW_SECONDS, pace, lambda line: live.update(Text(line), refresh=True))
 
 
 class _Pace:
@@ -46,10 +46,12 @@ class _Pace:
         self.wanted = wanted
         self.start: tuple[float, int] | None = None
 
+    def begin(self, totals: Totals) -> None:
+        self.start = self.start or (time.monotonic(), totals.rows)
+
     def line(self, totals: Totals) -> str:
-        now = time.monotonic()
-        self.start = self.start or (now, totals.rows)
-        seconds, rows = now - self.start[0], totals.rows - self.start[1]
+        assert self.start is not None, "begin comes first"
+        seconds, rows = time.monotonic() - self.start[0], totals.rows - self.start[1]
         rate = rows / seconds if seconds > 0 else 0.0
         eta = clock((self.wanted - totals.rows) / rate) if rate > 0 else "?"
         return (
@@ -58,14 +60,15 @@ class _Pace:
         )
 
 
-def _every(seconds: float, show: Callable[[Totals], None]) -> Callable[[Totals], None]:
+def _every(seconds: float, pace: _Pace, show: Callable[[str], None]) -> Callable[[Totals], None]:
     latest = time.monotonic()
 
     def maybe(totals: Totals) -> None:
         nonlocal latest
+        pace.begin(totals)
         if time.monotonic() - latest >= seconds:
             latest = time.monotonic()
-            show(totals)
+            show(pace.line(totals))
 
     return maybe
 
@@ -107,7 +110,7 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
     if made:
         rate = made / max(summary.wall, 1e-9)
         cost = summary.cpu / made * 1000
-        yield f"{made:,} rows in {clock(summary.wall)} ({rate:.1f} rows/s, {cost:.0f} CPU ms a row)"
+        yield f"{made:,} rows in {clock(summary.wall)} ({rate:.1f} rows/s, {cost:.3g} CPU ms a row)"
     if totals.rows:
         yield f"rows      {out / DATA} ({totals.rows:,})"
     if totals.findings:

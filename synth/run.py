@@ -186,9 +186,9 @@ def exhausted(totals: Totals, settings: Settings) -> str:
 
 
 def _found(totals: Totals, settings: Settings) -> str:
-    families = "all families" if settings.family is None else f"the families {', '.join(settings.family)}"
+    families = "all families" if settings.family is None else ", ".join(settings.family)
     count = f"only {totals.rows:,}" if totals.rows else "no"
-    return f"{count} distinct kernels found at depth {settings.depth} for {families}"
+    return f"{count} distinct kernels found at depth {settings.depth} ({families})"
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_a_run_ends_when_there_are_no_more_kernels(tmp_path: Path) -> None:
     out = tmp_path / "out"
     summary = make(out, fakes.pipeline(fakes.few_block), block=128)
     assert len(numbers(out)) == fakes.SPACE
-    assert summary.ended.startswith(f"only {fakes.SPACE} distinct kernels found at depth 3 for all families")
+    assert summary.ended.startswith(f"only {fakes.SPACE} distinct kernels found at depth 3 (all families)")
     assert summary.totals.candidates < BARREN + 2 * 128
     before = files(out)
     assert make(out, fakes.pipeline(fakes.doomed_block), block=128).ended == summary.ended
