@@ -208,8 +208,7 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
 
 def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     """The body of a loop: a term that differs from trip to trip is added, perhaps under a condition."""
-    counter = draft.indices[-1]
-    read = _per_trip(draft, accumulator.type, counter)
+    read = _per_trip(draft, accumulator.type, draft.indices[-1], height - 1)
     draft.pending.append(read)
     outer = draft.active
     guard: Grown | None = None
@@ -222,7 +221,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     target: list[Stmt] = draft.block
     if guard is not None and style == 0 and height >= 2:
         draft.block = []
-    value = grow_term(draft, accumulator.type, max(1, height - (1 if style == 0 and guard is not None else 0)))
+    value = grow_term(draft, accumulator.type, max(1, height - 1 - (style == 0 and guard is not None)))
     value = _with_owed(draft, value, read)
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
     draft.block.append(AugAssign(accumulator.name, op, value.term))
@@ -251,9 +250,10 @@ def _negated(term: Term) -> Term:
     return Apply(ROWS["logical_not(bool)"], (term,))
 
 
-def _per_trip(draft: Draft, type: Scalar, counter: Var) -> Grown:
+def _per_trip(draft: Draft, type: Scalar, counter: Var, height: int) -> Grown:
     """A value that differs from trip to trip: `w[j]`, `x[(i + j) % n]`, `float(j)`."""
-    style = weighted(draft.choose, [("direct", 5.0), ("wrapped", 3.0), ("number", 2.0)])
+    wrapped, number = 3.0 if height >= 3 else 0.0, 2.0 if height >= 2 or type is I32 else 0.0
+    style = weighted(draft.choose, [("direct", 5.0), ("wrapped", wrapped), ("number", number)])
     if style == "number":
         counted: Term = counter if type is I32 else Apply(ROWS[f"{type.name}(int32)"], (counter,))
         return draft.grown(counted)
@@ -298,7 +298,7 @@ def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = lanes * 7 // 3 % np.int32(trips)
         draft.indices.append(counter)
-        draft.pending.append(_per_trip(draft, draft.main, counter))
+        draft.pending.append(_per_trip(draft, draft.main, counter, 1))
         condition = grow_condition(draft, min(2, height - 1))
         draft.pending.clear()
         step: tuple[Stmt, ...] = (AugAssign(found.name, infix("add", I32), Const(I32, 1)),)
@@ -361,9 +361,9 @@ def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:
     parts = [first]
     while draft.pending:
         owed = draft.pending.pop(0)
-        if height >= 4 and chance(draft.choose, 0.4):
+        if height >= 5 and chance(draft.choose, 0.4):
             draft.pending.insert(0, owed)
-            parts.append(grow_term(draft, type, height - 2))
+            parts.append(grow_term(draft, type, height - 3))
             parts += [owed] if owed in draft.pending else []
             draft.pending[:] = [g for g in draft.pending if g != owed]
         else:

@@ -42,14 +42,26 @@ from grammar.tree import (
 from grammar.types import BOOL, FLOATS, I32, Array
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
+MODULUS = "the divisor of a float remainder gets no gradient"
 BROKEN = "a loop with a gradient is left by break"
 
 
 def limitation(kernel: Kernel) -> str:
     """The documented reason why this kernel's adjoint is not to be trusted; empty if there is none."""
-    walk = _Walk({p.name for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output})
+    return _walked(kernel).found
+
+
+def defect(kernel: Kernel) -> str:
+    """The known defect of Warp whose idiom the kernel contains (`grammar.defects`); empty if there is none."""
+    walk = _walked(kernel)
+    return walk.defect
+
+
+def _walked(kernel: Kernel) -> _Walk:
+    arrays = {p.name for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output}
+    walk = _Walk(arrays)
     walk.block(kernel.body)
-    return walk.found
+    return walk
 
 
 def has_gradient(kernel: Kernel) -> bool:
@@ -66,6 +78,7 @@ class _Walk:
     stale: set[str] = field(default_factory=set)
     """Locals whose value the backward pass doesn't have."""
     found: str = ""
+    defect: str = ""
 
     def block(self, body: tuple[Stmt, ...]) -> None:
         for stmt in body:
@@ -133,6 +146,8 @@ class _Walk:
             case Apply(op, args):
                 parts = [self.term(arg) for arg in args]
                 active = [on and op.result in FLOATS and op.differentiable for on, _ in parts]
+                if op.name == "mod" and active[1:] == [True]:
+                    self.defect = MODULUS
                 need = needs(op)
                 for k, on in enumerate(active):
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))

@@ -292,11 +292,11 @@ def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
             found = _locals(draft, type, span)
             return found[len(found) - 1 - draft.choose(len(found)) * draft.choose(2)]
         case "scalar":
-            return _scalar(draft, type, span) or _read(draft, type, span)
+            return _scalar(draft, type, span) or read_element(draft, type, span)
         case "counter":
-            return _counter(draft, type, span) or _read(draft, type, span)
+            return _counter(draft, type, span) or read_element(draft, type, span)
         case _:
-            return _read(draft, type, span)
+            return read_element(draft, type, span)
 
 
 def _locals(draft: Draft, type: Scalar, span: Span) -> list[Grown]:
@@ -304,7 +304,7 @@ def _locals(draft: Draft, type: Scalar, span: Span) -> list[Grown]:
     return [g for g in grown if in_span(g.value, span) and is_sound(draft, g.value)]
 
 
-def _read(draft: Draft, type: Scalar, span: Span) -> Grown:
+def read_element(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
     """An element of an array, at the index at hand."""
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is type and p.role is Role.VALUE]
     fitting = [p for p in known if span[0] <= p.low and p.high <= span[1] and p.size is None]

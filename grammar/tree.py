@@ -270,20 +270,23 @@ def all_terms(kernel: Kernel) -> Iterator[Term]:
 
 
 def term_height(term: Term) -> int:
-    """1 for a leaf; an array element at a plain index counts as a leaf."""
+    """1 for a leaf; an array element is as high as its index."""
     match term:
         case Apply(_, args):
             return 1 + max(map(term_height, args))
-        case Read(_, Apply() as index, _):
-            return 1 + term_height(index)
+        case Read(_, index, _):
+            return term_height(index)
         case _:
             return 1
 
 
 def stmt_height(stmt: Stmt) -> int:
-    inner = [stmt_height(s) for block in blocks(stmt) for s in block]
-    own = max(map(term_height, own_terms(stmt)), default=1)
-    return max(own, 1 + max(inner)) if inner else own
+    """One more than the highest statement within; an `elif` stands beside its `if`, not within."""
+    heights = list(map(term_height, own_terms(stmt)))
+    for block in blocks(stmt):
+        is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
+        heights += [stmt_height(inner) + (not is_elif) for inner in block]
+    return max(heights, default=1)
 
 
 def height(kernel: Kernel) -> int:

@@ -17,7 +17,9 @@ import pytest
 from corpus.command import call
 from corpus.errors import UserError
 from extract.build import Target
+from synth import report
 from synth.cli import app
+from synth.manifest import Totals
 from synth.settings import checked, default_jobs, default_out, parsed_family, parsed_targets
 from tests import fakes
 
@@ -37,7 +39,27 @@ def test_help_imports_nothing_heavy() -> None:
     assert time.monotonic() - started < 5  # 0.2 s where nothing else runs
 
 
-def test_a_run_prints_progress_and_a_summary(tmp_path: Path) -> None:
+def test_progress_is_a_line_with_what_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "LINE_SECONDS", 0.0)
+    totals = Totals(rows=150, candidates=200, findings=2)
+    totals.outcomes.update(verified=150, duplicate=40, dead=8, value=2)
+    with report.progress(fakes.settings(tmp_path)) as show:
+        show(Totals(rows=100))
+        time.sleep(0.1)
+        show(totals)
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("verified 100/300 (33%)  0.0 rows/s  ETA ?  rejected: none  findings: 0")
+    assert last.startswith("verified 150/300 (50%)  ")
+    assert last.endswith("ETA 00:00  rejected: duplicate 40, dead 8, value 2  findings: 2")
+
+
+def test_times_read_as_on_a_clock() -> None:
+    assert [report.clock(seconds) for seconds in (0.4, 61, 3723)] == ["00:00", "01:01", "1:02:03"]
+
+
+def test_a_run_prints_a_summary(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fakes", "plain_block", "2000", "--depth", "3", "--n", "50"]
     done = subprocess.run([*command, "--out", "out"], cwd=tmp_path, env=here(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
