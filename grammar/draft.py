@@ -153,12 +153,18 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     if seen.size == 0:
         return False
     if seen.dtype == np.bool_:
-        share = float(seen.mean())
-        return SPLIT <= share <= 1 - SPLIT
+        return _parts(draft, value, draft.active if active is None else active)
     low, high = float(seen.min()), float(seen.max())
     if seen.dtype == np.int32:
         return low < high and -INT_LIMIT <= low and high <= INT_LIMIT
     return bool(np.isfinite(low) and np.isfinite(high)) and _varies(low, high)
+
+
+def _parts(draft: Draft, condition: Lanes, active: Mask) -> bool:
+    """In each launch that is active at all, the condition holds on some lanes and fails on others."""
+    held = (condition & active).reshape(-1, draft.lanes).sum(axis=1)
+    there = active.reshape(-1, draft.lanes).sum(axis=1)
+    return bool(((held >= SPLIT * there) & (held <= (1 - SPLIT) * there) & (there > 0)).all())
 
 
 def _varies(low: float, high: float) -> bool:

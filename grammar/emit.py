@@ -280,10 +280,27 @@ def _param(param: Param) -> cst.Param:
     return cst.Param(cst.Name(param.name), cst.Annotation(_annotation(param)))
 
 
+LINE = 100
+"""A signature longer than this has a line for each parameter."""
+
+
+def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
+    params = [_param(param) for param in kernel.params]
+    width = sum(len(param.name) + len(param.element.spelling) + (14 if isinstance(param.type, Array) else 4) for param in kernel.params)
+    if width + len(kernel.name) < LINE:
+        return params, cst.SimpleWhitespace("")
+    apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
+    close = cst.ParenthesizedWhitespace(indent=True)
+    commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
+    return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
+
+
 def _function(kernel: Kernel) -> cst.FunctionDef:
+    params, opening = _parameters(kernel)
     return cst.FunctionDef(
         name=cst.Name(kernel.name),
-        params=cst.Parameters([_param(param) for param in kernel.params]),
+        params=cst.Parameters(params),
+        whitespace_before_params=opening,
         body=_block(kernel.body, frozenset(rebound_in_loops(kernel.body))),
         decorators=[cst.Decorator(dotted("wp.kernel"))],
         leading_lines=[cst.EmptyLine(indent=False), cst.EmptyLine(indent=False)],

@@ -55,7 +55,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("multi_branch", 3, features=(((branch_chain, 1.0),),)),
     Family("loop", 3, features=(LOOPS,)),
     Family("nested_loop", 4, features=(((loop_nested, 1.0),),)),
-    Family("scalar_parameter", 2, favoured=frozenset({"scalar"})),
+    Family("scalar_parameter", 2, favoured=frozenset({"scalar", "arithmetic"})),
     Family("atomic_reduction", 1, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),

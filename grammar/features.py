@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, is_like, is_sound, local_role, nested, run
 from grammar.op import Op
@@ -189,6 +190,8 @@ def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool
         draft.interpreter.env[counter.name] = (lanes * 7 // (1 + 2 * len(draft.indices))) % np.int32(trips)
         draft.indices.append(counter)
         if inner:
+            owed = _per_trip(draft, accumulator.type, counter, height - 3)
+            draft.pending.append(owed)
             draft.block.append(_for(draft, accumulator, height - 1, dynamic, inner=False))
         else:
             _accumulate(draft, accumulator, height - 1)
@@ -222,7 +225,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     if guard is not None and style == 0 and height >= 2:
         draft.block = []
     value = grow_term(draft, accumulator.type, max(1, height - 1 - (style == 0 and guard is not None)))
-    value = _with_owed(draft, value, read)
+    value = _with_owed(draft, value)
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
     draft.block.append(AugAssign(accumulator.name, op, value.term))
     if draft.block is not target:
@@ -265,12 +268,12 @@ def _per_trip(draft: Draft, type: Scalar, counter: Var, height: int) -> Grown:
     return draft.grown(Read(param.name, Apply(infix("mod", I32), (around, Size(param.name, I32))), type))
 
 
-def _with_owed(draft: Draft, value: Grown, owed: Grown) -> Grown:
-    """The value, with the owed one worked in if it has not been used."""
-    if owed not in draft.pending:
-        return value
-    draft.pending.remove(owed)
-    return combine(draft, [value, owed])
+def _with_owed(draft: Draft, value: Grown) -> Grown:
+    """The value, with what differs from trip to trip worked in as far as it has not been used."""
+    counters = {v.name for v in draft.indices[1:]}
+    owed = [g for g in draft.pending if not counters.isdisjoint(names_in(g.term))]
+    draft.pending[:] = [g for g in draft.pending if not any(g is o for o in owed)]
+    return combine(draft, [value, *owed])
 
 
 def combine(draft: Draft, parts: list[Grown]) -> Grown:

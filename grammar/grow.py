@@ -19,7 +19,7 @@ from grammar.features import combine, infix
 from grammar.limits import defect, limitation
 from grammar.ops import ROWS
 from grammar.profiles import Profile
-from grammar.terms import grow_condition, grow_term, new_scalar, read_element
+from grammar.terms import grow_condition, grow_favoured, grow_term, new_scalar, read_element
 from grammar.tree import (
     Apply,
     Atomic,
@@ -89,7 +89,7 @@ def _main_type(choose: Choose) -> Scalar:
 
 def _term_height(draft: Draft, depth: int) -> int:
     """People's expressions are rarely high, whatever the depth allows."""
-    heights = [(h, w) for h, w in draft.profile.term_heights.items() if h <= depth]
+    heights = [(h, w) for h, w in draft.profile.term_heights.items() if min(depth, 2) <= h <= depth]
     return weighted(draft.choose, [(h, w * (4.0 if h == min(depth, 4) else 1.0)) for h, w in heights] or [(1, 1.0)])
 
 
@@ -107,7 +107,9 @@ def _result(draft: Draft, family: Family, depth: int) -> Grown:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
     draft.pending.extend(made)
-    value = grow_term(draft, draft.main, _term_height(draft, max(1, depth - len(made))))
+    height = _term_height(draft, max(1, depth - len(made)))
+    bare = not made and height > 1 and not family.atomic
+    value = (grow_favoured if bare and family.favoured else grow_term)(draft, draft.main, height)
     draft.pending.clear()
     return combine(draft, [value, *_forgotten(draft, value, made)])
 

@@ -123,6 +123,23 @@ def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) ->
     return settle(draft, op, args) or args_as_they_are(draft, type, args) or grow_leaf(draft, type, span)
 
 
+def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
+    """A term whose outermost operation is of a group that the family favours."""
+    for _ in range(TRIES):
+        op = _favoured(draft.profile, draft.favoured, draft.main, type).spin(draft.choose)
+        args = grow_arguments(draft, op, height - 1)
+        grown = attempt(draft, op, args) or (guarded(draft, op, args) if op.domain is not None else None)
+        if grown is not None:
+            return grown
+    return grow_term(draft, type, height)
+
+
+@cache
+def _favoured(profile: Profile, groups: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
+    options = [(op, profile.weight(op) * _kinship(main, op)) for op in _by_result()[result] if op.group in groups]
+    return Wheel(options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
+
+
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     """One argument of full height, the others mostly low, so that size grows gently with height."""
     tall = draft.choose(len(op.params))
@@ -170,10 +187,25 @@ def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
         return None
     if op.name in ("neg", "pos", "logical_not") and _is_prefix(args[0].term):
         return None
+    if op.name in FOLDABLE and _could_be_folded(args):
+        return None
+    if op.name == "add" and isinstance(args[0].term, Const):
+        args = args[::-1]
     value = np.asarray(op.meaning(*values))
     if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
     return Grown(Apply(op, tuple(arg.term for arg in args)), value)
+
+
+FOLDABLE = ("add", "sub", "mul", "div")
+
+
+def _could_be_folded(args: list[Grown]) -> bool:
+    """`x + 1 + 2`, `2 * (3 * x)`: a person would have added the numbers up."""
+    terms = [arg.term for arg in args]
+    return any(isinstance(t, Const) for t in terms) and any(
+        isinstance(t, Apply) and t.op.name in FOLDABLE and any(isinstance(a, Const) for a in t.args) for t in terms
+    )
 
 
 def _is_prefix(term: Term) -> bool:
