@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 
 from grammar.emit import is_broken, is_unrolled
-from grammar.op import Op
+from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
@@ -102,6 +102,7 @@ class _Walk:
                     self.needed(self.term(bound)[1])
                 self.loop(body, dynamic=not is_unrolled(stmt))
             case While(condition, body):
+                self.needed(self.term(condition)[1] and self.carries_gradient(body))
                 self.loop(body, dynamic=True)
                 self.term(condition)
             case _:
@@ -185,32 +186,33 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
     if op.result not in FLOATS:
         return ((False,) * count,) * count
     rng = np.random.Generator(np.random.PCG64(0))
-    points = [_column(op, k, rng) for k in range(count)]
+    lowest = -0.9 if op.domain is None else 0.1
+    points = [_column(op, k, rng, lowest) for k in range(count)]
     return tuple(
-        tuple(op.params[k] in FLOATS and _depends(op, points, k, j, rng) for j in range(count)) for k in range(count)
+        tuple(op.params[k] in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest)) for j in range(count))
+        for k in range(count)
     )
 
 
-def _column(op: Op, k: int, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
+def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     type = op.params[k]
     if type is BOOL:
         return rng.integers(0, 2, 64) == 1
     if type is I32:
         return rng.integers(0, 3, 64).astype(np.int32)
-    return rng.uniform(0.1, 0.9, 64)
+    return rng.uniform(lowest, 0.9, 64)
 
 
-def _depends(
-    op: Op, points: list[np.ndarray[tuple[int], np.dtype[np.generic]]], k: int, j: int, rng: np.random.Generator
-) -> bool:
-    moved = list(points)
-    moved[j] = _column(op, j, rng)
+def _moved(op: Op, points: list[Lanes], j: int, rng: np.random.Generator, lowest: float) -> list[Lanes]:
+    return [_column(op, j, rng, lowest) if k == j else column for k, column in enumerate(points)]
+
+
+def _depends(op: Op, points: list[Lanes], k: int, moved: list[Lanes]) -> bool:
     before, after = _slope(op, points, k), _slope(op, moved, k)
-    same = np.abs(before - after) <= 1e-3 * (1 + np.abs(before))
-    return not bool(same.all())
+    return not bool((np.abs(before - after) <= 1e-3 * (1 + np.abs(before))).all())
 
 
-def _slope(op: Op, points: list[np.ndarray[tuple[int], np.dtype[np.generic]]], k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _slope(op: Op, points: list[Lanes], k: int) -> Lanes:
     up, down = list(points), list(points)
-    up[k], down[k] = points[k] + STEP, points[k] - STEP  # type: ignore[operator] # float columns only
-    return np.asarray((op(*up) - op(*down)) / (2 * STEP), np.float64)
+    up[k], down[k] = points[k] + STEP, points[k] - STEP
+    return np.asarray((op(*up) - op(*down)) / (2 * STEP))

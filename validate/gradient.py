@@ -16,7 +16,7 @@ from grammar.evaluate import Inputs, Mask
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
 from grammar.types import FLOATS, Array
-from validate.shadow import MARGIN, Event, Expected, Shadowed, Steps, Value, expected, noise_for, run_shadowed
+from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed, signs
 
 PLAIN = (1.0, -1.0, 2.0, -2.0)
 """Steps without noise, in units of h. Variants are laid out by step first, then by element; the noisy ±h come last."""
@@ -59,7 +59,7 @@ def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]
 
 
 def expected_gradients(
-    kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes], seed: int, patterns: int
+    kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes], patterns: int
 ) -> Mapping[str, ExpectedGradient]:
     """The gradients of the launches in `inputs`, which are the leading ones of those that `first` ran."""
     lanes = inputs.launches * inputs.lanes
@@ -71,10 +71,11 @@ def expected_gradients(
     uncertain = (first.undecided | first.undefined)[:lanes] | missed
     if steps is not None:
         slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
-        noise = noise_for([0] * steps.noisy + [p + 1 for p in range(patterns) for _ in range(2 * slots)], lanes, seed)
+        noise = Noise(1 + len(PLAIN) * slots, patterns, signs(patterns, lanes), 2 * slots)
         algebra = run_shadowed(kernel, inputs, noise, steps)
         uncertain |= algebra.unsmooth
-        _differences(results, algebra, steps, weights, patterns, uncertain)
+        with np.errstate(all="ignore"):
+            _differences(results, algebra, steps, weights, patterns, uncertain)
     _blame(results, first, uncertain, lanes)
     return results
 
@@ -98,8 +99,7 @@ def _steps(kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int) -> tu
     step = np.array([_step(inputs.arrays[a].reshape(-1), t) for a, t in zip(arrays, targets, strict=True)])
     factors = [*PLAIN, *(1.0, -1.0) * patterns]
     sizes = np.concatenate([factor * step for factor in factors])
-    noisy = 1 + len(PLAIN) * len(targets)
-    return Steps(tuple(arrays) * len(factors), np.array(targets * len(factors)), sizes, noisy), missed
+    return Steps(tuple(arrays) * len(factors), np.array(targets * len(factors)), sizes), missed
 
 
 def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:

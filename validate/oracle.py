@@ -22,7 +22,7 @@ from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import cotangents, expected_gradients, float_inputs
-from validate.shadow import Expected, Shadowed, expected, noise_for, run_shadowed
+from validate.shadow import Expected, Noise, Shadowed, expected, run_shadowed, signs
 from validate.specials import joined, special
 from validate.verdict import GradientLabel, Outcome, Verdict
 
@@ -44,7 +44,7 @@ def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
     """Launches the kernel and judges what it did. Deterministic: a pure function of its arguments."""
     usual = regular(kernel, seed, lanes)
     inputs = joined(usual, special(kernel, seed, lanes))
-    verdict = _check_values(kernel, handle, inputs, seed)
+    verdict = _check_values(kernel, handle, inputs)
     if isinstance(verdict, Verdict):
         return verdict
     shadowed, passed = verdict
@@ -54,14 +54,14 @@ def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
-def _check_values(kernel: Kernel, handle: Handle, inputs: Inputs, seed: int) -> Verdict | tuple[Shadowed, Verdict]:
+def _check_values(kernel: Kernel, handle: Handle, inputs: Inputs) -> Verdict | tuple[Shadowed, Verdict]:
     launches = [run(handle, kernel.params, values_of(inputs, k), inputs.lanes) for k in range(inputs.launches)]
     for launch in launches:
         if launch.stray:
             return Verdict(Outcome.STRAY_WRITE, f"something was written beside or in {launch.stray}")
     computed = {p.name: np.concatenate([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
     for patterns in PATTERNS:
-        noise = noise_for(range(patterns + 1), inputs.launches * inputs.lanes, seed)
+        noise = Noise(1, patterns, signs(patterns, inputs.launches * inputs.lanes))
         shadowed = run_shadowed(kernel, inputs, noise)
         wanted = {name: expected(shadowed, name) for name in computed}
         mismatch = next((m for n, e in wanted.items() if (m := compare(n, e, computed[n], inputs.lanes))), None)
@@ -147,7 +147,7 @@ def _check_gradients(
     if reason:
         return replace(kept, gradient=GradientLabel.LIMITED, limitation=reason)
     for patterns in GRADIENT_PATTERNS:
-        wanted = expected_gradients(kernel, inputs, shadowed, weights, seed, patterns)
+        wanted = expected_gradients(kernel, inputs, shadowed, weights, patterns)
         mismatch = next((m for n in names if (m := _differs(n, wanted[n], computed[n]))), None)
         if mismatch is None:
             break

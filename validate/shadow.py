@@ -13,17 +13,18 @@ et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from functools import lru_cache
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grammar.evaluate import FOLDS, Algebra, Inputs, Interpreter, Mask, flat_index
 from grammar.op import Lanes, Op
-from grammar.tree import AtomicKind, Atomic, AugStore, Kernel, Store, Term
-from grammar.types import FLOATS, I32, Scalar
+from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
+from grammar.types import F32, F64, FLOATS, I32, Scalar
 
 Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree."""
@@ -51,17 +52,46 @@ class Value:
 class Steps:
     """Which input elements the step variants move, and how far.
 
-    Variant `1 + k` moves, on each lane, element `targets[k]` (−1: none) of array `arrays[k]` by `sizes[k]`. From variant
-    `noisy` on, what each operation does with a step is perturbed as well, by as much as an adjoint may round.
+    Variant `1 + k` moves, on each lane, element `targets[k]` (−1: none) of array `arrays[k]` by `sizes[k]`.
     """
 
     arrays: tuple[str, ...]
     targets: NDArray[np.intp]
     sizes: Variants
-    noisy: int
 
     def of(self, array: str) -> NDArray[np.intp]:
         return np.flatnonzero(np.array([name == array for name in self.arrays]))
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How the variants err: the first `quiet` don't; then, for each of `patterns`, come as many as there are steps.
+
+    `signs` has shape (pool, 2 · patterns, lanes). A step up and the step down beside it err alike, so that their
+    difference shows how the derivative itself depends on rounding. In float64 the difference's own rounding is what
+    matters, so there they err apart.
+    """
+
+    quiet: int
+    patterns: int
+    signs: NDArray[np.float64]
+    steps: int = 1
+
+    @property
+    def variants(self) -> int:
+        return self.quiet + self.patterns * self.steps
+
+    def blocks(self, shadow: Variants) -> Variants:
+        """The noisy variants as (patterns, up and down, elements, lanes), a view."""
+        ways = 2 if self.steps > 1 else 1
+        return shadow[self.quiet :].reshape(self.patterns, ways, self.steps // ways, -1)
+
+    def draw(self, turn: int, apart: bool) -> NDArray[np.float64]:
+        """Numbers in [−1, 1] that fit `blocks`."""
+        signs = self.signs[turn % len(self.signs)]
+        if apart and self.steps > 1:
+            return signs.reshape(2, self.patterns, 1, -1).swapaxes(0, 1)
+        return signs[: self.patterns, np.newaxis, np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +107,7 @@ class Event:
 @dataclass(slots=True)
 class Shadowed(Algebra[Value]):
     inputs: Inputs
-    noise: NDArray[np.float64]
-    """Shape (pool, variants, lanes): signs by which the results of successive operations err; 0 where a variant is free."""
+    noise: Noise
     steps: Steps | None = None
     undecided: Mask = field(init=False)
     """Lanes on which Warp may rightly have gone another way."""
@@ -88,7 +117,7 @@ class Shadowed(Algebra[Value]):
     """Lanes that did what is undefined behaviour, so that nothing may be concluded from them."""
     reads: dict[str, list[tuple[NDArray[np.intp], Mask]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    operations: int = 0
+    turn: int = 0
 
     def __post_init__(self) -> None:
         lanes = self.inputs.launches * self.inputs.lanes
@@ -117,16 +146,15 @@ class Shadowed(Algebra[Value]):
         lanes = self.inputs.arrays[array].reshape(-1)[where]
         if self.steps is None or not (moved := self.steps.of(array)).size:
             return Value(lanes)
-        shadow = np.tile(lanes.astype(np.float64), (self.noise.shape[1], 1))
+        shadow = np.tile(lanes.astype(np.float64), (self.noise.variants, 1))
         hits = self.steps.targets[moved] == where
         shadow[1 + moved] += np.where(hits, self.steps.sizes[moved], 0.0)
         return Value(lanes, shadow)
 
     def apply(self, op: Op, args: Sequence[Value], active: Mask) -> Value:
-        lanes = op(*(arg.lanes for arg in args))
+        lanes = np.asarray(op.meaning(*(arg.lanes for arg in args)))
         if op.domain is not None and (op.result is I32 or op.jump is not None):
-            with np.errstate(all="ignore"):
-                nowhere = active & ~op.domain(*(arg.lanes for arg in args))
+            nowhere = active & ~op.domain(*(arg.lanes for arg in args))
             if op.result is I32:
                 self.undefined |= nowhere
             else:
@@ -141,52 +169,53 @@ class Shadowed(Algebra[Value]):
             self._watch(op, args, variants, active)
         if op.result not in FLOATS:
             return Value(lanes)
-        shadow = self._noisy(op, op(*variants))
+        shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
         if self.steps is not None and not op.exact:
             self._passed_back(op, shadow, variants)
         if self.steps is not None and not op.differentiable:
             shadow[1:] = shadow[0]
         return Value(lanes, shadow)
 
-    def _noisy(self, op: Op, shadow: Lanes) -> Variants:
-        return np.asarray(shadow * (1.0 + self._signs() * (ROUNDING[op.exact] * np.finfo(op.result.dtype).eps)), np.float64)
+    def _noisy(self, op: Op, shadow: Variants) -> Variants:
+        """The variants with what rounding the result may do to each."""
+        if shadow.shape[0] == 1:
+            shadow = np.repeat(shadow, self.noise.variants, axis=0)
+        blocks = self.noise.blocks(shadow)
+        blocks *= 1.0 + self._draw(op) * (ROUNDING[op.exact] * _epsilon(op))
+        return shadow
 
     def _used(self, op: Op, variants: Variants) -> Variants:
         """An argument as one use of it sees it, in the noisy steps: rounded once more, and so is what is passed back."""
-        assert self.steps is not None
-        eps = np.finfo(op.result.dtype if op.result in FLOATS else np.float32).eps
         used = variants.copy()
-        noisy = used[self.steps.noisy :]
-        noisy += (noisy - variants[0]) * (self._signs()[self.steps.noisy :] * (2 * eps))
-        noisy *= 1 + self._signs()[self.steps.noisy :] * eps
+        blocks = self.noise.blocks(used)
+        blocks += (blocks - variants[0]) * (self._draw(op) * (2 * _epsilon(op)))
+        blocks *= 1.0 + self._draw(op) * _epsilon(op)
         return used
 
     def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
         """Adjoints computed from a rounded result, such as 1 − tanh², err by the result's rounding, not by their own."""
-        assert self.steps is not None
-        noisy = slice(self.steps.noisy, None)
-        size = ROUNDING[op.exact] * np.finfo(op.result.dtype).eps
+        blocks = self.noise.blocks(shadow)
         for used in variants:
             if used.dtype.kind == "f" and used.shape[0] > 1:
-                change = used[noisy] / np.where(used[0] == 0, 1, used[0]) - 1
-                shadow[noisy] += shadow[noisy] * change * (self._signs()[noisy] * size)
+                change = self.noise.blocks(used) / np.where(used[0] == 0, 1, used[0]) - 1
+                blocks += blocks * change * (self._draw(op) * (ROUNDING[op.exact] * _epsilon(op)))
 
-    def _signs(self) -> Variants:
-        self.operations += 1
-        return self.noise[self.operations % len(self.noise)]
+    def _draw(self, op: Op) -> NDArray[np.float64]:
+        self.turn += 1
+        return self.noise.draw(self.turn, apart=op.result is F64)
 
     def _watch(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which the operation's arguments are too near to a jump or kink."""
-        with np.errstate(all="ignore"):
-            if op.jump is not None:
-                pieces = op.jump(*(arg.lanes for arg in args))
-                for side in (MARGIN, -MARGIN):
-                    blurred = [_blurred(a, v, side) for a, v in zip(args, variants, strict=True)]
-                    self.undecided |= active & _differ(op.jump(*blurred), pieces)
+        if op.jump is not None:
+            pieces = op.jump(*(arg.lanes for arg in args))
+            for side in (MARGIN, -MARGIN) if self.steps is None else ():
+                blurred = [_blurred(arg, v, side) for arg, v in zip(args, variants, strict=True)]
+                self.undecided |= active & _differ(op.jump(*blurred), pieces)
+            if self.steps is not None:
                 self.unsmooth |= active & _differ(op.jump(*variants), pieces)
-            if op.kink is not None:
-                pieces = op.kink(*variants)
-                self.unsmooth |= active & _differ(pieces, pieces[..., :1, :] if pieces.ndim > 1 else pieces)
+        if op.kink is not None and self.steps is not None:
+            pieces = op.kink(*variants)
+            self.unsmooth |= active & _differ(pieces, pieces[:1])
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
@@ -211,25 +240,32 @@ def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
     return np.asarray(np.any(np.atleast_2d(other), axis=0), np.bool_)
 
 
+def _epsilon(op: Op) -> float:
+    return EPSILON[op.result] if op.result in FLOATS else EPSILON[F32]
+
+
+EPSILON = {type: float(np.finfo(type.dtype).eps) for type in FLOATS}
+
+
 # -- the noise --------------------------------------------------------------------------------------------------------
 
 POOL = 61
-"""Patterns of noise before they recur; prime, so that loops don't fall in step with it."""
+"""Draws of noise before they recur; prime, so that loops don't fall in step with them."""
 
 
-def noise_for(variants: Sequence[int], lanes: int, seed: int) -> NDArray[np.float64]:
-    """Noise for a row of variants: 0 marks one without noise, equal numbers share one pattern."""
-    rng = np.random.Generator(np.random.PCG64([seed, lanes]))
-    patterns = rng.uniform(-1.0, 1.0, (POOL, max(variants) + 1, lanes))
-    patterns[:, 0] = 0.0
-    return np.ascontiguousarray(patterns[:, list(variants)])
+@lru_cache(maxsize=8)
+def signs(patterns: int, lanes: int) -> NDArray[np.float64]:
+    """The same for all kernels: it only has to be unrelated to what they compute."""
+    drawn = np.random.Generator(np.random.PCG64([patterns, lanes])).uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))
+    drawn.setflags(write=False)
+    return drawn
 
 
-def run_shadowed(kernel: Kernel, inputs: Inputs, noise: NDArray[np.float64], steps: Steps | None = None) -> Shadowed:
+def run_shadowed(kernel: Kernel, inputs: Inputs, noise: Noise, steps: Steps | None = None) -> Shadowed:
     """Runs the kernel over values with shadows. Raises EndlessLoopError."""
     algebra = Shadowed(inputs, noise, steps)
     with np.errstate(all="ignore"):
-        Interpreter[Any](algebra, inputs).run(kernel)
+        Interpreter(algebra, inputs).run(kernel)
     return algebra
 
 
@@ -251,20 +287,12 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     result = Expected(before.copy(), np.zeros(before.shape), np.ones(before.shape, np.bool_))
     uncertain = algebra.undecided | algebra.undefined
     events = [event for event in algebra.events if event.stmt.array == array]
-    result.decided[np.concatenate([_all(event)[_anywhere(event, uncertain)] for event in events])] = False
+    for event in events:  # an uncertain lane may write where it did not write here
+        result.decided[event.where[uncertain]] = False
     with np.errstate(all="ignore"):
         for event in events:
             _write(result, event, len(events) > 1)
     return result
-
-
-def _all(event: Event) -> NDArray[np.intp]:
-    return event.where
-
-
-def _anywhere(event: Event, uncertain: Mask) -> Mask:
-    """A lane that may have gone another way may write what it did not write here: blame the element it points at."""
-    return uncertain
 
 
 def _write(result: Expected, event: Event, several: bool) -> None:
@@ -314,5 +342,3 @@ def _same_kind(shadow: Variants, center: Lanes) -> Mask:
     same = (shadow == center) | (np.isnan(shadow) & np.isnan(center))
     return np.asarray(same.all(axis=0), np.bool_)
 
-
-Masks = Mapping[str, Mask]
