@@ -116,7 +116,6 @@ def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> 
     `symbol` takes the place of the content hash that Warp appends to names: 4 bytes, unique in its translation unit.
     Raises whatever Warp raises about a kernel it refuses.
     """
-
     kernel.adj.get_references()  # Warp's hasher calls it; it also finds the dimension of the thread grid
     kernel.grid_stride = codegen.resolve_grid_stride(kernel.options, options["default_grid_stride"])
     builder = context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
@@ -143,7 +142,6 @@ def _split(text: str, head: str) -> tuple[str, str]:
 
 def cpu_texts(kernel: Any, options: Options) -> tuple[str, str, str, str]:
     """The C++ of just this kernel, mangled: arguments, forward, adjoint (empty if switched off), entry points."""
-
     name = mangled_name(kernel)
     text: str = codegen.codegen_kernel(kernel, "cpu", dict(options))
     entry: str = codegen.codegen_module(kernel, "cpu", dict(options))
@@ -156,7 +154,6 @@ def cpu_texts(kernel: Any, options: Options) -> tuple[str, str, str, str]:
 
 def cuda_texts(kernel: Any, options: Options) -> tuple[str, str]:
     """The CUDA C++ of just this kernel, mangled: forward, adjoint (empty if switched off)."""
-
     text: str = codegen.codegen_kernel(kernel, "cuda", dict(options))
     if not options["enable_backward"]:
         return text, ""
@@ -168,23 +165,47 @@ def cuda_texts(kernel: Any, options: Options) -> tuple[str, str]:
 
 def header(module: Any, options: Options, device: str) -> str:
     """What Warp puts before the first kernel of a translation unit for "cpu" or "cuda" (no kernel uses bfloat16)."""
-
     text: str = context.ModuleBuilder(module, dict(options), hasher=_Only({}), target=device).codegen(device)
     return text
 
 
-def contiguous_only(entry: str) -> str:
-    """Entry points that call the instantiation for contiguous arrays whatever the strides are.
+FIXED_PARAMETER = "static constexpr bool wp_linear_contiguous = true;\n"
+"""What has to stand once before texts that went through `contiguous_only`."""
 
-    Warp emits a kernel's body once, as a template over "are the arrays contiguous?", and a dispatch that calls either
-    instantiation. Naming only one of them halves what clang has to compile; the body is the same text. Kernels for
-    which Warp emits no such dispatch are returned as they are.
+
+def contiguous_only(bodies: str, entry: str) -> str:
+    """A kernel's C++ with one instantiation instead of two: the one that contiguous arrays run.
+
+    Warp prints a kernel's body once, as a template over "are the arrays contiguous?", and a dispatch between its two
+    instantiations. Here the template's parameter becomes a constant and the dispatch loses its `else`, so that other
+    arrays get no launch at all rather than a wrong one. Not a character of the body changes. A kernel for which Warp
+    prints no such dispatch is returned as it is.
     """
-    there, other = "_tasks<true>(", "_tasks<false>("
-    if there not in entry:
-        return entry
-    assert entry.count(there) == entry.count(other) > 0, "Warp's dispatch no longer names each instantiation once"
-    return entry.replace(other, there)
+    if "_tasks<true>(" not in entry:
+        return bodies + entry
+    text = bodies + _without_else(entry)
+    for token, plain in (
+        ("template <bool wp_linear_contiguous>\n", ""),
+        ("_kernel_forward<wp_linear_contiguous>(", "_kernel_forward("),
+        ("_kernel_backward<wp_linear_contiguous>(", "_kernel_backward("),
+        ("_tasks<true>(", "_tasks("),
+    ):
+        assert token in text or "backward" in token, f"Warp's text no longer holds {token!r}"
+        text = text.replace(token, plain)
+    return text
+
+
+def _without_else(entry: str) -> str:
+    """Entry points without the branches that call the other instantiation."""
+    lines = iter(entry.splitlines(keepends=True))
+    kept = []
+    for line in lines:
+        if line == "    else\n":
+            dropped = next(lines)
+            assert "_tasks<false>(" in dropped, f"expected a call of the other instantiation, found {dropped!r}"
+        else:
+            kept.append(line)
+    return "".join(kept)
 
 
 # -- machine code -----------------------------------------------------------------------------------------------------
@@ -259,6 +280,21 @@ def load_object(path: Path, handle: str) -> None:
     _hearing(lambda: bool(load(os.fsencode(path), handle.encode(), legacy) == 0))
 
 
+def compile_ptx(source: Path, target: Path, options: Options, arch: int) -> None:
+    """Compile a CUDA file to PTX with the NVRTC inside Warp, which needs no GPU; raise ClangError with its messages."""
+    flags = {
+        "config": options["mode"],
+        "optimization_level": 3,
+        "verify_fp": options["verify_fp"],
+        "fast_math": options["fast_math"],
+        "fuse_fp": options["fuse_fp"],
+        "use_precompiled_headers": options["use_precompiled_headers"],
+        "pch_dir": context.runtime.get_nvrtc_pch_dir(),
+    }
+    assert target.suffix == ".ptx"  # this is how Warp knows PTX from machine code
+    _hearing(lambda: _attempt(build.build_cuda, os.fspath(source), arch, os.fspath(target), **flags))
+
+
 def lookup(handle: str, symbol: str) -> int:
     """The address of a function in a loaded object."""
     address = 0
@@ -278,4 +314,4 @@ def unload_object(handle: str) -> None:
 
 def compiler_versions() -> tuple[str, str]:
     """Of LLVM and NVRTC, which the wheel brings along."""
-    return context.runtime.get_llvm_version(), ".".join(map(str, context.runtime.get_nvrtc_version()))
+    return str(context.runtime.get_llvm_version()), ".".join(map(str, context.runtime.get_nvrtc_version()))

@@ -1,0 +1,64 @@
+"""The text of one kernel as LLVM IR and as PTX.
+
+The key insight: a module that holds one kernel under its own name is that kernel's text, with nothing to cut out and
+nothing to rename, whatever numbering of labels and metadata a compiler comes up with.
+
+LLVM IR is what clang has at the end of its optimisations at -O2: one function forward, one for the adjoint, with all of
+Warp's library inlined that they use. It is made for the common instruction set of the architecture, so that it does not
+depend on the machine. Both take some 100 ms per kernel.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from extract import warp_private
+
+LAST_PASS = "rel-lookup-table-converter"
+"""The last pass over the whole module in clang's pipelines from -O1 up."""
+
+
+def headers_beside(folder: Path) -> Path:
+    """Where precompiled headers are: beside the folder of a process, for all processes that share the cache."""
+    return folder.parent / "headers"
+
+
+def llvm_text(name: str, source: str, options: Mapping[str, Any], folder: Path) -> str:
+    """The optimised LLVM IR of C++ that holds one kernel. Files are written to `folder` and removed.
+
+    Raises ClangError if clang refuses the source.
+    """
+    path, dump = folder / f"{name}.cpp", folder / f"{name}.ir"
+    flags = f"-fpch-instantiate-templates -mllvm=-print-after={LAST_PASS} -mllvm=-print-module-scope"
+    flags += f" -mllvm=-ir-dump-directory={dump}"
+    path.write_text(source, encoding="utf-8")
+    dump.mkdir()
+    try:
+        changed = {"cpu_compiler_flags": flags, "optimization_level": 2, "mode": "release"}
+        warp_private.compile_cpp(path, path.with_suffix(".o"), {**options, **changed}, headers_beside(folder))
+        (printed,) = dump.iterdir()
+        _, _, text = printed.read_text(encoding="utf-8").partition("\n")  # without the line that names the pass
+        return text.replace(str(path), path.name)
+    finally:
+        shutil.rmtree(dump)
+        path.unlink()
+        path.with_suffix(".o").unlink(missing_ok=True)
+
+
+def ptx_text(name: str, source: str, options: Mapping[str, Any], arch: int, folder: Path) -> str:
+    """The PTX of CUDA C++ that holds one kernel, without the NUL byte that NVRTC ends it with.
+
+    Raises ClangError if NVRTC refuses the source.
+    """
+    path = folder / f"{name}.cu"
+    target = path.with_suffix(".ptx")
+    path.write_text(source, encoding="utf-8")
+    try:
+        warp_private.compile_ptx(path, target, options, arch)
+        return target.read_bytes().rstrip(b"\0").decode()
+    finally:
+        path.unlink()
+        target.unlink(missing_ok=True)
