@@ -13,10 +13,11 @@ import numpy as np
 
 from grammar.alive import is_alive, live_names, names_in, swept
 from grammar.choose import Choose, chance, weighted
+from grammar.defects import defect
 from grammar.draft import Draft, Grown, add_param, run, start
 from grammar.families import Family
 from grammar.features import combine, infix
-from grammar.limits import defect, limitation
+from grammar.limits import limitation
 from grammar.ops import ROWS
 from grammar.profiles import Profile
 from grammar.terms import grow_condition, grow_favoured, grow_term, new_scalar, read_element
@@ -62,7 +63,7 @@ def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int
 
 def _is_wanted(kernel: Kernel, tolerant: bool) -> bool:
     """Without the idioms of known defects; with a documented limit of Warp only now and then."""
-    return not defect(kernel) and (tolerant or not limitation(kernel))
+    return defect(kernel) is None and (tolerant or not limitation(kernel))
 
 
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:

@@ -15,7 +15,7 @@ from functools import cache
 
 import numpy as np
 
-from grammar.emit import is_broken, is_unrolled
+from grammar.emit import is_unrolled
 from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
@@ -42,8 +42,6 @@ from grammar.tree import (
 from grammar.types import BOOL, FLOATS, I32, Array
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
-MODULUS = "the divisor of a float remainder gets no gradient"
-BROKEN = "a loop with a gradient is left by break"
 
 
 def limitation(kernel: Kernel) -> str:
@@ -51,10 +49,9 @@ def limitation(kernel: Kernel) -> str:
     return _walked(kernel).found
 
 
-def defect(kernel: Kernel) -> str:
-    """The known defect of Warp whose idiom the kernel contains (`grammar.defects`); empty if there is none."""
-    walk = _walked(kernel)
-    return walk.defect
+def gradients_of(kernel: Kernel) -> list[tuple[Apply, list[bool]]]:
+    """Each operation, with the arguments through which a gradient flows."""
+    return _walked(kernel).applied
 
 
 def _walked(kernel: Kernel) -> _Walk:
@@ -78,7 +75,7 @@ class _Walk:
     stale: set[str] = field(default_factory=set)
     """Locals whose value the backward pass doesn't have."""
     found: str = ""
-    defect: str = ""
+    applied: list[tuple[Apply, list[bool]]] = field(default_factory=list)
 
     def block(self, body: tuple[Stmt, ...]) -> None:
         for stmt in body:
@@ -117,8 +114,6 @@ class _Walk:
         self.block(body)
         if dynamic:
             self.stale |= assigned
-        if is_broken(body) and assigned & self.active:
-            self.found = self.found or BROKEN
 
     def bind(self, name: str, active: bool, stale: bool) -> None:
         if active:
@@ -147,8 +142,7 @@ class _Walk:
             case Apply(op, args):
                 parts = [self.term(arg) for arg in args]
                 active = [on and op.result in FLOATS and op.differentiable for on, _ in parts]
-                if op.name == "mod" and active[1:] == [True]:
-                    self.defect = MODULUS
+                self.applied.append((term, active))
                 need = needs(op)
                 for k, on in enumerate(active):
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
