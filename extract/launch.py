@@ -220,17 +220,23 @@ def _arguments(
 
 
 def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded]) -> Any:
-    """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
+    """What an adjoint takes as the adjoints of its arguments: nothing for numbers, no elements for other arrays.
+
+    These still say that they are contiguous, or else the entry point would take the gradients for strided.
+    """
     fields: list[Any] = []
     for param in params:
-        fields += _descriptor(gradients.get(param.name), None) if isinstance(param.type, Array) else [0]
+        if not isinstance(param.type, Array):
+            fields.append(0)
+        elif param.name in gradients:
+            fields += _descriptor(gradients[param.name], None)
+        else:
+            fields += (0, 0, 0, 0, 0, 0, param.element.dtype.itemsize, 0, 0, 0, 1, 0)
     return _packed(params, fields)
 
 
-def _descriptor(guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
-    """The fields of ARRAY_LAYOUT for one dimension; all zero for no array."""
-    if guarded is None:
-        return (0,) * 12
+def _descriptor(guarded: _Guarded, gradient: _Guarded | None) -> tuple[int, ...]:
+    """The fields of ARRAY_LAYOUT for one dimension."""
     address = 0 if gradient is None else gradient.address
     return (guarded.address, address, len(guarded.array), 0, 0, 0, guarded.array.itemsize, 0, 0, 0, 1, 0)
 
