@@ -311,9 +311,10 @@ def _lines(complaint: str) -> Iterator[int]:
 
 
 def _readable(complaint: str) -> str:
-    """Clang's errors first, without the lines in which it quotes the source."""
-    errors = [line for line in complaint.splitlines() if "error:" in line]
-    return "\n".join(errors or complaint.splitlines()[:5])
+    """Clang's first error and what follows it, in a few lines."""
+    lines = complaint.splitlines()
+    first = next((k for k, line in enumerate(lines) if "error:" in line), 0)
+    return "\n".join(lines[first : first + 12])
 
 
 # -- blocks -----------------------------------------------------------------------------------------------------------

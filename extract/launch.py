@@ -213,7 +213,7 @@ def _arguments(
     fields: list[Any] = []
     for param in params:
         if isinstance(param.type, Array):
-            fields += _descriptor(memory[param.name], gradients.get(param.name))
+            fields += _descriptor(param, memory[param.name], gradients.get(param.name))
         else:
             fields.append(param.element.dtype.type(values[param.name]).item())
     return _packed(params, fields)
@@ -235,10 +235,17 @@ def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded
     return _packed(params, fields)
 
 
-def _descriptor(guarded: _Guarded, gradient: _Guarded | None) -> tuple[int, ...]:
-    """The fields of ARRAY_LAYOUT for one dimension."""
+def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
+    """The fields of ARRAY_LAYOUT for one dimension.
+
+    No array at all is all zeros but for the stride: Warp leaves that zero as well, and thereby has the adjoint of each
+    kernel with an int array done by the instantiation for arrays that are not contiguous.
+    """
+    itemsize = param.element.dtype.itemsize
+    if guarded is None:
+        return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
     address = 0 if gradient is None else gradient.address
-    return (guarded.address, address, len(guarded.array), 0, 0, 0, guarded.array.itemsize, 0, 0, 0, 1, 0)
+    return (guarded.address, address, len(guarded.array), 0, 0, 0, itemsize, 0, 0, 0, 1, 0)
 
 
 def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:

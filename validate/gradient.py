@@ -24,6 +24,9 @@ PLAIN = (1.0, -1.0, 2.0, -2.0)
 UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
 """What an adjoint may lose where a product on the way underflows."""
 
+TELLING, NEGLIGIBLE = 0.1, 1e-6
+"""A tolerance above this share of the gradient, and above this, says that differences can't tell what it is."""
+
 MOST = 24
 """Elements per lane that are differentiated; further ones are counted as not checked."""
 
@@ -36,6 +39,8 @@ class ExpectedGradient:
 
     value: Gradient
     tolerance: Gradient
+    magnitude: Gradient
+    """Sum of the magnitudes of what the lanes contribute."""
     decided: Mask
 
 
@@ -64,10 +69,7 @@ def expected_gradients(
     """The gradients of the launches in `inputs`, which are the leading ones of those that `first` ran."""
     lanes = inputs.launches * inputs.lanes
     steps, missed = _steps(kernel, inputs, first, patterns)
-    results = {
-        p.name: ExpectedGradient(*(np.zeros(inputs.arrays[p.name].size) for _ in "vt"), np.ones(inputs.arrays[p.name].size, np.bool_))
-        for p in float_inputs(kernel)
-    }
+    results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     uncertain = (first.undecided | first.undefined)[:lanes] | missed
     if steps is not None:
         slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
@@ -77,7 +79,13 @@ def expected_gradients(
         with np.errstate(all="ignore"):
             _differences(results, algebra, steps, weights, patterns, uncertain)
     _blame(results, first, uncertain, lanes)
+    for result in results.values():
+        result.decided &= result.tolerance <= TELLING * result.magnitude + NEGLIGIBLE
     return results
+
+
+def _nothing_yet(size: int) -> ExpectedGradient:
+    return ExpectedGradient(np.zeros(size), np.zeros(size), np.zeros(size), np.ones(size, np.bool_))
 
 
 # -- which elements to move -------------------------------------------------------------------------------------------
@@ -174,6 +182,7 @@ def _add(
     here &= ~unknown
     np.add.at(result.value, target[here], (weight * slope)[here])
     np.add.at(result.tolerance, target[here], (np.abs(weight) * error)[here])
+    np.add.at(result.magnitude, target[here], np.abs(weight * slope)[here])
 
 
 def _last_stores(algebra: Shadowed) -> dict[str, NDArray[np.intp]]:

@@ -32,6 +32,9 @@ Variants = NDArray[np.float64]
 ROUNDING = {True: 0.5, False: 4.0}
 """Noise put on a float operation's result, in units of the type's epsilon: exact rows round, others err by a few ulp."""
 
+TELLING, NEGLIGIBLE = 0.02, 1e-4
+"""A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
+
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
 
@@ -332,7 +335,8 @@ def _spread(value: Value) -> NDArray[np.float64]:
     away = np.abs(value.shadow - center).max(axis=0)
     finite = np.isfinite(center) & np.isfinite(away)
     ulp = np.spacing(np.abs(np.where(finite, value.lanes, 0))).astype(np.float64)
-    spread = np.where(finite, MARGIN * away + 4 * ulp, np.inf)
+    spread = MARGIN * away + 4 * ulp
+    spread = np.where(finite & (spread <= TELLING * np.abs(center) + NEGLIGIBLE), spread, np.inf)
     settled = ~np.isfinite(center) & _same_kind(value.shadow, center)
     return np.where(settled, 0.0, spread)
 
