@@ -220,26 +220,18 @@ def _arguments(
 
 
 def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded]) -> Any:
-    """What an adjoint takes as the adjoints of its arguments: nothing for numbers, no elements for other arrays.
-
-    These still say that they are contiguous, or else the entry point would take the gradients for strided.
-    """
+    """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
     fields: list[Any] = []
     for param in params:
-        if not isinstance(param.type, Array):
-            fields.append(0)
-        elif param.name in gradients:
-            fields += _descriptor(gradients[param.name], None)
-        else:
-            fields += (0, 0, 0, 0, 0, 0, param.element.dtype.itemsize, 0, 0, 0, 1, 0)
+        fields += _descriptor(param, gradients.get(param.name), None) if isinstance(param.type, Array) else [0]
     return _packed(params, fields)
 
 
 def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
     """The fields of ARRAY_LAYOUT for one dimension.
 
-    No array at all is all zeros but for the stride: Warp leaves that zero as well, and thereby has the adjoint of each
-    kernel with an int array done by the instantiation for arrays that are not contiguous.
+    No array at all is all zeros but for the stride, which says that it is contiguous. (Warp leaves that zero as well,
+    and so has the adjoint of every kernel with an int array done by the instantiation for other arrays.)
     """
     itemsize = param.element.dtype.itemsize
     if guarded is None:
