@@ -61,15 +61,20 @@ def names_in(term: Term) -> Iterator[str]:
 def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
     """The names whose values can reach an output, or decide whether something does."""
     live: set[str] = set()
+    waiting = [(stmt, _needs(stmt)) for stmt in statements(body)]
     while True:
-        before = len(live)
-        for stmt in statements(body):
-            if _is_live(stmt, live):
-                live.update(name for term in own_terms(stmt) for name in names_in(term))
-                if isinstance(stmt, Store | AugStore | Atomic):
-                    live.add(stmt.array)
-        if len(live) == before:
+        woken = [entry for entry in waiting if _is_live(entry[0], live)]
+        if not woken:
             return frozenset(live)
+        for _, names in woken:
+            live |= names
+        asleep = {id(stmt) for stmt, _ in waiting} - {id(stmt) for stmt, _ in woken}
+        waiting = [entry for entry in waiting if id(entry[0]) in asleep]
+
+
+def _needs(stmt: Stmt) -> set[str]:
+    names = {name for term in own_terms(stmt) for name in names_in(term)}
+    return names | {stmt.array} if isinstance(stmt, Store | AugStore | Atomic) else names
 
 
 def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
@@ -88,8 +93,7 @@ def swept(kernel: Kernel) -> Kernel | None:
     body = _sweep(kernel.body, live)
     if body is None:
         return None
-    used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
-    used |= {stmt.array for stmt in statements(body) if isinstance(stmt, Store | AugStore | Atomic)}
+    used = {name for stmt in statements(body) for name in _needs(stmt)}
     return Kernel(kernel.name, tuple(p for p in kernel.params if p.name in used), body, kernel.family)
 
 

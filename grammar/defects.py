@@ -24,6 +24,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    all_terms,
     blocks,
     own_terms,
     statements,
@@ -53,7 +54,8 @@ def defect(kernel: Kernel) -> Defect | None:
 
 
 def _divides_by_active(kernel: Kernel) -> bool:
-    return any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel))
+    remainders = any(isinstance(t, Apply) and t.op.name == "mod" and t.type in FLOATS for t in all_terms(kernel))
+    return remainders and any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel))
 
 
 def _breaks_with_gradient(kernel: Kernel) -> bool:

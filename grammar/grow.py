@@ -125,7 +125,7 @@ def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
 def _varied(draft: Draft, value: Grown) -> Grown:
     """The value, with an array worked in if it is the same on all lanes of a launch."""
     launches = value.value.reshape(-1, draft.lanes)
-    if all(len(np.unique(row[on])) > 1 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)):
+    if all(np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)):
         return value
     return combine(draft, [value, read_element(draft, value.term.type)])
 

@@ -6,8 +6,10 @@ kernel is grown on the very inputs on which it is later checked, and anybody can
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +55,18 @@ def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]
 
     NumPy's generators promise no stable stream across versions, and cost ten times as much to seed as to draw from.
     """
-    count = int(np.prod(shape))
     start = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(name.encode()) * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF
-    with np.errstate(over="ignore"):
-        z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
+    z = _weyl(math.prod(shape)) + np.uint64(start)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z ^= z >> np.uint64(shift)
+        z *= np.uint64(factor)
+    z ^= z >> np.uint64(31)
     return (z >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
+
+
+@lru_cache
+def _weyl(count: int) -> NDArray[np.uint64]:
+    return np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def poison(param: Param, shape: tuple[int, ...]) -> Lanes:
