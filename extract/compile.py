@@ -33,6 +33,8 @@ from extract.warp_private import FIXED_PARAMETER, ClangError
 
 BLOCK_DIM = 1
 """Threads per block on the CPU; Warp knows no other there unless asked for an experimental one."""
+FILE = "kernels.cpp"
+"""What clang calls a translation unit in its messages."""
 CUDA_BLOCK_DIM = 256
 """Threads per block in PTX, which is Warp's default."""
 
@@ -246,11 +248,10 @@ def _machine_code(units: Sequence[_Unit], clang: _Clang) -> dict[_Unit, Handle |
     if not units:
         return {}
     texts = [unit.text(clang.options) for unit in units]
-    source = _folder() / f"{uuid.uuid4().hex}.cpp"
     try:
-        return _compile_and_load(units, texts, source, clang)
+        return _compile_and_load(units, clang.head + "".join(texts), clang)
     except ClangError as error:
-        complaint = str(error).replace(str(source), "kernels.cpp")
+        complaint = str(error)
     if len(units) == 1:
         return {units[0]: BuildFailure(units[0].source, Fault.COMPILE, _readable(complaint))}
     results: dict[_Unit, Handle | BuildFailure] = {}
@@ -259,21 +260,17 @@ def _machine_code(units: Sequence[_Unit], clang: _Clang) -> dict[_Unit, Handle |
     return results
 
 
-def _compile_and_load(
-    units: Sequence[_Unit], texts: Sequence[str], source: Path, clang: _Clang
-) -> dict[_Unit, Handle | BuildFailure]:
-    source.write_text(clang.head + "".join(texts), encoding="utf-8")
-    target = source.with_suffix(".o")
-    code = Loaded(f"warpsmith_{source.stem}")
+def _compile_and_load(units: Sequence[_Unit], text: str, clang: _Clang) -> dict[_Unit, Handle | BuildFailure]:
+    code = Loaded(f"warpsmith_{uuid.uuid4().hex}")
+    target = _folder() / f"{code.name}.o"
     try:
-        warp_private.compile_cpp(source, target, clang.resolved, headers_beside(_folder()))
+        warp_private.compile_cpp(FILE, text, target, clang.resolved, headers_beside(_folder()))
         warp_private.load_object(target, code.name)
         handles = {unit: _handle(unit, code, clang.options) for unit in units}
     except ClangError:
         warp_private.unload_object(code.name)
         raise
     finally:
-        source.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
     clang.code.append(code)
     return dict(handles)
@@ -306,7 +303,7 @@ def _lines(complaint: str) -> Iterator[int]:
     for message in complaint.splitlines():
         where, _, rest = message.partition(":")
         number = rest.partition(":")[0]
-        if where == "kernels.cpp" and number.isdecimal():
+        if where == FILE and number.isdecimal():
             yield int(number)
 
 

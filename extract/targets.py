@@ -31,21 +31,19 @@ def llvm_text(name: str, source: str, options: Mapping[str, Any], folder: Path) 
 
     Raises ClangError if clang refuses the source.
     """
-    path, dump = folder / f"{name}.cpp", folder / f"{name}.ir"
-    flags = f"-fpch-instantiate-templates -mllvm=-print-after={LAST_PASS} -mllvm=-print-module-scope"
-    flags += f" -mllvm=-ir-dump-directory={dump}"
-    path.write_text(source, encoding="utf-8")
+    dump, target = folder / f"{name}.ir", folder / f"{name}.o"
+    changed = {"cpu_compiler_flags": "-fpch-instantiate-templates", "optimization_level": 2, "mode": "release"}
+    printing = (f"-print-after={LAST_PASS}", "-print-module-scope", f"-ir-dump-directory={dump}")
+    flags = [part for option in printing for part in ("-mllvm", option)]
     dump.mkdir()
     try:
-        changed = {"cpu_compiler_flags": flags, "optimization_level": 2, "mode": "release"}
-        warp_private.compile_cpp(path, path.with_suffix(".o"), {**options, **changed}, headers_beside(folder))
+        warp_private.compile_cpp(f"{name}.cpp", source, target, {**options, **changed}, headers_beside(folder), flags)
         (printed,) = dump.iterdir()
         _, _, text = printed.read_text(encoding="utf-8").partition("\n")  # without the line that names the pass
-        return text.replace(str(path), path.name)
+        return text
     finally:
         shutil.rmtree(dump)
-        path.unlink()
-        path.with_suffix(".o").unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
 
 
 def ptx_text(name: str, source: str, options: Mapping[str, Any], arch: int, folder: Path) -> str:

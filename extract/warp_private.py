@@ -15,9 +15,9 @@ import struct
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -239,38 +239,58 @@ def _attempt(compiler: Callable[..., None], *args: Any, **options: Any) -> bool:
     return True
 
 
-def compile_cpp(source: Path, target: Path, options: Options, headers: Path) -> None:
-    """Compile a C++ file to an object file with the clang inside Warp; raise ClangError with its messages.
+def compile_cpp(name: str, text: str, target: Path, options: Options, headers: Path, extra: Sequence[str] = ()) -> None:
+    """Compile C++ to an object file with the clang inside Warp; raise ClangError with its messages.
 
-    `headers` is the folder for Warp's precompiled header, which takes a second to make. Warp deletes it when a
-    compilation fails, so a second link to it is kept there.
+    `name` is the file's name in messages and debug information; no such file is made. `headers` is a folder for Warp's
+    precompiled headers, of which there is one for each set of flags but `extra`. It takes two seconds to make one, and
+    processes that share the folder share it. (Left to itself, Warp would make one per process, and on any error would
+    delete it and compile all over again without.)
     """
-    flags = {
-        "mode": options["mode"],
-        "fast_math": options["fast_math"],
-        "verify_fp": options["verify_fp"],
-        "fuse_fp": options["fuse_fp"],
-        "extra_flags": options["cpu_compiler_flags"],
-        "optimization_level": options["optimization_level"],
-        "use_precompiled_headers": options["use_precompiled_headers"],
-        "pch_dir": os.fspath(headers),
-        "block_dim": options["block_dim"],
-        "enable_tiles_in_stack_memory": options["enable_tiles_in_stack_memory"],
-    }
-    try:
-        _hearing(lambda: _attempt(build.build_cpu, os.fspath(target), os.fspath(source), **flags))
-    finally:
-        _link_all(headers, ".kept", ".pch")
-        _link_all(headers, ".pch", ".kept")
+    flags = options["cpu_compiler_flags"].split()
+    header = os.fspath(_precompiled_header(options, flags, headers))
+    _clang(name, text, target, options, [*flags, *extra, "-Wno-macro-redefined", "-include-pch", header])
 
 
-def _link_all(folder: Path, there: str, wanted: str) -> None:
-    """Make a `wanted` beside every `there`, where it is missing."""
-    for path in folder.glob("*" + there):
-        other = path.with_suffix(wanted)
-        if not other.exists():
-            with suppress(FileExistsError, FileNotFoundError):  # another process was faster, which is as good
-                os.link(path, other)
+def _precompiled_header(options: Options, flags: Sequence[str], headers: Path) -> Path:
+    names = ("mode", "optimization_level", "verify_fp", "block_dim", "enable_tiles_in_stack_memory")
+    folder = headers / blake2b(repr([flags, [options[name] for name in names]]).encode(), digest_size=8).hexdigest()
+    if not any(folder.glob("*.pch")):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _clang("empty.cpp", "", Path(scratch) / "empty.o", options, flags, folder)
+    header = next(folder.glob("*.pch"), None)
+    if header is None:
+        raise OSError(f"no precompiled header could be written to {folder}")
+    return header
+
+
+def _clang(
+    name: str, text: str, target: Path, options: Options, flags: Sequence[str], make_header_in: Path | None = None
+) -> None:
+    """Call the clang inside Warp as `warp._src.build.build_cpu` does."""
+    array = (ctypes.c_char_p * (len(flags) + 1))(*map(str.encode, flags), None)
+    _hearing(
+        lambda: bool(
+            context.runtime.llvm.wp_compile_cpp(
+                text.encode(),
+                name.encode(),
+                os.fsencode(Path(wp.__file__).parent / "native"),
+                os.fsencode(target),
+                options["mode"] == "debug",
+                options["verify_fp"],
+                options["fuse_fp"],
+                options["enable_tiles_in_stack_memory"],
+                array,
+                options["optimization_level"],
+                False,
+                make_header_in is not None,
+                os.fsencode(make_header_in) if make_header_in is not None else None,
+                options["block_dim"],
+            )
+            == 0
+        )
+    )
 
 
 def load_object(path: Path, handle: str) -> None:

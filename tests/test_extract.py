@@ -17,6 +17,7 @@ from extract import compile as extract_compile
 from extract import warp_private
 from extract.build import PIECES, Build, BuildFailure, Fault, Target
 from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block, release, start
+from extract.targets import headers_beside
 
 pytestmark = pytest.mark.warp
 
@@ -146,11 +147,11 @@ def test_pieces_are_what_they_are_called() -> None:
 
 def test_the_stored_cpp_compiles_alone(tmp_path: Path) -> None:
     ir = texts(builds(*GOOD)[1])
-    source, target = tmp_path / "wave.cpp", tmp_path / "wave.o"
-    source.write_text(header("cpu", 1) + "".join(ir[piece] for piece in PIECES[Target.CPP]))
-    options = warp_private.resolve(wp.get_module("test_header"), {"optimization_level": 0}, block_dim=1)
-    warp_private.compile_cpp(source, target, options, tmp_path)
-    warp_private.load_object(target, "test_wave")
+    text = header("cpu", 1) + "".join(ir[piece] for piece in PIECES[Target.CPP])
+    options = warp_private.resolve(wp.get_module("test_header"), PLAIN.module_options(), block_dim=1)
+    options["cpu_compiler_flags"] += PLAIN.extra_flags()
+    warp_private.compile_cpp("wave.cpp", text, tmp_path / "wave.o", options, headers_beside(folder()))
+    warp_private.load_object(tmp_path / "wave.o", "test_wave")
     assert warp_private.lookup("test_wave", "wave_cpu_forward")
     assert warp_private.lookup("test_wave", "wave_cpu_backward")
     warp_private.unload_object("test_wave")
@@ -232,12 +233,11 @@ def test_a_kernel_that_clang_refuses_is_blamed_alone(clang_tells_lines: bool, mo
     assert "float32 throw;" in failure(throwing).message
 
 
-def test_a_refused_kernel_leaves_the_precompiled_header_alone() -> None:
-    headers = folder().parent / "headers"
-    before = set(headers.glob("*.pch"))
+def test_processes_share_precompiled_headers_and_refused_kernels_leave_them_alone() -> None:
+    before = set(headers_beside(folder()).rglob("*.pch"))
     assert before
-    builds(("keyword", KEYWORD))
-    assert before <= set(headers.glob("*.pch"))
+    builds(GOOD[0], ("keyword", KEYWORD))
+    assert set(headers_beside(folder()).rglob("*.pch")) == before
 
 
 def test_a_block_of_refused_kernels_is_no_trouble() -> None:
