@@ -42,5 +42,13 @@ def fit_command(
     typer.echo(f"{counts['kernels']} kernels and {counts['functions']} functions of {counts['files']} files → {out}")
 
 
+@app.command("table")
+def table_command() -> None:
+    """Print the table of operations as Markdown."""
+    from grammar.tables import operation_table
+
+    typer.echo(operation_table(), nl=False)
+
+
 if __name__ == "__main__":
     app(prog_name="python -m grammar")

@@ -1,0 +1,95 @@
+"""The table of operations as Markdown, for people.
+
+The key insight: rows that share a name are one operation to a reader, and the two widths of floats are one kind, so a
+page says all that the table does, and is a fold over its rows like everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from grammar.emit import emit_term
+from grammar.op import Op, Ternary
+from grammar.ops import TABLE
+from grammar.tree import Apply, Term, Var
+from grammar.types import BOOL, FLOATS, Scalar
+
+BAR = "\\|"
+HEADER = ("operation", "written", "types", "result", "gradient", "watched")
+LEGEND = (
+    "`float` stands for float32 and float64, `int` for int32. An *exact* result has the same bits as the reference's, "
+    "a *rounded* one lies within a tolerance. *Watched* is where care is taken: the edge of the operation's *domain*, "
+    "a *jump* of its value, a *kink* of its slope."
+)
+
+
+def operation_table(table: Sequence[Op] = TABLE) -> str:
+    """Markdown: the operations by group, each with its spelling, its types and what checking it takes care of."""
+    lines = [LEGEND]
+    for group in dict.fromkeys(op.group for op in table):
+        lines += ["", f"**{group}**", "", _line(HEADER), _line(["---"] * len(HEADER))]
+        lines += [_line(_cells(rows)) for rows in _by_name(op for op in table if op.group == group)]
+    return "\n".join(lines) + "\n"
+
+
+def _by_name(ops: Iterable[Op]) -> Iterable[list[Op]]:
+    names: dict[str, list[Op]] = {}
+    for op in ops:
+        names.setdefault(op.name, []).append(op)
+    return names.values()
+
+
+def _cells(rows: Sequence[Op]) -> Iterator[str]:
+    yield rows[0].name
+    yield f"`{spelt(rows[0])}`"
+    yield "; ".join(_signatures(rows))
+    yield "exact" if all(op.exact for op in rows) else "rounded"
+    yield _gradient(rows)
+    yield ", ".join(filter(None, (_watched(rows, what) for what in ("domain", "jump", "kink"))))
+
+
+def spelt(op: Op) -> str:
+    """The operation on operands `a`, `b`, …, as kernels spell it; the condition of a conditional expression is `c`."""
+    letters = "cab" if isinstance(op.spelling, Ternary) else "abcd"
+    operands: list[Term] = [Var(letter, type) for letter, type in zip(letters, op.params, strict=False)]
+    return emit_term(Apply(op, tuple(operands)))
+
+
+# -- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _signatures(rows: Sequence[Op]) -> Iterator[str]:
+    """`float, float → float` and so on, once each; those that differ in the first operand alone are put together."""
+    name = repr if any(_changes_width(op) for op in rows) else _kind
+    firsts: dict[tuple[str, ...], dict[str, None]] = {}
+    for op in rows:
+        first, *rest = map(name, op.params)
+        firsts.setdefault((*rest, name(op.result)), {})[first] = None
+    for (*rest, result), first_kinds in firsts.items():
+        yield f"{', '.join([' or '.join(first_kinds), *rest])} → {result}"
+
+
+def _changes_width(op: Op) -> bool:
+    return op.result in FLOATS and any(type in FLOATS and type is not op.result for type in op.params)
+
+
+def _kind(type: Scalar) -> str:
+    return "float" if type in FLOATS else "bool" if type is BOOL else "int"
+
+
+def _watched(rows: Sequence[Op], what: str) -> str:
+    """`jump`, or `jump (float)` where only the rows on floats have one, or nothing."""
+    having = {_kind(op.params[-1]) for op in rows if getattr(op, what) is not None}
+    everywhere = having == {_kind(op.params[-1]) for op in rows}
+    return what if having and everywhere else f"{what} ({', '.join(sorted(having))})" if having else ""
+
+
+def _gradient(rows: Sequence[Op]) -> str:
+    """Whether one flows from the result to a float operand; nothing where there is no such operand or result."""
+    smooth = [op for op in rows if op.result in FLOATS and any(type in FLOATS for type in op.params)]
+    return "" if not smooth else "yes" if all(op.differentiable for op in smooth) else "zero"
+
+
+def _line(cells: Iterable[str]) -> str:
+    """A row of a Markdown table, in which a vertical bar would end the cell."""
+    return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
