@@ -266,20 +266,22 @@ def _compile_and_load(units: Sequence[_Unit], text: str, clang: _Clang) -> dict[
     try:
         warp_private.compile_cpp(FILE, text, target, clang.resolved, headers_beside(_folder()))
         warp_private.load_object(target, code.name)
-        handles = {unit: _handle(unit, code, clang.options) for unit in units}
+        handles = _handles(units, code, clang.options)
     except ClangError:
         warp_private.unload_object(code.name)
         raise
     finally:
         target.unlink(missing_ok=True)
     clang.code.append(code)
-    return dict(handles)
+    return handles
 
 
-def _handle(unit: _Unit, code: Loaded, options: CompileOptions) -> Handle:
-    forward = warp_private.lookup(code.name, f"{unit.mangled}_cpu_forward")
-    adjoint = warp_private.lookup(code.name, f"{unit.mangled}_cpu_backward") if options.enable_backward else 0
-    return Handle(unit.name, unit.kernel, forward, adjoint, code)
+def _handles(units: Sequence[_Unit], code: Loaded, options: CompileOptions) -> dict[_Unit, Handle | BuildFailure]:
+    forward = warp_private.lookup(code.name, [f"{unit.mangled}_cpu_forward" for unit in units])
+    adjoint = [0] * len(units)
+    if options.enable_backward:
+        adjoint = warp_private.lookup(code.name, [f"{unit.mangled}_cpu_backward" for unit in units])
+    return {u: Handle(u.name, u.kernel, f, a, code) for u, f, a in zip(units, forward, adjoint, strict=True)}
 
 
 def _apart(units: Sequence[_Unit], texts: Sequence[str], head: str, complaint: str) -> list[list[_Unit]]:

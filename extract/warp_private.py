@@ -315,17 +315,17 @@ def compile_ptx(source: Path, target: Path, options: Options, arch: int) -> None
     _hearing(lambda: _attempt(build.build_cuda, os.fspath(source), arch, os.fspath(target), **flags))
 
 
-def lookup(handle: str, symbol: str) -> int:
-    """The address of a function in a loaded object."""
-    address = 0
+def lookup(handle: str, symbols: Sequence[str]) -> list[int]:
+    """The addresses of functions in a loaded object, which the first look links; raise ClangError if it can't."""
+    addresses: list[int] = []
 
     def find() -> bool:
-        nonlocal address
-        address = int(context.runtime.llvm.wp_lookup(handle.encode(), symbol.encode()))
-        return address != 0
+        name = handle.encode()
+        addresses.extend(context.runtime.llvm.wp_lookup(name, symbol.encode()) for symbol in symbols)
+        return 0 not in addresses
 
     _hearing(find)
-    return address
+    return addresses
 
 
 def unload_object(handle: str) -> None:

@@ -152,8 +152,9 @@ def test_the_stored_cpp_compiles_alone(tmp_path: Path) -> None:
     options["cpu_compiler_flags"] += PLAIN.extra_flags()
     warp_private.compile_cpp("wave.cpp", text, tmp_path / "wave.o", options, headers_beside(folder()))
     warp_private.load_object(tmp_path / "wave.o", "test_wave")
-    assert warp_private.lookup("test_wave", "wave_cpu_forward")
-    assert warp_private.lookup("test_wave", "wave_cpu_backward")
+    assert all(warp_private.lookup("test_wave", ["wave_cpu_forward", "wave_cpu_backward"]))
+    with pytest.raises(warp_private.ClangError, match="wave_sideways"):
+        warp_private.lookup("test_wave", ["wave_sideways"])
     warp_private.unload_object("test_wave")
 
 

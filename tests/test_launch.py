@@ -192,6 +192,21 @@ def test_a_launch_does_what_warp_does(case: Case, handles: Mapping[str, Handle])
     assert same(run_adjoint(handle, case.params, values, cotangents, LANES), result.gradients)
 
 
+def test_both_instantiations_agree(handles: Mapping[str, Handle]) -> None:
+    """What clang gets by default does what Warp's whole text does."""
+    block = compile_block([(c.name, c.source) for c in CASES], options=CompileOptions(both_instantiations=True))
+    for case, kernel in zip(CASES, block.kernels, strict=True):
+        assert isinstance(kernel, Compiled)
+        values = values_of(case)
+        cotangents = cotangents_of(case, values)
+        one, other = (
+            differentiate(h, case.params, values, cotangents, LANES) for h in (kernel.handle, handles[case.name])
+        )
+        assert same(one.arrays, other.arrays)
+        assert same(one.gradients, other.gradients)
+    release(block)
+
+
 def test_smooth_is_differentiated_rightly(handles: Mapping[str, Handle]) -> None:
     """Against the formula, lest Warp and we agree on nonsense."""
     values = values_of(SMOOTH)
