@@ -35,6 +35,12 @@ ROUNDING = {True: 0.5, False: 4.0}
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
 
+EDGE = 2.0**-20
+"""This near to the edge of a domain the slope may be infinite, as that of a square root at 0."""
+
+SIGN_OF_ZERO = 5e-324
+"""A tolerance that only tells zeros apart no longer: which of them wins a minimum depends on the order of the lanes."""
+
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
 
@@ -176,7 +182,9 @@ class Shadowed(Algebra[Value]):
         if self.steps is not None and not op.exact:
             self._passed_back(op, shadow, variants)
         if self.steps is not None and not op.differentiable:
-            shadow[1:] = shadow[0]
+            shadow[1 : self.noise.quiet] = shadow[0]
+            blocks = self.noise.blocks(shadow)
+            blocks[:] = blocks[:, :1, :1]  # the noise stays, the step goes
         return Value(lanes, shadow)
 
     def _noisy(self, op: Op, shadow: Variants) -> Variants:
@@ -219,6 +227,10 @@ class Shadowed(Algebra[Value]):
         if op.kink is not None and self.steps is not None:
             pieces = op.kink(*variants)
             self.unsmooth |= active & _differ(pieces, pieces[:1])
+        if op.domain is not None and self.steps is not None and op.result in FLOATS:
+            for side in (EDGE, -EDGE):
+                near = [v[:1] + side * (np.abs(v[:1]) + EDGE) if v.dtype.kind == "f" else v for v in variants]
+                self.unsmooth |= active & ~op.domain(*near)[0]
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
@@ -319,6 +331,8 @@ def _accumulate(
     FOLDS[kind].at(result.lanes, where, values)
     if kind in (AtomicKind.MIN, AtomicKind.MAX):
         np.maximum.at(result.tolerance, where, spread)
+        if values.dtype.kind == "f":
+            np.maximum.at(result.tolerance, where, SIGN_OF_ZERO)
         return
     np.add.at(result.tolerance, where, spread)
     if values.dtype.kind == "f":
