@@ -22,7 +22,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from extract.compile import Handle
+from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
 from grammar.tree import Param
 from grammar.types import Array

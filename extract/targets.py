@@ -12,32 +12,27 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from extract import warp_private
+from extract.process import folder, headers
 
 LAST_PASS = "rel-lookup-table-converter"
 """The last pass over the whole module in clang's pipelines from -O1 up."""
 
 
-def headers_beside(folder: Path) -> Path:
-    """Where precompiled headers are: beside the folder of a process, for all processes that share the cache."""
-    return folder.parent / "headers"
-
-
-def llvm_text(name: str, source: str, options: Mapping[str, Any], folder: Path) -> str:
-    """The optimised LLVM IR of C++ that holds one kernel. Files are written to `folder` and removed.
+def llvm_text(name: str, source: str, options: Mapping[str, Any]) -> str:
+    """The optimised LLVM IR of C++ that holds one kernel.
 
     Raises ClangError if clang refuses the source.
     """
-    dump, target = folder / f"{name}.ir", folder / f"{name}.o"
+    dump, target = folder() / f"{name}.ir", folder() / f"{name}.o"
     changed = {"cpu_compiler_flags": "-fpch-instantiate-templates", "optimization_level": 2, "mode": "release"}
     printing = (f"-print-after={LAST_PASS}", "-print-module-scope", f"-ir-dump-directory={dump}")
     flags = [part for option in printing for part in ("-mllvm", option)]
     dump.mkdir()
     try:
-        warp_private.compile_cpp(f"{name}.cpp", source, target, {**options, **changed}, headers_beside(folder), flags)
+        warp_private.compile_cpp(f"{name}.cpp", source, target, {**options, **changed}, headers(), flags)
         (printed,) = dump.iterdir()
         _, _, text = printed.read_text(encoding="utf-8").partition("\n")  # without the line that names the pass
         return text
@@ -46,12 +41,12 @@ def llvm_text(name: str, source: str, options: Mapping[str, Any], folder: Path) 
         target.unlink(missing_ok=True)
 
 
-def ptx_text(name: str, source: str, options: Mapping[str, Any], arch: int, folder: Path) -> str:
+def ptx_text(name: str, source: str, options: Mapping[str, Any], arch: int) -> str:
     """The PTX of CUDA C++ that holds one kernel, without the NUL byte that NVRTC ends it with.
 
     Raises ClangError if NVRTC refuses the source.
     """
-    path = folder / f"{name}.cu"
+    path = folder() / f"{name}.cu"
     target = path.with_suffix(".ptx")
     path.write_text(source, encoding="utf-8")
     try:

@@ -13,11 +13,12 @@ import psutil
 import pytest
 import warp as wp
 
-from extract import compile as extract_compile
-from extract import warp_private
+from extract import machine, warp_private
 from extract.build import PIECES, Build, BuildFailure, Fault, Target
 from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block, release, start
-from extract.targets import headers_beside
+from extract.options import DEFAULT
+from extract.process import folder, headers
+from extract.unit import define
 
 pytestmark = pytest.mark.warp
 
@@ -65,7 +66,7 @@ KEYWORD = SCALE.replace("factor", "operator").replace("scale(", "keyword(")
 """Warp accepts a parameter that bears the name of a C++ keyword, clang does not."""
 THROW = SCALE.replace("factor", "throw").replace("scale(", "throwing(")
 
-PLAIN = CompileOptions()
+
 GOOD = [("scale", SCALE), ("wave", WAVE), ("count", COUNT)]
 
 
@@ -74,7 +75,7 @@ def _started() -> None:
     start()
 
 
-def builds(*sources: tuple[str, str], options: CompileOptions = PLAIN) -> list[Build | BuildFailure]:
+def builds(*sources: tuple[str, str], options: CompileOptions = DEFAULT) -> list[Build | BuildFailure]:
     """Compile, release, and keep what outlives the block."""
     block = compile_block(sources, TEXTS, options)
     release(block)
@@ -89,7 +90,7 @@ def texts(build: Build | BuildFailure) -> dict[str, str]:
 def as_warp_prints_it(name: str, source: str, device: str, block_dim: int) -> str:
     """The translation unit Warp makes of a module that holds this kernel alone, without hashes in names."""
     module = wp.get_module(f"test_{name}_{device}")
-    kernel = extract_compile._define(name, source, module)
+    kernel = define(name, source, module)
     module.options.update(CompileOptions().module_options() | {"strip_hash": True})
     options = module.resolve_options(wp.config, block_dim=block_dim) | {"output_arch": 90 if device == "cuda" else None}
     text: str = warp_private.context.ModuleBuilder(module, options, target=device).codegen(device)
@@ -102,10 +103,6 @@ def header(device: str, block_dim: int) -> str:
     module = wp.get_module("test_header")
     options = warp_private.resolve(module, {}, block_dim=block_dim)
     return warp_private.header(module, options, device)
-
-
-def folder() -> Path:
-    return Path(wp.config.kernel_cache_dir or "")
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -148,9 +145,9 @@ def test_pieces_are_what_they_are_called() -> None:
 def test_the_stored_cpp_compiles_alone(tmp_path: Path) -> None:
     ir = texts(builds(*GOOD)[1])
     text = header("cpu", 1) + "".join(ir[piece] for piece in PIECES[Target.CPP])
-    options = warp_private.resolve(wp.get_module("test_header"), PLAIN.module_options(), block_dim=1)
-    options["cpu_compiler_flags"] += PLAIN.extra_flags()
-    warp_private.compile_cpp("wave.cpp", text, tmp_path / "wave.o", options, headers_beside(folder()))
+    options = warp_private.resolve(wp.get_module("test_header"), DEFAULT.module_options(), block_dim=1)
+    options["cpu_compiler_flags"] += DEFAULT.extra_flags()
+    warp_private.compile_cpp("wave.cpp", text, tmp_path / "wave.o", options, headers())
     warp_private.load_object(tmp_path / "wave.o", "test_wave")
     assert all(warp_private.lookup("test_wave", ["wave_cpu_forward", "wave_cpu_backward"]))
     with pytest.raises(warp_private.ClangError, match="wave_sideways"):
@@ -224,7 +221,7 @@ def test_a_kernel_that_warp_refuses_is_blamed_alone() -> None:
 @pytest.mark.parametrize("clang_tells_lines", [True, False])
 def test_a_kernel_that_clang_refuses_is_blamed_alone(clang_tells_lines: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not clang_tells_lines:
-        monkeypatch.setattr(extract_compile, "_lines", lambda _: iter(()))
+        monkeypatch.setattr(machine, "_lines", lambda _: iter(()))
     sources = [GOOD[0], ("keyword", KEYWORD), GOOD[1], ("throwing", THROW), GOOD[2]]
     scale, keyword, wave, throwing, count = builds(*sources)
     assert [scale, wave, count] == builds(*GOOD)
@@ -235,10 +232,10 @@ def test_a_kernel_that_clang_refuses_is_blamed_alone(clang_tells_lines: bool, mo
 
 
 def test_processes_share_precompiled_headers_and_refused_kernels_leave_them_alone() -> None:
-    before = set(headers_beside(folder()).rglob("*.pch"))
+    before = set(headers().rglob("*.pch"))
     assert before
     builds(GOOD[0], ("keyword", KEYWORD))
-    assert set(headers_beside(folder()).rglob("*.pch")) == before
+    assert set(headers().rglob("*.pch")) == before
 
 
 def test_a_block_of_refused_kernels_is_no_trouble() -> None:
