@@ -24,6 +24,7 @@ from grammar.terms import (
     grow_term,
     menu_of_comparisons,
     new_array,
+    stored_index,
     threshold_for,
 )
 from grammar.tree import (
@@ -185,6 +186,7 @@ def _loop(draft: Draft, type: Scalar, height: int, dynamic: bool, inner: bool) -
 def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool) -> For:
     counter = Var(draft.name("loop"), I32)
     stop, trips = _bound(draft, dynamic, small=inner or len(draft.indices) > 1)
+    start = Const(I32, 1) if trips > 3 and chance(draft.choose, 0.12) else None
     with nested(draft, draft.active) as body:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = (lanes * 7 // (1 + 2 * len(draft.indices))) % np.int32(trips)
@@ -195,7 +197,7 @@ def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool
             draft.block.append(_for(draft, accumulator, height - 1, dynamic, inner=False))
         else:
             _accumulate(draft, accumulator, height - 1)
-    return For(counter.name, None, stop, tuple(body))
+    return For(counter.name, start, stop, tuple(body))
 
 
 def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
@@ -406,8 +408,5 @@ def _named(draft: Draft, index: Term) -> Term:
 def gather(draft: Draft, type: Scalar, height: int) -> Grown:
     """An element at an index that another array holds: `x[indices[i]]`."""
     del height
-    indices = [p for p in draft.params if p.role is Role.INDEX]
-    param = indices[0] if indices else add_param(draft, Param(draft.name("array_index"), Array(I32), Role.INDEX))
     source = new_array(draft, type)
-    index: Term = Read(param.name, draft.thread, I32)
-    return draft.grown(Read(source.name, _named(draft, index), type))
+    return draft.grown(Read(source.name, _named(draft, stored_index(draft)), type))

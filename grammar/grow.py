@@ -38,7 +38,7 @@ from grammar.tree import (
     Var,
     height,
 )
-from grammar.types import F32, F64, FLOATS, I32, Array, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -79,7 +79,8 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     else:
         _store(draft, value, depth)
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
-            second = grow_term(draft, value.term.type, _term_height(draft, max(1, depth - 1)))
+            type = weighted(choose, [(draft.main, 8.0), (I32, 1.0), (BOOL, 1.0 if depth > 2 else 0.0)])
+            second = grow_term(draft, type, _term_height(draft, max(1, depth - 1)))
             _store(draft, _varied(draft, second), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
@@ -125,7 +126,7 @@ def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
 def _varied(draft: Draft, value: Grown) -> Grown:
     """The value, with an array worked in if it is the same on all lanes of a launch."""
     launches = value.value.reshape(-1, draft.lanes)
-    if all(np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)):
+    if value.term.type is BOOL or all(np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)):
         return value
     return combine(draft, [value, read_element(draft, value.term.type)])
 

@@ -27,7 +27,7 @@ from grammar.names import NameRole
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import Profile
-from grammar.tree import Apply, Const, Param, Read, Role, Term, Var
+from grammar.tree import Apply, Const, Param, Read, Role, Term, Var, term_height
 from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
 
 Span = tuple[float, float]
@@ -160,7 +160,8 @@ def grow_argument(draft: Draft, type: Scalar, height: int, span: Span) -> Grown:
 
 
 def _deserves_name(draft: Draft, grown: Grown) -> bool:
-    return draft.locals_left > 0 and draft.active.any() and chance(draft.choose, 0.3)
+    share = 0.3 if term_height(grown.term) < 4 else 0.8
+    return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
 
 
 def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
@@ -345,8 +346,17 @@ def read_element(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
         param = pick(draft.choose, fitting)
     else:
         param = new_array(draft, type, span)
-    index = draft.indices[len(draft.indices) - 1 - draft.choose(len(draft.indices)) * draft.choose(2)]
+    index: Term = draft.indices[len(draft.indices) - 1 - draft.choose(len(draft.indices)) * draft.choose(2)]
+    if room and chance(draft.choose, 0.02):
+        index = stored_index(draft)
     return draft.grown(Read(param.name, index, type))
+
+
+def stored_index(draft: Draft) -> Term:
+    """`indices[i]`: valid in any array that has an element per lane."""
+    known = [p for p in draft.params if p.role is Role.INDEX]
+    param = known[0] if known else add_param(draft, Param(draft.name("array_index"), Array(I32), Role.INDEX))
+    return Read(param.name, draft.thread, I32)
 
 
 def new_array(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Param:

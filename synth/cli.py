@@ -68,6 +68,17 @@ def synth(
     return _run(replace(settings, out=out or default_out(settings)), pipeline())
 
 
+@app.command()
+def bench(
+    n: Annotated[int, typer.Option(help="Rows per measurement.")] = 384,
+    profile: Annotated[str, typer.Option(help="Table of probabilities to grow with.")] = "natural",
+) -> int:
+    """Measures what a verified row costs at depths 2, 3, 5 and 8, with one worker and with two, and where it goes."""
+    from synth.bench import bench as measured
+
+    return measured(n, profile)
+
+
 def _pipeline() -> Pipeline:
     from synth.block import PIPELINE
 
