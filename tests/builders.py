@@ -1,0 +1,215 @@
+"""Trees by hand in few words, and a sample of grown kernels over all families and depths.
+
+The key insight: an operation's row follows from its name and the types of its arguments, and what a parameter is for
+follows from how the body uses it, so a test states only what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+from grammar.choose import Seed, seeded
+from grammar.evaluate import Inputs, Plain, run_plain
+from grammar.families import families_at
+from grammar.grow import grow
+from grammar.inputs import regular
+from grammar.ops import ROWS
+from grammar.profiles import PROFILES, profile
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Const,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Role,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+
+LANES = 64
+DEPTHS = range(1, 10)
+
+# -- terms ------------------------------------------------------------------------------------------------------------
+
+
+def var(name: str, type: Scalar = F32) -> Var:
+    return Var(name, type)
+
+
+def ints(name: str) -> Var:
+    return Var(name, I32)
+
+
+I = Var("i", I32)  # noqa: E741 - the thread index, as kernels call it
+
+
+def number(value: float | int | bool) -> Const:
+    """An int32, a float32 or a bool, as the value is."""
+    return Const(BOOL if isinstance(value, bool) else I32 if isinstance(value, int) else F32, value)
+
+
+def double(value: float) -> Const:
+    return Const(F64, value)
+
+
+def at(array: str, index: Term = I, type: Scalar = F32) -> Read:
+    return Read(array, index, type)
+
+
+def size(array: str) -> Size:
+    return Size(array, I32)
+
+
+def do(name: str, *args: Term | float) -> Apply:
+    """The operation of that name on the types of these arguments; plain numbers stand for literals."""
+    terms = tuple(number(arg) if isinstance(arg, bool | int | float) else arg for arg in args)
+    return Apply(ROWS[f"{name}({','.join(term.type.name for term in terms)})"], terms)
+
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+def let(name: str, value: Term | float) -> Assign:
+    return Assign(name, number(value) if isinstance(value, bool | int | float) else value)
+
+
+def change(name: str, operator: str, value: Term | float) -> AugAssign:
+    """`name OP= value`, such as `change("v", "add", 1.0)`."""
+    term = number(value) if isinstance(value, bool | int | float) else value
+    return AugAssign(name, ROWS[f"{operator}({term.type.name},{term.type.name})"], term)
+
+
+def put(array: str, value: Term, index: Term = I) -> Store:
+    return Store(array, index, value)
+
+
+def bump(array: str, operator: str, value: Term, index: Term = I) -> AugStore:
+    return AugStore(array, index, ROWS[f"{operator}({value.type.name},{value.type.name})"], value)
+
+
+def atomic(kind: AtomicKind, array: str, value: Term, index: Term | None = None) -> Atomic:
+    return Atomic(kind, array, number(0) if index is None else index, value)
+
+
+def when(condition: Term, *body: Stmt, orelse: tuple[Stmt, ...] = ()) -> If:
+    return If(condition, body, orelse)
+
+
+def loop(variable: str, stop: Term | int, *body: Stmt, start: Term | None = None) -> For:
+    return For(variable, start, number(stop) if isinstance(stop, int) else stop, body)
+
+
+def while_(condition: Term, *body: Stmt) -> While:
+    return While(condition, body)
+
+
+# -- parameters and kernels -------------------------------------------------------------------------------------------
+
+
+def array(name: str, type: Scalar = F32, low: float = -2.0, high: float = 2.0) -> Param:
+    return Param(name, Array(type), Role.VALUE, low, high)
+
+
+def scalar(name: str, type: Scalar = F32, low: float = 0.5, high: float = 2.0) -> Param:
+    return Param(name, type, Role.VALUE, low, high)
+
+
+def out(name: str = "out", type: Scalar = F32) -> Param:
+    return Param(name, Array(type), Role.OUT)
+
+
+def accumulator(name: str = "total", type: Scalar = F32, size: int | None = 1) -> Param:
+    return Param(name, Array(type), Role.ACCUMULATOR, -1.0, 1.0, size)
+
+
+def kernel(params: tuple[Param, ...], *body: Stmt, name: str = "by_hand") -> Kernel:
+    """A kernel that begins with `i = wp.tid()`."""
+    return Kernel(name, params, (Thread("i"), *body), "by hand")
+
+
+X, Y = array("x"), array("y")
+OUT = out()
+
+
+# -- grown kernels ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A grown kernel, and what it was grown from."""
+
+    kernel: Kernel
+    seed: Seed
+    depth: int
+    profile: str
+
+    @property
+    def inputs(self) -> Inputs:
+        """Its regular inputs."""
+        return regular(self.kernel, self.seed, LANES)
+
+    def __str__(self) -> str:
+        return f"{self.kernel.family} at depth {self.depth}, {self.profile}, seed {self.seed}"
+
+
+@cache
+def samples(per_family: int = 3, depths: tuple[int, ...] = tuple(DEPTHS)) -> tuple[Sample, ...]:
+    """So many kernels of each family at each of the depths under each profile."""
+    return tuple(_grown(per_family, depths))
+
+
+def _grown(per_family: int, depths: tuple[int, ...]) -> Iterator[Sample]:
+    for depth in depths:
+        for name in PROFILES:
+            for number, family in enumerate(families_at(depth)):
+                for copy in range(per_family):
+                    seed = Seed(((depth * 100 + number) * 100 + copy) * 2 + PROFILES.index(name))
+                    grown = grow(seeded(seed), family, profile(name), depth, seed, LANES)
+                    if grown is not None:
+                        yield Sample(grown, seed, depth, name)
+
+
+# -- kernels with one statement less or changed -----------------------------------------------------------------------
+
+
+def edits(body: tuple[Stmt, ...]) -> Iterator[tuple[Stmt, tuple[Stmt, ...]]]:
+    """Each statement, nested ones too, and the body without it."""
+    for k, stmt in enumerate(body):
+        yield stmt, body[:k] + body[k + 1 :]
+        for inner, changed in _inner_edits(stmt):
+            yield inner, (*body[:k], changed, *body[k + 1 :])
+
+
+def _inner_edits(stmt: Stmt) -> Iterator[tuple[Stmt, Stmt]]:
+    match stmt:
+        case If(_, yes, no):
+            yield from ((inner, replace(stmt, body=rest)) for inner, rest in edits(yes))
+            yield from ((inner, replace(stmt, orelse=rest)) for inner, rest in edits(no))
+        case For(_, _, _, block) | While(_, block):
+            yield from ((inner, replace(stmt, body=rest)) for inner, rest in edits(block))
+        case _:
+            pass
+
+
+def outputs(kernel: Kernel, inputs: Inputs) -> dict[str, bytes]:
+    """The bits of each output after the kernel ran in NumPy. Raises EndlessLoopError and KeyError (an unknown name)."""
+    return _bits(kernel, run_plain(kernel, inputs))
+
+
+def _bits(kernel: Kernel, plain: Plain) -> dict[str, bytes]:
+    return {param.name: plain.arrays[param.name].tobytes() for param in kernel.params if param.is_output}

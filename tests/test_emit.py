@@ -1,0 +1,541 @@
+"""Emission: the text of a kernel, read back with `ast`, is the kernel.
+
+The key insight: a reader that knows Python's own grammar and the types of the parameters needs nothing else to rebuild
+the tree, so each misplaced parenthesis, wrong operator or lost statement shows as an unequal tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import pickle
+import textwrap
+import tokenize
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from grammar.emit import emit, emit_term, rebound_in_loops
+from grammar.op import Call, Infix, Op, Prefix, Ternary
+from grammar.ops import TABLE
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Read,
+    Return,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import BOOL, F32, I32, SCALARS, Array, Scalar, Type
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    Y,
+    accumulator,
+    array,
+    at,
+    atomic,
+    bump,
+    change,
+    do,
+    double,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    samples,
+    scalar,
+    size,
+    var,
+    when,
+    while_,
+)
+
+# -- reading text -----------------------------------------------------------------------------------------------------
+
+TOKENS = {
+    "Sub": "Subtract",
+    "Mult": "Multiply",
+    "Div": "Divide",
+    "FloorDiv": "FloorDivide",
+    "Mod": "Modulo",
+    "LShift": "LeftShift",
+    "RShift": "RightShift",
+    "Lt": "LessThan",
+    "LtE": "LessThanEqual",
+    "Gt": "GreaterThan",
+    "GtE": "GreaterThanEqual",
+    "Eq": "Equal",
+    "NotEq": "NotEqual",
+    "USub": "Minus",
+    "UAdd": "Plus",
+    "Invert": "BitInvert",
+}
+"""The operators that `ast` names otherwise than the table does."""
+
+CASTS = {scalar.spelling: scalar for scalar in SCALARS}
+ANNOTATIONS: dict[str, Type] = {**CASTS, **{f"wp.array[{s.spelling}]": Array(s) for s in SCALARS}}
+
+
+def op_of(spelling: object, args: tuple[Term, ...]) -> Op:
+    types = tuple(arg.type for arg in args)
+    (op,) = [op for op in TABLE if op.spelling == spelling and op.params == types]
+    return op
+
+
+class Reader:
+    """The statements of an emitted kernel, with types inferred from the signature."""
+
+    def __init__(self, source: str) -> None:
+        module = ast.parse(source)
+        first, function = module.body
+        assert ast.unparse(first) == "import warp as wp"
+        assert isinstance(function, ast.FunctionDef)
+        assert [ast.unparse(d) for d in function.decorator_list] == ["wp.kernel"]
+        self.name = function.name
+        self.params = {
+            arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in function.args.args if arg.annotation
+        }
+        self.types = {name: type for name, type in self.params.items() if isinstance(type, Scalar)}
+        self.body = self.block(function.body)
+
+    def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
+        return tuple(self.statement(stmt) for stmt in body)
+
+    def statement(self, node: ast.stmt) -> Stmt:
+        match node:
+            case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("wp"), "tid"), [])):
+                self.types[name] = I32
+                return Thread(name)
+            case ast.Assign([ast.Name(name)], value):
+                term = self.term(value)
+                self.types[name] = term.type
+                return Assign(name, term)
+            case ast.Assign([ast.Subscript(ast.Name(array), index)], value):
+                return Store(array, self.term(index), self.term(value))
+            case ast.AugAssign(ast.Name(name), operator, value):
+                term = self.term(value)
+                return AugAssign(name, op_of(Infix(token(operator)), (Var(name, self.types[name]), term)), term)
+            case ast.AugAssign(ast.Subscript(ast.Name(array), index), operator, value):
+                term = self.term(value)
+                return AugStore(array, self.term(index), op_of(Infix(token(operator)), (term, term)), term)
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
+                return Atomic(AtomicKind(function), array, self.term(index), self.term(value))
+            case ast.If(condition, body, orelse):
+                return If(self.term(condition), self.block(body), self.block(orelse))
+            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):
+                self.types[name] = I32
+                *start, stop = map(self.term, bounds)
+                return For(name, start[0] if start else None, stop, self.block(body))
+            case ast.While(condition, body, []):
+                return While(self.term(condition), self.block(body))
+            case ast.Break():
+                return Break()
+            case ast.Continue():
+                return Continue()
+            case ast.Return(None):
+                return Return()
+        raise AssertionError(ast.dump(node))
+
+    def term(self, node: ast.expr) -> Term:
+        match node:
+            case ast.Constant(bool() as value):
+                return Const(BOOL, value)
+            case ast.Constant(int() as value):
+                return Const(I32, value)
+            case ast.Constant(float() as value):
+                return Const(F32, value)
+            case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
+                return Const(I32 if isinstance(value, int) else F32, -value)
+            case ast.Name(name):
+                return Var(name, self.types[name])
+            case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(0)):
+                return Size(array, I32)
+            case ast.Subscript(ast.Name(array), index):
+                type = self.params[array]
+                assert isinstance(type, Array)
+                return Read(array, self.term(index), type.element)
+            case ast.BinOp(left, operator, right) | ast.Compare(left, [operator], [right]):
+                return self.apply(Infix(token(operator)), left, right)
+            case ast.BoolOp(operator, [*rest, last]):
+                first = rest[0] if len(rest) == 1 else ast.BoolOp(operator, rest)
+                return self.apply(Infix(token(operator)), first, last)
+            case ast.UnaryOp(operator, operand):
+                return self.apply(Prefix(token(operator)), operand)
+            case ast.IfExp(condition, one, other):
+                return self.apply(Ternary(), condition, one, other)
+            case ast.Call(function, args):
+                return self.call(ast.unparse(function), args)
+        raise AssertionError(ast.dump(node))
+
+    def call(self, function: str, args: list[ast.expr]) -> Term:
+        """A cast of a literal is a literal of that type."""
+        if function in CASTS and isinstance(literal := self.term(args[0]), Const):
+            return Const(CASTS[function], literal.value)
+        return self.apply(Call(function), *args)
+
+    def apply(self, spelling: object, *nodes: ast.expr) -> Apply:
+        args = tuple(map(self.term, nodes))
+        return Apply(op_of(spelling, args), args)
+
+
+def token(operator: ast.AST) -> str:
+    name = type(operator).__name__
+    return TOKENS.get(name, name)
+
+
+def test_no_two_operations_on_the_same_types_are_spelt_alike() -> None:
+    assert len({(op.spelling, op.params) for op in TABLE}) == len(TABLE)
+
+
+def test_text_reads_back_as_the_kernel() -> None:
+    for sample in samples():
+        reader = Reader(emit(sample.kernel))
+        assert reader.name == sample.kernel.name, sample
+        assert list(reader.params.items()) == [(p.name, p.type) for p in sample.kernel.params], sample
+        assert reader.body == sample.kernel.body, sample
+
+
+def test_the_sample_is_worth_reading() -> None:
+    """Every kind of statement is in it."""
+    texts = " ".join(emit(sample.kernel) for sample in samples())
+    for word in ("elif", "else", "while", "break", "continue", "return", "+=", "wp.atomic_", "not ", " and ", "~"):
+        assert word in texts
+
+
+# -- one kernel by hand -----------------------------------------------------------------------------------------------
+
+
+def test_text_of_every_statement() -> None:
+    body = (
+        when(do("greater_equal", I, ints("n")), Return()),
+        let("a", 0.0),
+        let("b", do("mul", at("x"), var("s"))),
+        loop("j", 4, change("a", "add", at("x", ints("j")))),
+        loop(
+            "k",
+            size("x"),
+            when(do("less", at("x", ints("k")), 0.0), Continue()),
+            change("b", "sub", 0.5),
+            when(do("less", var("b"), -1.0), Break()),
+            start=number(1),
+        ),
+        while_(do("greater", var("a"), 1.0), change("a", "mul", 0.5)),
+        when(
+            do("less", var("a"), var("b")),
+            put("out", var("a")),
+            orelse=(when(do("equal", I, 3), put("out", var("b")), orelse=(put("out", var("s")),)),),
+        ),
+        bump("out", "sub", at("x")),
+        atomic(AtomicKind.MAX, "total", do("neg", at("x"))),
+    )
+    params = (X, scalar("s"), scalar("n", I32), OUT, accumulator())
+    assert emit(kernel(params, *body)) == textwrap.dedent(
+        """\
+        import warp as wp
+
+
+        @wp.kernel
+        def by_hand(x: wp.array[float], s: float, n: int, out: wp.array[float], total: wp.array[float]):
+            i = wp.tid()
+            if i >= n:
+                return
+            a = float(0.0)
+            b = x[i] * s
+            for j in range(4):
+                a += x[j]
+            for k in range(1, x.shape[0]):
+                if x[k] < 0.0:
+                    continue
+                b -= 0.5
+                if b < -1.0:
+                    break
+            while a > 1.0:
+                a *= 0.5
+            if a < b:
+                out[i] = a
+            elif i == 3:
+                out[i] = b
+            else:
+                out[i] = s
+            out[i] -= x[i]
+            wp.atomic_max(total, 0, -x[i])
+        """
+    )
+
+
+def test_else_with_more_than_an_if_is_no_elif() -> None:
+    inner = when(do("less", at("y"), 0.0), put("out", at("x")))
+    body = when(do("less", at("x"), 0.0), put("out", at("y")), orelse=(inner, put("out", number(1.0))))
+    by_hand = kernel((X, Y, OUT), body)
+    assert "elif" not in emit(by_hand)
+    assert Reader(emit(by_hand)).body == by_hand.body
+
+
+# -- literals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [
+        (number(0.5), "0.5"),
+        (number(-0.5), "-0.5"),
+        (number(1e-6), "1e-06"),
+        (number(3), "3"),
+        (number(-3), "-3"),
+        (number(True), "True"),
+        (number(False), "False"),
+        (double(2.0), "wp.float64(2.0)"),
+        (double(-2.0), "wp.float64(-2.0)"),
+    ],
+)
+def test_literals(term: Const, text: str) -> None:
+    assert emit_term(term) == text
+    (stmt,) = kernel((), let("v", term)).body[1:]
+    assert Reader(emit(kernel((), stmt))).body[1:] == (stmt,)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ((let("v", 0.0), loop("j", ints("n"), change("v", "add", 1.0))), "float(0.0)"),
+        ((let("v", 0), loop("j", ints("n"), change("v", "add", 1))), "int(0)"),
+        ((let("v", double(0.0)), loop("j", ints("n"), change("v", "add", double(1.0)))), "wp.float64(0.0)"),
+        ((let("v", 0.0), while_(do("less", var("v"), 3.0), change("v", "add", 1.0))), "float(0.0)"),
+        ((let("v", 0.0), loop("j", 17, change("v", "add", 1.0))), "float(0.0)"),
+        ((let("v", 0.0), loop("j", 20, change("v", "add", 1.0), start=number(4))), "0.0"),
+        ((let("v", 0.0), loop("j", 16, change("v", "add", 1.0))), "0.0"),
+        (
+            (let("v", 0.0), loop("j", 4, when(do("equal", ints("j"), 2), Break()), change("v", "add", 1.0))),
+            "float(0.0)",
+        ),
+        ((let("v", 0.0), loop("j", ints("n"), loop("k", 2, let("v", 1.0)))), "float(0.0)"),
+        ((let("v", 0.0), loop("j", ints("n"), let("w", var("v")))), "0.0"),
+        ((let("v", do("abs", at("x"))), loop("j", ints("n"), change("v", "add", 1.0))), "wp.abs(x[i])"),
+    ],
+)
+def test_literals_that_a_run_time_loop_changes_are_variables(body: tuple[Stmt, ...], text: str) -> None:
+    lines = emit(kernel((X, scalar("n", I32)), *body)).splitlines()
+    assert f"    v = {text}" in lines
+
+
+def test_names_rebound_in_run_time_loops() -> None:
+    body = (
+        let("a", 0.0),
+        loop("j", ints("n"), let("b", 1.0), when(do("less", var("b"), 2.0), change("c", "add", 1.0))),
+        loop("j", 4, let("d", 1.0), while_(do("less", var("d"), 2.0), change("d", "add", 1.0))),
+    )
+    assert sorted(set(rebound_in_loops(body))) == ["b", "c", "d"]
+
+
+# -- parentheses ------------------------------------------------------------------------------------------------------
+
+a, b, c = var("a"), var("b"), var("c")
+p, q, r = var("p", BOOL), var("q", BOOL), var("r", BOOL)
+k, m, n = ints("k"), ints("m"), ints("n")
+
+
+@pytest.mark.parametrize(
+    ("term", "text"),
+    [
+        (do("add", do("add", a, b), c), "a + b + c"),
+        (do("add", a, do("add", b, c)), "a + (b + c)"),
+        (do("sub", a, do("sub", b, c)), "a - (b - c)"),
+        (do("mul", do("add", a, b), c), "(a + b) * c"),
+        (do("add", do("mul", a, b), c), "a * b + c"),
+        (do("div", a, do("mul", b, c)), "a / (b * c)"),
+        (do("mul", do("div", a, b), c), "a / b * c"),
+        (do("mod", do("floordiv", k, m), n), "k // m % n"),
+        (do("neg", do("add", a, b)), "-(a + b)"),
+        (do("mul", do("neg", a), b), "-a * b"),
+        (do("neg", do("mul", a, b)), "-(a * b)"),
+        (do("sub", a, do("neg", b)), "a - -b"),
+        (do("sub", a, number(-1.0)), "a - -1.0"),
+        (do("neg", number(-1.0)), "--1.0"),
+        (do("invert", do("bit_or", k, m)), "~(k | m)"),
+        (do("bit_or", k, do("bit_and", m, n)), "k | m & n"),
+        (do("bit_and", do("bit_or", k, m), n), "(k | m) & n"),
+        (do("bit_xor", do("bit_or", k, m), n), "(k | m) ^ n"),
+        (do("lshift", do("add", k, m), n), "k + m << n"),
+        (do("add", do("lshift", k, m), n), "(k << m) + n"),
+        (do("rshift", k, do("rshift", m, n)), "k >> (m >> n)"),
+        (do("less", do("add", a, b), c), "a + b < c"),
+        (do("less", do("bit_and", k, m), n), "k & m < n"),
+        (do("equal", do("less", a, b), p), "(a < b) == p"),
+        (do("equal", p, do("less", a, b)), "p == (a < b)"),
+        (do("equal", do("equal", k, m), do("logical_not", p)), "(k == m) == (not p)"),
+        (do("logical_not", do("less", a, b)), "not a < b"),
+        (do("logical_not", do("logical_and", p, q)), "not (p and q)"),
+        (do("logical_and", do("logical_not", p), q), "not p and q"),
+        (do("logical_or", do("logical_and", p, q), r), "p and q or r"),
+        (do("logical_and", p, do("logical_or", q, r)), "p and (q or r)"),
+        (do("logical_and", do("logical_and", p, q), r), "p and q and r"),
+        (do("logical_and", p, do("logical_and", q, r)), "p and (q and r)"),
+        (do("logical_and", do("less", a, b), do("less", b, c)), "a < b and b < c"),
+        (do("ternary", do("logical_or", p, q), a, b), "a if p or q else b"),
+        (do("add", do("ternary", p, a, b), c), "(a if p else b) + c"),
+        (do("ternary", p, do("ternary", q, a, b), c), "(a if q else b) if p else c"),
+        (do("ternary", p, a, do("ternary", q, b, c)), "a if p else (b if q else c)"),
+        (do("sin", do("ternary", p, a, b)), "wp.sin(a if p else b)"),
+        (do("max", do("add", a, b), do("neg", c)), "wp.max(a + b, -c)"),
+        (at("x", do("mod", do("add", k, m), size("x"))), "x[(k + m) % x.shape[0]]"),
+        (do("neg", at("x", do("neg", k))), "-x[-k]"),
+    ],
+)
+def test_parentheses(term: Term, text: str) -> None:
+    assert emit_term(term) == text
+
+
+def without_pairs(source: str) -> Iterator[str]:
+    """The text without each pair of parentheses that groups, one pair at a time; those of calls stay.
+
+    So do those of a conditional expression in the last place of another, which are for the reader.
+    """
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    lines = source.splitlines(keepends=True)
+    open_: list[tuple[int, int] | None] = []
+    for before, this in pairwise(tokens):
+        if this.string == "(":
+            follows_name = before.type == tokenize.NAME and before.string not in KEYWORDS
+            open_.append(None if follows_name or before.string in (")", "]", "else") else this.start)
+        elif this.string == ")" and (start := open_.pop()) is not None:
+            yield _without(lines, start, this.start)
+
+
+KEYWORDS = ("if", "else", "elif", "and", "or", "not", "in", "while", "return")
+
+
+def _without(lines: list[str], start: tuple[int, int], stop: tuple[int, int]) -> str:
+    assert start[0] == stop[0]
+    row, line = start[0] - 1, lines[start[0] - 1]
+    changed = f"{line[: start[1]]} {line[start[1] + 1 : stop[1]]} {line[stop[1] + 1 :]}"
+    return "".join([*lines[:row], changed, *lines[row + 1 :]])
+
+
+def test_pairs_are_found() -> None:
+    assert len(list(without_pairs("y = (a + b) * c - f(a, (b))[(c)] if not (p) else q\n"))) == 4
+    assert list(without_pairs("y = wp.sin(f(x)[g(k)](z))\n")) == []
+
+
+def test_no_pair_of_parentheses_can_be_spared() -> None:
+    pairs = 0
+    for sample in samples():
+        source = emit(sample.kernel)
+        for changed in without_pairs(source):
+            pairs += 1
+            assert _dumped(changed) != _dumped(source), f"{sample}: {changed}"
+    assert pairs > 100
+
+
+def _dumped(source: str) -> str:
+    try:
+        return ast.dump(ast.parse(source))
+    except SyntaxError:
+        return ""
+
+
+# -- signatures -------------------------------------------------------------------------------------------------------
+
+
+def test_long_signatures_have_a_line_for_each_parameter() -> None:
+    params = tuple(array(f"parameter_number_{k}") for k in range(4))
+    text = emit(kernel((*params, out()), put("out", at("parameter_number_0"))))
+    assert text.splitlines()[4:11] == [
+        "def by_hand(",
+        *(f"    parameter_number_{k}: wp.array[float]," for k in range(4)),
+        "    out: wp.array[float],",
+        "):",
+    ]
+
+
+def test_annotations() -> None:
+    params = tuple(array(f"a_{t.name}", t) for t in SCALARS) + tuple(scalar(f"s_{t.name}", t) for t in SCALARS)
+    reader = Reader(emit(kernel(params, let("v", 0.0))))
+    assert reader.params == {p.name: p.type for p in params}
+
+
+def test_lines_are_short() -> None:
+    """Of signatures; long terms are as long as they are."""
+    for sample in samples():
+        signature = emit(sample.kernel).split("wp.tid()")[0]
+        assert max(map(len, signature.splitlines())) <= 120, sample
+
+
+# -- the module -------------------------------------------------------------------------------------------------------
+
+
+def test_only_warp_is_imported() -> None:
+    """And each name that is neither Warp's nor a builtin is a parameter or a local."""
+    for sample in samples():
+        tree = ast.parse(emit(sample.kernel))
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert [ast.unparse(node) for node in imports] == ["import warp as wp"]
+        (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+        named = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+        bound = {arg.arg for arg in function.args.args} | {n.id for n in named if isinstance(n.ctx, ast.Store)}
+        assert {n.id for n in named} <= bound | {"wp", "range", "float", "int", "bool"}, sample
+
+
+def test_equal_kernels_have_equal_text() -> None:
+    for sample in samples(1):
+        copy = pickle.loads(pickle.dumps(sample.kernel))
+        assert copy == sample.kernel
+        assert emit(copy) == emit(sample.kernel)
+
+
+def test_text_ends_with_one_newline_and_has_no_trailing_space() -> None:
+    for sample in samples():
+        text = emit(sample.kernel)
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+        assert all(line == line.rstrip() for line in text.splitlines())
+
+
+@pytest.mark.parametrize("op", TABLE, ids=lambda op: op.key)
+def test_every_row_reads_back(op: Op) -> None:
+    """Over variables, and over terms of every precedence in each place."""
+    leaves = tuple(Var(f"v{number}", type) for number, type in enumerate(op.params))
+    params = tuple(scalar(leaf.name, leaf.type) for leaf in leaves)
+    plain = Apply(op, leaves)
+    nested = [
+        Apply(op, (*leaves[:place], _wrapped(leaves[place], inner), *leaves[place + 1 :]))
+        for place in range(len(leaves))
+        for inner in INNER
+    ]
+    for term in (plain, *nested):
+        by_hand = kernel(params, let("result", term))
+        assert Reader(emit(by_hand)).body == by_hand.body
+
+
+INNER = ("ternary", "binary", "prefix")
+
+
+def _wrapped(leaf: Var, inner: str) -> Term:
+    """A term of the leaf's type whose outermost operation is of that kind."""
+    type = leaf.type
+    match inner:
+        case "ternary":
+            return do("ternary", number(True), leaf, leaf)
+        case "prefix":
+            return do("logical_not" if type is BOOL else "neg", leaf)
+        case _:
+            return do("logical_or" if type is BOOL else "add", leaf, leaf)
