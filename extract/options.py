@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """What Warp is asked for. All of it may change the machine code, only the last three change C++ and CUDA text."""
+    """What Warp is asked for. All of it may change the machine code, only the last two change C++ and CUDA text."""
 
     optimization_level: Literal[0, 1, 2, 3] = 0
     mode: Literal["release", "debug"] = "release"
@@ -29,10 +29,10 @@ class CompileOptions:
     """
     cuda_arch: int = 90
     """For PTX: compute capability times ten."""
-    max_unroll: int = 16
-    """Static loops of at most this many iterations are unrolled."""
     verify_fp: bool = False
     """Print messages about numbers that are not finite."""
+    max_unroll: int = 16
+    """Static loops of at most this many iterations are unrolled."""
     enable_backward: bool = True
     """Emit the adjoint."""
 

@@ -26,6 +26,8 @@ LIMIT = 1e4
 """Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
 FLOOR = 1e-2
 """Nor are those that are everywhere smaller than this."""
+ANYWHERE = (-LIMIT, LIMIT)
+"""The range of values that asks for nothing in particular."""
 INT_LIMIT = 1 << 20
 SPLIT = 0.08
 """A condition must hold on at least this share of the lanes, and fail on as many."""
@@ -107,7 +109,7 @@ def add_param(draft: Draft, param: Param) -> Param:
     inputs = draft.interpreter.inputs
     if isinstance(param.type, Array):
         inputs.arrays[param.name] = values  # type: ignore[index] # a draft's inputs grow: its mappings are dicts
-        draft.plain.arrays[param.name] = values.reshape(-1)
+        draft.plain.arrays[param.name] = values.reshape(-1).copy() if param.is_output else values.reshape(-1)
         draft.plain.written[param.name] = np.zeros(values.size, np.bool_)
     else:
         inputs.scalars[param.name] = values  # type: ignore[index] # as above
@@ -149,11 +151,13 @@ def nested(draft: Draft, active: Mask) -> Iterator[list[Stmt]]:
 
 def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     """Finite, of a reasonable magnitude, and not the same everywhere."""
-    seen = value[draft.active if active is None else active]
+    if active is None:
+        active = draft.active
+    seen = value if active is draft.interpreter.everywhere else value[active]
     if seen.size == 0:
         return False
     if seen.dtype == np.bool_:
-        return _parts(draft, value, draft.active if active is None else active)
+        return _parts(draft, value, active)
     low, high = float(seen.min()), float(seen.max())
     if seen.dtype == np.int32:
         return low < high and -INT_LIMIT <= low and high <= INT_LIMIT
@@ -174,8 +178,11 @@ def _varies(low: float, high: float) -> bool:
 
 def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
     """Whether two values are the same on nearly all lanes: then the operation between them does nothing."""
-    return one.dtype == other.dtype and float((one == other)[draft.active].mean()) > 1 - SPLIT
+    if one.dtype != other.dtype:
+        return False
+    same = np.count_nonzero((one == other) & draft.active)
+    return bool(same > (1 - SPLIT) * np.count_nonzero(draft.active))
 
 
 def in_span(value: Lanes, span: tuple[float, float]) -> bool:
-    return bool(span[0] <= value.min() and value.max() <= span[1])
+    return span == ANYWHERE or bool(span[0] <= value.min() and value.max() <= span[1])

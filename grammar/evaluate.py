@@ -266,7 +266,7 @@ class Plain(Algebra[Lanes]):
         return np.asarray(value, type.dtype)
 
     def const(self, value: float | int | bool, type: Scalar) -> Lanes:
-        return np.full(self.undefined.shape, value, type.dtype)
+        return filled(value, type, self.undefined.size, repr(value))
 
     def apply(self, op: Op, args: Sequence[Lanes], active: Mask) -> Lanes:
         if op.domain is not None:
@@ -308,6 +308,15 @@ class Plain(Algebra[Lanes]):
     def flat(self, array: str, index: Lanes, active: Mask) -> NDArray[np.intp]:
         """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
         return flat_index(self.inputs, array, index, active, self.undefined)
+
+
+@lru_cache(maxsize=1024)
+def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
+    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as the two zeros."""
+    del text
+    array = np.full(lanes, value, type.dtype)
+    array.setflags(write=False)
+    return array
 
 
 def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:

@@ -29,8 +29,15 @@ POISON = {"float32": 0x7FC5A5A5, "float64": 0x7FF85A5A5A5A5A5A, "int32": 0x5A5A5
 """Bits that outputs hold before the launch: quiet NaNs with a payload, so that what was not written shows."""
 
 
+@lru_cache(maxsize=4096)
 def column(param: Param, seed: int, lanes: int, launches: int = REGULAR_SETS) -> Lanes:
-    """Values of one parameter: shape (launches, length) for an array, (launches,) for a scalar."""
+    """Values of one parameter: shape (launches, length) for an array, (launches,) for a scalar. They can't be changed."""
+    values = _column(param, seed, lanes, launches)
+    values.setflags(write=False)
+    return values
+
+
+def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
     length = (param.size or lanes,) if isinstance(param.type, Array) else ()
     shape = (launches, *length)
     element = param.element

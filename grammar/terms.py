@@ -13,7 +13,7 @@ import numpy as np
 
 from grammar.choose import Wheel, chance, pick, weighted
 from grammar.draft import (
-    LIMIT,
+    ANYWHERE,
     Draft,
     Grown,
     add_param,
@@ -35,7 +35,6 @@ Span = tuple[float, float]
 FLOAT_SPANS: tuple[Span, ...] = ((-2.0, 2.0), (0.1, 2.0), (-1.0, 1.0), (0.5, 4.0), (0.05, 0.95), (1.0, 3.0))
 """Ranges of input values, the most permissive first."""
 INT_SPANS: tuple[Span, ...] = ((-8, 8), (0, 8), (1, 8))
-ANYWHERE: Span = (-LIMIT, LIMIT)
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
@@ -294,7 +293,8 @@ def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: floa
     seen = grown.value[draft.active]
     if seen.size == 0:
         return None
-    low, high = np.quantile(seen.astype(np.float64), (lowest, highest))
+    ranked = np.sort(seen)
+    low, high = float(ranked[int(lowest * (seen.size - 1))]), float(ranked[int(highest * (seen.size - 1))])
     type = grown.term.type
     if type is I32:
         return Const(I32, int(np.ceil(low)) + draft.choose(max(1, int(high - np.ceil(low)) + 1)))
@@ -314,15 +314,15 @@ def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
     if owed and not chance(draft.choose, 0.15):
         return draft.pending.pop(owed[0])
     weights = draft.profile.leaves
+    found = _locals(draft, type, span)
     options: list[tuple[str, float]] = [
-        ("local", weights["local"] if _locals(draft, type, span) else 0.0),
+        ("local", weights["local"] if found else 0.0),
         ("read", weights["read"]),
         ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6)),
         ("counter", 0.03 if type is not BOOL else 0.0),
     ]
     match weighted(draft.choose, options):
         case "local":
-            found = _locals(draft, type, span)
             return found[len(found) - 1 - draft.choose(len(found)) * draft.choose(2)]
         case "scalar":
             return _scalar(draft, type, span) or read_element(draft, type, span)

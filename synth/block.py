@@ -63,6 +63,7 @@ def start_worker() -> None:
     table_digest()
     gc.collect()
     gc.freeze()
+    gc.disable()  # each block collects once, at its end
 
 
 # -- candidates -------------------------------------------------------------------------------------------------------

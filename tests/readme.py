@@ -11,12 +11,10 @@ from pathlib import Path
 
 from corpus.schema import COLUMNS
 from grammar.defects import DEFECTS
-from grammar.families import FAMILIES
 from grammar.tables import operation_table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-LONG = 30
 
 
 def columns() -> str:
@@ -30,18 +28,6 @@ def _type(type_: object) -> str:
     if "struct" in text:
         return "list of structs"
     return "list of strings" if text.startswith("list") else text
-
-
-def families() -> str:
-    """The families and the lowest height at which each has kernels."""
-    rows = [(f"`{f.name}`", str(f.least_depth), " and ".join(map(_features, f.features)) or "–") for f in FAMILIES]
-    return markdown(("family", "least depth", "always has one of"), rows)
-
-
-def _features(options: Iterable[tuple[Callable[..., object], float]]) -> str:
-    """The features to draw from, most likely first; `loop_sum` reads `loop sum`."""
-    ranked = sorted(options, key=lambda option: -option[1])
-    return ", ".join(feature.__name__.replace("_", " ") for feature, _ in ranked)
 
 
 def defects() -> str:
@@ -63,7 +49,6 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 SECTIONS: Mapping[str, Callable[[], str]] = {
     "columns": columns,
-    "families": families,
     "operations": operation_table,
     "defects": defects,
 }

@@ -21,7 +21,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, Algebra, Inputs, Interpreter, Mask, flat_index
+from grammar.evaluate import FOLDS, Algebra, Inputs, Interpreter, Mask, filled, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
 from grammar.types import F32, F64, FLOATS, I32, Scalar
@@ -138,7 +138,7 @@ class Shadowed(Algebra[Value]):
         return Value(np.asarray(value, type.dtype))
 
     def const(self, value: float | int | bool, type: Scalar) -> Value:
-        return Value(np.full(self.undecided.shape, value, type.dtype))
+        return Value(filled(value, type, self.undecided.size, repr(value)))
 
     def discrete(self, value: Value) -> Lanes:
         return value.lanes
