@@ -1,0 +1,562 @@
+"""The evaluator: all lanes at once under masks, against one lane after the other in plain Python.
+
+The key insight: masks, early exits and merged values are what can go wrong in a vectorised interpreter, and plain
+Python has none of them: `break` is a break, an `if` is an if. So the same kernel run lane by lane must leave the same
+bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import pytest
+
+from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Inputs, run_plain
+from grammar.inputs import regular
+from grammar.op import Lanes
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+    statements,
+)
+from grammar.types import F32, F64, I32, Array
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    accumulator,
+    array,
+    at,
+    atomic,
+    bump,
+    change,
+    do,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    samples,
+    scalar,
+    size,
+    var,
+    when,
+    while_,
+)
+
+# -- one lane after the other -----------------------------------------------------------------------------------------
+
+
+class BreakLoop(Exception):  # noqa: N818 - not an error
+    pass
+
+
+class ContinueLoop(Exception):  # noqa: N818 - not an error
+    pass
+
+
+class ReturnKernel(Exception):  # noqa: N818 - not an error
+    pass
+
+
+@dataclass(slots=True)
+class Lane:
+    """One thread of one launch; a value is an array of one element, so that the table's meanings apply as they are."""
+
+    index: int
+    arrays: Mapping[str, Lanes]
+    env: dict[str, Lanes]
+    undefined: bool = False
+
+    def run(self, kernel: Kernel) -> None:
+        with suppress(ReturnKernel):
+            self.block(kernel.body)
+
+    def block(self, body: tuple[Stmt, ...]) -> None:
+        for stmt in body:
+            self.statement(stmt)
+
+    def statement(self, stmt: Stmt) -> None:
+        match stmt:
+            case Thread(name):
+                self.env[name] = np.array([self.index], np.int32)
+            case Assign(name, value):
+                self.env[name] = self.term(value)
+            case AugAssign(name, op, value):
+                self.env[name] = self.apply(Apply(op, (Var(name, op.params[0]), value)))
+            case Store(array, index, value):
+                self.put(array, self.whole(index), self.term(value), "store")
+            case AugStore(array, index, op, value):
+                self.put(array, self.whole(index), self.term(value), op.name)
+            case Atomic(kind, array, index, value):
+                self.put(array, self.whole(index), self.term(value), kind.name.lower())
+            case If(condition, yes, no):
+                self.block(yes if self.holds(condition) else no)
+            case For(variable, start, stop, body):
+                last = self.whole(stop)
+                for counter in range(0 if start is None else self.whole(start), last):
+                    self.env[variable] = np.array([counter], np.int32)
+                    if not self.goes_on(body):
+                        break
+            case While(condition, body):
+                while self.holds(condition) and self.goes_on(body):
+                    pass
+            case Break():
+                raise BreakLoop
+            case Continue():
+                raise ContinueLoop
+            case Return():
+                raise ReturnKernel
+            case _:
+                assert_never(stmt)
+
+    def goes_on(self, body: tuple[Stmt, ...]) -> bool:
+        """Once through the body of a loop; False if it is left."""
+        try:
+            self.block(body)
+        except ContinueLoop:
+            pass
+        except BreakLoop:
+            return False
+        return True
+
+    def put(self, array: str, index: int, value: Lanes, how: str) -> None:
+        target = self.arrays[array]
+        if not 0 <= index < len(target):
+            self.undefined = True
+            return
+        old, new = target[index], value[0]
+        with np.errstate(all="ignore"):
+            match how:
+                case "store":
+                    target[index] = new
+                case "add":
+                    target[index] = old + new
+                case "sub":
+                    target[index] = old - new
+                case "min":
+                    target[index] = new if np.isnan(old) or new < old else old
+                case "max":
+                    target[index] = new if np.isnan(old) or new > old else old
+                case _:
+                    raise AssertionError(how)
+
+    def whole(self, term: Term) -> int:
+        return int(self.term(term)[0])
+
+    def holds(self, term: Term) -> bool:
+        return bool(self.term(term)[0])
+
+    def term(self, term: Term) -> Lanes:
+        match term:
+            case Const(type, value):
+                return np.array([value], type.dtype)
+            case Var(name, _):
+                return self.env[name]
+            case Size(array, _):
+                return np.array([len(self.arrays[array])], np.int32)
+            case Read(array, index, _):
+                where, source = self.whole(index), self.arrays[array]
+                self.undefined |= not 0 <= where < len(source)
+                return source[[min(max(where, 0), len(source) - 1)]]
+            case Apply():
+                return self.apply(term)
+            case _:
+                assert_never(term)
+
+    def apply(self, term: Apply) -> Lanes:
+        op, args = term.op, [self.term(arg) for arg in term.args]
+        if op.domain is not None and op.result is I32:
+            self.undefined |= not op.domain(*args).all()
+        value = op(*args)
+        assert value.shape == (1,)
+        assert value.dtype == op.result.dtype
+        return value
+
+
+def lane_by_lane(kernel: Kernel, inputs: Inputs) -> tuple[dict[str, Lanes], Lanes]:
+    """Each array after the launches, flattened over them, and the lanes that were undefined."""
+    arrays = {name: np.array(column) for name, column in inputs.arrays.items()}
+    undefined = []
+    for launch in range(inputs.launches):
+        own = {name: column[launch] for name, column in arrays.items()}
+        for index in range(inputs.lanes):
+            lane = Lane(index, own, {name: column[[launch]] for name, column in inputs.scalars.items()})
+            lane.run(kernel)
+            undefined.append(lane.undefined)
+    return {name: column.reshape(-1) for name, column in arrays.items()}, np.array(undefined)
+
+
+def assert_agrees(kernel: Kernel, inputs: Inputs, told: object = "") -> None:
+    plain = run_plain(kernel, inputs)
+    arrays, undefined = lane_by_lane(kernel, inputs)
+    assert np.array_equal(plain.undefined, undefined), told
+    assert set(plain.arrays) == set(arrays)
+    for name, values in arrays.items() if not undefined.any() else ():
+        assert plain.arrays[name].tobytes() == values.tobytes(), f"{told}: {name}"
+
+
+# -- grown kernels ----------------------------------------------------------------------------------------------------
+
+FEW = 16
+"""Lanes: enough for neighbours, guards and every trip of a loop."""
+
+
+@pytest.mark.parametrize("depth", [2, 4, 6, 9])
+def test_grown_kernels_run_as_lane_by_lane(depth: int) -> None:
+    for sample in samples(2, (depth,)):
+        assert_agrees(sample.kernel, regular(sample.kernel, sample.seed, FEW), sample)
+
+
+def test_the_sample_has_every_kind_of_statement() -> None:
+    seen = {type(stmt) for sample in samples() for stmt in statements(sample.kernel.body)}
+    assert seen == {Thread, Assign, AugAssign, Store, AugStore, Atomic, If, For, While, Break, Continue, Return}
+
+
+# -- kernels by hand --------------------------------------------------------------------------------------------------
+
+
+def inputs_for(kernel: Kernel, lanes: int = 8, **given: Sequence[float]) -> Inputs:
+    """Inputs of one launch: what is given, and the regular values of the rest."""
+    usual = regular(kernel, 5, lanes)
+
+    def column(param: Param) -> Lanes:
+        source = usual.arrays if isinstance(param.type, Array) else usual.scalars
+        if param.name in given:
+            return np.array([given[param.name]], param.element.dtype)
+        return source[param.name][:1]
+
+    arrays = {p.name: column(p) for p in kernel.params if isinstance(p.type, Array)}
+    scalars = {p.name: column(p).reshape(1) for p in kernel.params if not isinstance(p.type, Array)}
+    return Inputs(lanes, arrays, scalars)
+
+
+j, v, w = ints("j"), var("v"), var("w")
+POSITIVE = do("greater", at("x"), 0.0)
+N = scalar("n", I32, 3, 6)
+COUNTS = out("counts", I32)
+WHOLE = array("m", I32, -3, 6)
+
+BY_HAND: Mapping[str, Kernel] = {
+    "store": kernel((X, OUT), put("out", do("mul", at("x"), 2.0))),
+    "if": kernel((X, OUT), let("v", 1.0), when(POSITIVE, let("v", at("x"))), put("out", v)),
+    "if else": kernel((X, OUT), when(POSITIVE, let("v", at("x")), orelse=(let("v", 0.5),)), put("out", v)),
+    "elif": kernel(
+        (X, OUT),
+        when(
+            POSITIVE,
+            let("v", at("x")),
+            orelse=(when(do("less", at("x"), -1.0), let("v", 5.0), orelse=(let("v", 7.0),)),),
+        ),
+        put("out", v),
+    ),
+    "store in one branch": kernel((X, OUT), when(POSITIVE, put("out", at("x")))),
+    "return": kernel((X, OUT), when(POSITIVE, Return()), put("out", at("x"))),
+    "return after a store": kernel((X, OUT), put("out", number(1.0)), when(POSITIVE, Return()), put("out", at("x"))),
+    "return in both branches": kernel(
+        (X, OUT), when(POSITIVE, put("out", at("x")), Return(), orelse=(Return(),)), put("out", number(9.0))
+    ),
+    "return in an inner if": kernel(
+        (X, OUT),
+        when(POSITIVE, when(do("greater", at("x"), 1.0), Return()), put("out", number(3.0))),
+        bump("out", "add", number(1.0)),
+    ),
+    "loop": kernel((X, OUT), let("v", 0.0), loop("j", 5, change("v", "add", at("x", j))), put("out", v)),
+    "loop from start": kernel(
+        (X, OUT), let("v", 0.0), loop("j", 5, change("v", "add", at("x", j)), start=number(2)), put("out", v)
+    ),
+    "loop from a negative start": kernel(
+        (COUNTS,), let("s", 0), loop("j", 3, change("s", "add", j), start=number(-4)), put("counts", ints("s"))
+    ),
+    "loop of no trip": kernel(
+        (OUT,), let("v", 4.0), loop("j", 2, change("v", "add", 1.0), start=number(2)), put("out", v)
+    ),
+    "loop as often as the lane says": kernel(
+        (WHOLE, COUNTS), let("s", 0), loop("j", at("m", I, I32), change("s", "add", j)), put("counts", ints("s"))
+    ),
+    "loop whose bound changes inside": kernel(
+        (N, COUNTS),
+        let("s", 0),
+        let("most", ints("n")),
+        loop("j", ints("most"), change("most", "sub", 1), change("s", "add", 1)),
+        put("counts", ints("s")),
+    ),
+    "loop variable afterwards": kernel((N, COUNTS), loop("j", ints("n"), let("s", j)), put("counts", ints("s"))),
+    "break": kernel(
+        (X, COUNTS),
+        let("s", 0),
+        loop("j", size("x"), when(do("greater", at("x", j), at("x")), Break()), change("s", "add", 1)),
+        put("counts", ints("s")),
+    ),
+    "break after a change": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop("j", 6, change("s", "add", j), when(do("equal", j, at("m", I, I32)), Break()), change("s", "add", 100)),
+        put("counts", ints("s")),
+    ),
+    "continue": kernel(
+        (X, COUNTS),
+        let("s", 0),
+        loop("j", size("x"), when(do("greater", at("x", j), at("x")), Continue()), change("s", "add", 1)),
+        put("counts", ints("s")),
+    ),
+    "break and continue": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop(
+            "j",
+            7,
+            when(do("equal", do("mod", j, 2), 0), Continue()),
+            change("s", "add", 1),
+            when(do("greater", j, at("m", I, I32)), Break(), orelse=(change("s", "add", 10), Continue())),
+        ),
+        put("counts", ints("s")),
+    ),
+    "break of the inner loop only": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop(
+            "j",
+            4,
+            loop("k", 4, when(do("greater", ints("k"), at("m", I, I32)), Break()), change("s", "add", 1)),
+            change("s", "add", 100),
+        ),
+        put("counts", ints("s")),
+    ),
+    "continue of the inner loop only": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop(
+            "j",
+            3,
+            loop("k", 4, when(do("equal", ints("k"), at("m", I, I32)), Continue()), change("s", "add", 1)),
+            when(do("equal", j, at("m", I, I32)), Continue()),
+            change("s", "add", 100),
+        ),
+        put("counts", ints("s")),
+    ),
+    "break of the outer loop": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop(
+            "j",
+            5,
+            loop("k", j, change("s", "add", 1)),
+            when(do("greater_equal", j, at("m", I, I32)), Break()),
+        ),
+        put("counts", ints("s")),
+    ),
+    "return in a loop": kernel(
+        (WHOLE, COUNTS),
+        put("counts", number(-1)),
+        loop("j", 5, when(do("equal", j, at("m", I, I32)), Return()), put("counts", j)),
+        put("counts", number(50)),
+    ),
+    "while": kernel((X, OUT), let("v", at("x")), while_(do("greater", v, 0.1), change("v", "mul", 0.5)), put("out", v)),
+    "while with break": kernel(
+        (X, OUT),
+        let("v", at("x")),
+        while_(number(True), change("v", "sub", 0.25), when(do("less", v, -0.5), Break())),
+        put("out", v),
+    ),
+    "while with continue": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        let("t", at("m", I, I32)),
+        while_(
+            do("greater", ints("t"), 0),
+            change("t", "sub", 1),
+            when(do("equal", do("mod", ints("t"), 2), 1), Continue()),
+            change("s", "add", ints("t")),
+        ),
+        put("counts", ints("s")),
+    ),
+    "augmented store": kernel((X, OUT, accumulator(size=None)), bump("total", "sub", at("x")), put("out", at("x"))),
+    "add to one element": kernel((WHOLE, accumulator(type=I32)), atomic(AtomicKind.ADD, "total", at("m", I, I32))),
+    "sub from bins": kernel(
+        (WHOLE, accumulator(type=I32, size=3)),
+        atomic(AtomicKind.SUB, "total", at("m", I, I32), do("mod", I, 3)),
+    ),
+    "least": kernel((X, accumulator()), atomic(AtomicKind.MIN, "total", at("x"))),
+    "greatest of some": kernel((X, accumulator()), when(POSITIVE, atomic(AtomicKind.MAX, "total", at("x")))),
+    "atomic in a loop": kernel(
+        (WHOLE, accumulator(type=I32, size=4)),
+        loop("j", 4, atomic(AtomicKind.ADD, "total", at("m", I, I32), j)),
+    ),
+    "gather": kernel((X, OUT), put("out", at("x", do("mod", do("mul", I, 3), size("x"))))),
+    "out of bounds": kernel((X, OUT), put("out", at("x", do("sub", I, 1)))),
+    "store out of bounds": kernel((X, OUT), put("out", at("x"), do("add", I, 1))),
+    "division by zero": kernel((WHOLE, COUNTS), put("counts", do("floordiv", 7, at("m", I, I32)))),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_kernel_by_hand_runs_as_lane_by_lane(name: str) -> None:
+    by_hand = BY_HAND[name]
+    inputs = inputs_for(by_hand, m=(-3, 0, 1, 2, 3, 4, 5, 6))
+    assert run_plain(by_hand, inputs).undefined.any() == (name in UNDEFINED)
+    assert_agrees(by_hand, inputs)
+
+
+UNDEFINED = ("out of bounds", "store out of bounds", "division by zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("if", [1.0, 1.0, 0.25, 1.0]),
+        ("elif", [5.0, 7.0, 0.25, 7.0]),
+        ("return after a store", [-2.0, -1.0, 1.0, 0.0]),
+        ("return in an inner if", [1.0, 1.0, 4.0, 1.0]),
+        ("loop", [-2.75] * 4),
+        ("while", [-2.0, -1.0, 0.0625, 0.0]),
+    ],
+)
+def test_results_written_down(name: str, result: list[float]) -> None:
+    """So that both interpreters can't be wrong together."""
+    by_hand = BY_HAND[name]
+    inputs = inputs_for(by_hand, 4, x=[-2.0, -1.0, 0.25, 0.0, 0.0], out=[0.0] * 4)
+    assert run_plain(by_hand, inputs).arrays["out"].tolist() == result
+    assert lane_by_lane(by_hand, inputs)[0]["out"].tolist() == result
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("break", [1, 2, 4, 1]),
+        ("continue", [1, 3, 4, 2]),
+        ("break after a change", [101, 203, 410, 615]),
+    ],
+)
+def test_whole_results_written_down(name: str, result: list[int]) -> None:
+    by_hand = BY_HAND[name]
+    inputs = inputs_for(by_hand, 4, x=[-2.0, 0.5, 1.0, 0.0], m=[1, 2, 4, 7])
+    assert run_plain(by_hand, inputs).arrays["counts"].tolist() == result
+
+
+def test_atomics_of_a_loop_written_down() -> None:
+    by_hand = BY_HAND["atomic in a loop"]
+    inputs = inputs_for(by_hand, 4, m=[1, 2, 3, 4], total=[0, 10, 20, 30])
+    assert run_plain(by_hand, inputs).arrays["total"].tolist() == [10, 20, 30, 40]
+
+
+# -- what else a run says ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        while_(number(True), change("v", "add", 1.0)),
+        while_(POSITIVE, change("v", "add", 1.0)),
+        loop("j", TRIP_LIMIT + 1, change("v", "add", 1.0)),
+        loop("j", 3, while_(number(True), Continue())),
+    ],
+)
+def test_endless_loop_raises(endless: Stmt) -> None:
+    by_hand = kernel((X, OUT), let("v", 0.0), endless, put("out", v))
+    with pytest.raises(EndlessLoopError):
+        run_plain(by_hand, inputs_for(by_hand))
+
+
+def test_long_loop_ends() -> None:
+    by_hand = kernel((COUNTS,), let("s", 0), loop("j", TRIP_LIMIT - 1, change("s", "add", 1)), put("counts", ints("s")))
+    assert set(run_plain(by_hand, inputs_for(by_hand)).arrays["counts"]) == {TRIP_LIMIT - 1}
+
+
+def test_unknown_name_raises() -> None:
+    by_hand = kernel((OUT,), put("out", v))
+    with pytest.raises(KeyError):
+        run_plain(by_hand, inputs_for(by_hand))
+
+
+def test_only_active_lanes_are_undefined() -> None:
+    """A guard that keeps a lane from dividing by zero keeps it defined."""
+    divided = put("counts", do("floordiv", 7, at("m", I, I32)))
+    guarded = kernel((WHOLE, COUNTS), when(do("not_equal", at("m", I, I32), 0), divided))
+    inputs = inputs_for(guarded, 4, m=[0, 1, 2, 0])
+    assert not run_plain(guarded, inputs).undefined.any()
+    assert run_plain(kernel((WHOLE, COUNTS), divided), inputs).undefined.tolist() == [True, False, False, True]
+
+
+def test_float_operations_out_of_their_domain_are_outside_not_undefined() -> None:
+    rooted = kernel((X, OUT), put("out", do("sqrt", at("x"))))
+    plain = run_plain(rooted, inputs_for(rooted, 4, x=[-1.0, 0.0, 1.0, -3.0]))
+    assert plain.outside.tolist() == [True, False, False, True]
+    assert not plain.undefined.any()
+
+
+def floats(*launches: Sequence[float] | float) -> Lanes:
+    return np.array(launches, np.float32)
+
+
+def test_inputs_are_left_alone_and_launches_apart() -> None:
+    """Each launch has memory of its own, and what the caller gave is not written to."""
+    total = kernel((X, accumulator()), atomic(AtomicKind.ADD, "total", at("x")))
+    inputs = Inputs(2, {"x": floats([1, 2], [10, 20]), "total": floats([0], [100])}, {})
+    assert run_plain(total, inputs).arrays["total"].tolist() == [3, 130]
+    assert inputs.arrays["total"].tolist() == [[0], [100]]
+
+
+def test_each_launch_has_its_scalar() -> None:
+    scaled = kernel((X, scalar("s"), OUT), put("out", do("mul", at("x"), var("s"))))
+    arrays = {"x": floats([1, 2], [1, 2]), "out": floats([0, 0], [0, 0])}
+    assert run_plain(scaled, Inputs(2, arrays, {"s": np.array([2, 3], np.float32)})).arrays["out"].tolist() == [
+        2,
+        4,
+        3,
+        6,
+    ]
+
+
+def test_ways_that_branches_went() -> None:
+    condition, never = POSITIVE, do("greater", at("x"), 100.0)
+    body = (when(condition, put("out", at("x"))), when(never, put("out", number(1.0))))
+    plain = run_plain(kernel((X, OUT), *body), inputs_for(kernel((X, OUT), *body), 3, x=[-1.0, 1.0, 2.0]))
+    assert plain.taken == {id(condition): (True, True), id(never): (False, True)}
+
+
+def test_written_elements_are_known() -> None:
+    by_hand = BY_HAND["store in one branch"]
+    plain = run_plain(by_hand, inputs_for(by_hand, 3, x=[-1.0, 1.0, 2.0]))
+    assert plain.written["out"].tolist() == [False, True, True]
+    assert not plain.written["x"].any()
+
+
+def test_precision_is_the_type_s() -> None:
+    for type in (F32, F64):
+        third = kernel((out(type=type),), put("out", do("div", Const(type, 1.0), Const(type, 3.0))))
+        assert run_plain(third, inputs_for(third, 1)).arrays["out"][0] == type.dtype.type(1) / type.dtype.type(3)
+
+
+@pytest.mark.parametrize("kind", AtomicKind)
+def test_atomics_meet_nan_as_warp_does(kind: AtomicKind) -> None:
+    """Extremes pass over NaN, sums don't."""
+    by_hand = kernel((X, accumulator()), atomic(kind, "total", at("x")))
+    plain = run_plain(by_hand, inputs_for(by_hand, 3, x=[1.0, np.nan, 2.0], total=[1.5]))
+    assert np.isnan(plain.arrays["total"][0]) == (kind in (AtomicKind.ADD, AtomicKind.SUB))
