@@ -68,4 +68,5 @@ def translate(index: int, name: str, source: str, module: Any, options: Mapping[
             warp_private.forget_kernel(module, kernel)
             raise
     except Exception as error:  # noqa: BLE001  # Warp refuses a kernel with whatever exception comes up
-        return BuildFailure(source, Fault.COMPILE, f"{type(error).__name__}: {error}")
+        message = error.args[0] if isinstance(error, KeyError) else error  # as text, a KeyError quotes its message
+        return BuildFailure(source, Fault.COMPILE, f"{type(error).__name__}: {message}")

@@ -61,6 +61,7 @@ def count(x: wp.array[float], n: int, total: wp.array[int]):
 OTHER_SCALE = SCALE.replace("factor * x[i]", "factor + x[i]")
 
 MISTYPED = SCALE.replace("factor * x[i]", "wp.sin(1) * x[i]").replace("scale(", "mistyped(")
+UNDEFINED = SCALE.replace("factor * x[i]", "unheard_of(x[i])").replace("scale(", "undefined(")
 UNPARSABLE = SCALE.replace("i = wp.tid()", "i = = wp.tid()").replace("scale(", "unparsable(")
 KEYWORD = SCALE.replace("factor", "operator").replace("scale(", "keyword(")
 """Warp accepts a parameter that bears the name of a C++ keyword, clang does not."""
@@ -209,12 +210,12 @@ def failure(build: Build | BuildFailure) -> BuildFailure:
 
 
 def test_a_kernel_that_warp_refuses_is_blamed_alone() -> None:
-    scale, mistyped, unparsable, wave, count = builds(
-        GOOD[0], ("mistyped", MISTYPED), ("unparsable", UNPARSABLE), GOOD[1], GOOD[2]
-    )
+    refused = [("mistyped", MISTYPED), ("undefined", UNDEFINED), ("unparsable", UNPARSABLE)]
+    scale, mistyped, undefined, unparsable, wave, count = builds(GOOD[0], *refused, GOOD[1], GOOD[2])
     assert [scale, wave, count] == builds(*GOOD)
     assert "function overload for 'sin'" in failure(mistyped).message
     assert failure(mistyped).source == MISTYPED
+    assert failure(undefined).message.splitlines()[-1].endswith("Referencing undefined symbol: unheard_of")
     assert failure(unparsable).message.startswith("SyntaxError: invalid syntax")
 
 
