@@ -292,7 +292,7 @@ def test_memory_stays_flat() -> None:
 
 
 def distinct_block(number: int) -> BlockBuild:
-    sources = [("scale", SCALE.replace("factor *", f"{number}.0 + {k}.0 * factor *")) for k in range(16)]
+    sources = [("scale", SCALE.replace("factor *", f"{number}.0 + {k}.0 * factor *")) for k in range(8)]
     block = compile_block(sources, TEXTS)
     assert all(isinstance(kernel, Compiled) for kernel in block.kernels)
     return block
