@@ -20,15 +20,12 @@ from grammar.tree import (
     Atomic,
     AugAssign,
     AugStore,
-    Break,
     Const,
-    Continue,
     For,
     If,
     Kernel,
     Param,
     Read,
-    Return,
     Role,
     Size,
     Stmt,
@@ -41,7 +38,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, I32, Array
+from grammar.types import BOOL, Array
 
 # -- what can't reach an output ---------------------------------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 """Where choices come from.
 
-The key insight: growing draws only through `choose(n) -> int in range(n)`. A seeded generator makes bulk data, Hypothesis
-makes shrinkable tests, a recorded list replays and reduces: one grammar under all three. Index 0 is the simplest
-alternative everywhere, so that shrinking choices shrinks kernels.
+The key insight: growing draws only through `choose(n) -> int in range(n)`. A seeded generator makes bulk data,
+Hypothesis makes shrinkable tests, a recorded list replays and reduces: one grammar under all three. Index 0 is the
+simplest alternative everywhere, so that shrinking choices shrinks kernels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RESOLUTION = 1 << 20
 
 def seeded(seed: Seed) -> Choose:
     """Choices from a generator of its own; the Mersenne Twister's integers are the same on every platform."""
-    bits = random.Random(seed).getrandbits  # noqa: S311 - not for cryptography
+    bits = random.Random(seed).getrandbits
 
     def choose(n: int) -> int:
         return (bits(32) * n) >> 32

@@ -70,7 +70,10 @@ def _breaks_with_gradient(kernel: Kernel) -> bool:
 
 def _widens_a_constant(kernel: Kernel) -> bool:
     return any(
-        isinstance(term, Apply) and term.op.name == "float64" and isinstance(term.args[0], Var) and term.args[0].name in names
+        isinstance(term, Apply)
+        and term.op.name == "float64"
+        and isinstance(term.args[0], Var)
+        and term.args[0].name in names
         for term, names in _with_constants(kernel.body, frozenset())
     )
 

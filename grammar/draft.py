@@ -1,7 +1,8 @@
 """A kernel while it is grown: what is in scope, and what every value in scope is.
 
-The key insight: a draft holds the *values* of its variables beside their names. Whether an operation is defined, changes
-anything, or a condition goes both ways is then seen before anything is written down, so nothing needs a wrapper later.
+The key insight: a draft holds the *values* of its variables beside their names. Whether an operation is defined,
+changes anything, or a condition goes both ways is then seen before anything is written down, so nothing needs a wrapper
+later.
 """
 
 from __future__ import annotations
@@ -160,7 +161,7 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
         return _parts(draft, value, active)
     low, high = float(seen.min()), float(seen.max())
     if seen.dtype == np.int32:
-        return low < high and -INT_LIMIT <= low and high <= INT_LIMIT
+        return low < high and low >= -INT_LIMIT and high <= INT_LIMIT
     return bool(np.isfinite(low) and np.isfinite(high)) and _varies(low, high)
 
 

@@ -246,14 +246,15 @@ def is_unrolled(loop: For) -> bool:
         not is_broken(loop.body)
         and isinstance(loop.stop, Const)
         and (loop.start is None or isinstance(loop.start, Const))
-        and loop.stop.value - (0 if loop.start is None else loop.start.value) <= MAX_UNROLL  # type: ignore[union-attr] # both are Const here
+        and loop.stop.value - (0 if loop.start is None else loop.start.value) <= MAX_UNROLL
     )
 
 
 def is_broken(body: Sequence[Stmt]) -> bool:
     """Whether a break leaves the loop with this body, rather than one inside of it."""
     return any(
-        isinstance(stmt, Break) or (not isinstance(stmt, For | While) and any(map(is_broken, blocks(stmt)))) for stmt in body
+        isinstance(stmt, Break) or (not isinstance(stmt, For | While) and any(map(is_broken, blocks(stmt))))
+        for stmt in body
     )
 
 
@@ -286,7 +287,10 @@ LINE = 100
 
 def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
     params = [_param(param) for param in kernel.params]
-    width = sum(len(param.name) + len(param.element.spelling) + (14 if isinstance(param.type, Array) else 4) for param in kernel.params)
+    width = sum(
+        len(param.name) + len(param.element.spelling) + (14 if isinstance(param.type, Array) else 4)
+        for param in kernel.params
+    )
     if width + len(kernel.name) < LINE:
         return params, cst.SimpleWhitespace("")
     apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))

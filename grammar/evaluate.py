@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, assert_never
+from typing import Generic, TypeVar, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Algebra(ABC, Generic[V]):
     @abstractmethod
     def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: V, active: Mask) -> None: ...
 
-    def fork(self, site: Term, condition: V, active: Mask) -> None:  # noqa: B027 - a hook not every algebra needs
+    def fork(self, site: Term, condition: V, active: Mask) -> None:
         """Called where lanes part ways, with the condition as it stands in the tree."""
 
 
@@ -312,7 +312,7 @@ class Plain(Algebra[Lanes]):
 
 @lru_cache(maxsize=1024)
 def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
-    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as the two zeros."""
+    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as two zeros."""
     del text
     array = np.full(lanes, value, type.dtype)
     array.setflags(write=False)
@@ -324,7 +324,7 @@ def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined
     if length == 0 or index.min() < 0 or index.max() >= length:
         undefined |= active & ((index < 0) | (index >= length))
         index = np.clip(index, 0, length - 1)
-    return _bases(inputs.launches, inputs.lanes, length) + index  # type: ignore[no-any-return] # NumPy types sums as Any
+    return _bases(inputs.launches, inputs.lanes, length) + index
 
 
 @lru_cache

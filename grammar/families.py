@@ -1,7 +1,7 @@
 """Families of kernels: what each asks of the grammar.
 
-The key insight: a family is a bias, not a template. It names the features a kernel must have, the groups of operations it
-favours and how its result leaves the kernel; all the rest is drawn as in any other kernel.
+The key insight: a family is a bias, not a template. It names the features a kernel must have, the groups of operations
+it favours and how its result leaves the kernel; all the rest is drawn as in any other kernel.
 """
 
 from __future__ import annotations

@@ -12,11 +12,10 @@ import numpy as np
 
 from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
-from grammar.draft import Draft, Grown, add_param, define, is_like, is_sound, local_role, nested, run
+from grammar.draft import ANYWHERE, Draft, Grown, add_param, define, is_like, is_sound, local_role, nested, run
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.terms import (
-    ANYWHERE,
     attempt,
     grow_argument,
     grow_condition,
@@ -46,7 +45,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import I32, Array, Scalar
+from grammar.types import I32, Scalar
 
 Feature = Callable[[Draft, Scalar, int], Grown]
 """Grows statements of at most the given height; gives the value they compute, which the caller must use."""
@@ -158,7 +157,11 @@ def _rung(draft: Draft, subject: Grown) -> Grown | None:
     threshold = threshold_for(draft, subject, 0.25, 0.6)
     if threshold is None:
         return None
-    ops = [op for op in menu_of_comparisons(draft.main) if op.name in ("less", "greater") and op.params[0] is threshold.type]
+    ops = [
+        op
+        for op in menu_of_comparisons(draft.main)
+        if op.name in ("less", "greater") and op.params[0] is threshold.type
+    ]
     return attempt(draft, pick(draft.choose, ops), [subject, draft.grown(threshold)]) if ops else None
 
 
@@ -207,7 +210,9 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
         trips = weighted(draft.choose, [(t, w) for t, w in draft.profile.trip_counts if 2 <= t <= top])
         return Const(I32, trips), trips
     known = [p for p in draft.params if p.type is I32 and p.role is Role.VALUE and p.low >= 2]
-    param = known[0] if known else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, 4 if small else 6))
+    param = (
+        known[0] if known else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, 4 if small else 6))
+    )
     return Var(param.name, I32), int(param.high)
 
 
@@ -262,7 +267,9 @@ def _per_trip(draft: Draft, type: Scalar, counter: Var, height: int) -> Grown:
     if style == "number":
         counted: Term = counter if type is I32 else Apply(ROWS[f"{type.name}(int32)"], (counter,))
         return draft.grown(counted)
-    known = [p for p in draft.params if p.element is type and p.role is Role.VALUE and p.type is not type and p.size is None]
+    known = [
+        p for p in draft.params if p.element is type and p.role is Role.VALUE and p.type is not type and p.size is None
+    ]
     param = pick(draft.choose, known) if known and chance(draft.choose, 0.4) else new_array(draft, type)
     if style == "direct":
         return draft.grown(Read(param.name, counter, type))
@@ -340,7 +347,9 @@ def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
 def _shrink(draft: Draft, variable: Var, type: Scalar) -> Stmt:
     if type is not I32 and chance(draft.choose, 0.5):
         return AugAssign(variable.name, infix("mul", type), Const(type, pick(draft.choose, (0.5, 0.25, 0.9, 0.75))))
-    return AugAssign(variable.name, infix("sub", type), number(type, pick(draft.choose, (1, 2)) if type is I32 else 0.5))
+    return AugAssign(
+        variable.name, infix("sub", type), number(type, pick(draft.choose, (1, 2)) if type is I32 else 0.5)
+    )
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------------
@@ -357,8 +366,7 @@ def stencil(draft: Draft, type: Scalar, height: int) -> Grown:
         sides = [define(draft, local_role(type), side) for side in sides]
     pieces = [*sides, middle] if chance(draft.choose, 0.6) else sides
     draft.pending.extend(pieces[1:])
-    value = grow_with(draft, pieces[0], type, height)
-    return value
+    return grow_with(draft, pieces[0], type, height)
 
 
 def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:

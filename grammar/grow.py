@@ -1,13 +1,12 @@
 """Growing kernels.
 
 The key insight: growth is driven by demand. An output asks for a value, a value asks for arguments, arguments ask for
-parameters and locals; so whatever is declared was asked for, and nothing has to be found a use afterwards. What a kernel
-does to its inputs is watched while it grows, and once more as a whole: a draft that turns out dull is grown anew.
+parameters and locals; so whatever is declared was asked for, and nothing has to be found a use afterwards. What a
+kernel does to its inputs is watched while it grows, and once more as a whole: a draft that turns out dull is grown
+anew.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
@@ -56,7 +55,12 @@ def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int
     for _ in range(ATTEMPTS):
         with np.errstate(all="ignore"):
             kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
-        if kernel is not None and height(kernel) <= depth and _is_wanted(kernel, tolerant) and is_alive(kernel, seed, lanes):
+        if (
+            kernel is not None
+            and height(kernel) <= depth
+            and _is_wanted(kernel, tolerant)
+            and is_alive(kernel, seed, lanes)
+        ):
             return kernel
     return None
 
@@ -126,7 +130,9 @@ def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
 def _varied(draft: Draft, value: Grown) -> Grown:
     """The value, with an array worked in if it is the same on all lanes of a launch."""
     launches = value.value.reshape(-1, draft.lanes)
-    if value.term.type is BOOL or all(np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)):
+    if value.term.type is BOOL or all(
+        np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)
+    ):
         return value
     return combine(draft, [value, read_element(draft, value.term.type)])
 
@@ -161,14 +167,12 @@ def _reduce(draft: Draft, value: Grown) -> None:
     )
     bins = 4 if chance(draft.choose, 0.2) else 1
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
-    stmt: Stmt = Atomic(kind, "", index, value.term)
     condition = grow_condition(draft, 2) if chance(draft.choose, 0.25) else None
-    stmt = replace(stmt, array=_output(draft, value.term.type, Role.ACCUMULATOR, bins))
+    array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
+    stmt: Stmt = Atomic(kind, array, index, value.term)
     run(draft, stmt if condition is None else If(condition.term, (stmt,)))
 
 
 def _ordered(params: list[Param]) -> tuple[Param, ...]:
     """Inputs first, as they were asked for, outputs last; arrays before scalars only as it happened."""
     return tuple(p for p in params if not p.is_output) + tuple(p for p in params if p.is_output)
-
-

@@ -31,7 +31,7 @@ POISON = {"float32": 0x7FC5A5A5, "float64": 0x7FF85A5A5A5A5A5A, "int32": 0x5A5A5
 
 @lru_cache(maxsize=4096)
 def column(param: Param, seed: int, lanes: int, launches: int = REGULAR_SETS) -> Lanes:
-    """Values of one parameter: shape (launches, length) for an array, (launches,) for a scalar. They can't be changed."""
+    """Values of one parameter: shape (launches, length) for an array, (launches,) for a scalar; read-only."""
     values = _column(param, seed, lanes, launches)
     values.setflags(write=False)
     return values

@@ -1,8 +1,8 @@
 """What Warp documents as not differentiable, as rules over trees.
 
-The key insight: all of the documented limits say one thing. The backward pass doesn't replay a loop that runs at run time,
-so what such a loop carries is *stale* there; an adjoint is wrong exactly where it needs a stale value. Which values an
-adjoint needs is seen from the table: those that the partial derivative depends on.
+The key insight: all of the documented limits say one thing. The backward pass doesn't replay a loop that runs at run
+time, so what such a loop carries is *stale* there; an adjoint is wrong exactly where it needs a stale value. Which
+values an adjoint needs is seen from the table: those that the partial derivative depends on.
 
 Source: Warp's user guide, "Differentiability", section "Limitations and Workarounds".
 """
@@ -135,7 +135,7 @@ class _Walk:
                 return False, False
             case Var(name, type):
                 return name in self.active and type in FLOATS, name in self.stale
-            case Read(array, index, type):
+            case Read(_, index, type):
                 stale = self.term(index)[1]
                 self.needed(stale and type in FLOATS)
                 return type in FLOATS, stale
@@ -183,7 +183,9 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
     lowest = -0.9 if op.domain is None else 0.1
     points = [_column(op, k, rng, lowest) for k in range(count)]
     return tuple(
-        tuple(op.params[k] in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest)) for j in range(count))
+        tuple(
+            op.params[k] in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest)) for j in range(count)
+        )
         for k in range(count)
     )
 
@@ -191,10 +193,10 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
 def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     type = op.params[k]
     if type is BOOL:
-        return rng.integers(0, 2, 64) == 1
+        return np.asarray(rng.integers(0, 2, 64) == 1)
     if type is I32:
         return rng.integers(0, 3, 64).astype(np.int32)
-    return rng.uniform(lowest, 0.9, 64)
+    return np.asarray(rng.uniform(lowest, 0.9, 64))
 
 
 def _moved(op: Op, points: list[Lanes], j: int, rng: np.random.Generator, lowest: float) -> list[Lanes]:

@@ -2,7 +2,8 @@
 
 The key insight: a row says what an operation *means* (a NumPy callable that works at any float width, where it is
 defined, where its value jumps, where its slope kinks) and, apart from that, how Python spells it. Emission, the
-reference, inputs, masks, tolerances and statistics are folds over rows, so a new operation is one row and no other edit.
+reference, inputs, masks, tolerances and statistics are folds over rows, so a new operation is one row and no other
+edit.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Op:
     differentiable: bool = True
     """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
     group: str = "math"
-    """The family of operations it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`."""
+    """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast` or `select`."""
     weight: float = 1.0
     """Relative frequency under the `uniform` profile."""
 

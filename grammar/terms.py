@@ -1,7 +1,7 @@
 """Growing terms: operations over leaves, each seen at work before it is kept.
 
-The key insight: arguments first, operation after. Once the arguments have values, an operation is on offer only if it is
-defined on them and does something to them; a guard is spelt only where a value really leaves a domain.
+The key insight: arguments first, operation after. Once the arguments have values, an operation is on offer only if it
+is defined on them and does something to them; a guard is spelt only where a value really leaves a domain.
 """
 
 from __future__ import annotations
@@ -180,9 +180,8 @@ def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
 
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     values = [arg.value for arg in args]
-    if op.domain is not None:
-        if not op.domain(*values)[draft.active].all():
-            return None
+    if op.domain is not None and not op.domain(*values)[draft.active].all():
+        return None
     if len(args) == 2 and args[0].term == args[1].term and op.name != "mul":
         return None
     if op.name in ("neg", "pos", "logical_not") and _is_prefix(args[0].term):
@@ -244,9 +243,8 @@ def args_as_they_are(draft: Draft, type: Scalar, args: list[Grown]) -> Grown | N
 # -- conditions -------------------------------------------------------------------------------------------------------
 
 
-def grow_condition(draft: Draft, height: int, active_only: bool = False) -> Grown:
+def grow_condition(draft: Draft, height: int) -> Grown:
     """A bool term that holds on some active lanes and fails on others."""
-    del active_only
     for _ in range(TRIES):
         if height >= 3 and chance(draft.choose, 0.15):
             grown = _grow_connective(draft, height)

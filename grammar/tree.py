@@ -115,7 +115,7 @@ class AtomicKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Atomic:
-    """`wp.atomic_add(array, index, value)` and its kin; the returned old value depends on the order, so it is not used."""
+    """`wp.atomic_add(array, index, value)` and its kin; the old value it returns depends on the order: it is unused."""
 
     kind: AtomicKind
     array: str

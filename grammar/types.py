@@ -53,7 +53,6 @@ class Array:
         return f"array({self.element!r})"
 
 
-
 def type_named(name: str) -> Scalar:
     return next(scalar for scalar in SCALARS if scalar.name == name)
 

@@ -61,8 +61,8 @@ def bench(n: int, profile: str) -> int:
     alone = one_by_one(DEPTHS[1], profile)
     row = measures[DEPTHS[1], 1].milliseconds
     console.print(
-        f"one kernel a module, as Warp compiles by default, at depth {DEPTHS[1]}: {alone:.0f} CPU ms to compile, nothing "
-        f"checked; a verified row: {row:.1f} CPU ms, {alone / row:.1f} times less"
+        f"one kernel a module, as Warp compiles by default, at depth {DEPTHS[1]}: {alone:.0f} CPU ms to compile it, "
+        f"nothing checked; a verified row: {row:.1f} CPU ms, {alone / row:.1f} times less"
     )
     return 0
 
@@ -108,7 +108,15 @@ def _overview(measures: dict[tuple[int, int], Measure]) -> Table:
     table = _table("what a verified row costs", columns)
     for (depth, jobs), one in measures.items():
         rate = one.rows / one.summary.wall
-        cells = (depth, jobs, one.rows, f"{one.lines:.1f}", f"{rate:.1f}", f"{one.milliseconds:.1f}", f"{one.inside:.0%}")
+        cells = (
+            depth,
+            jobs,
+            one.rows,
+            f"{one.lines:.1f}",
+            f"{rate:.1f}",
+            f"{one.milliseconds:.1f}",
+            f"{one.inside:.0%}",
+        )
         table.add_row(*map(str, cells))
     return table
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from corpus.row import Identity, Recipe, row_of
@@ -59,7 +61,7 @@ def facts() -> Mapping[str, str]:
 
 def start_worker() -> None:
     """Starts Warp in a worker, and keeps what is there by then out of the garbage collector's rounds."""
-    start()
+    start(Path(tempfile.gettempdir()))
     table_digest()
     gc.collect()
     gc.freeze()
@@ -152,8 +154,8 @@ def _row(settings: Settings, one: Candidate, build: Build, verdict: Verdict) -> 
 
 @cache
 def _recipe(settings: Settings) -> Recipe:
-    flags = {"optimization_level": OPTIONS.optimization_level, "mode": OPTIONS.mode, "fuse_fp": OPTIONS.fuse_fp}
-    flags |= {"max_unroll": OPTIONS.max_unroll}
+    names = ("optimization_level", "mode", "fuse_fp", "max_unroll")
+    flags = {name: getattr(OPTIONS, name) for name in names}
     return Recipe(settings.profile, settings.depth, settings.lanes, SETS, table_digest(), versions(), flags)
 
 

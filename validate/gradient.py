@@ -1,7 +1,7 @@
 """What the adjoint must be: central differences of the float64 reference, per element of each float input array.
 
-The key insight: lanes only meet in outputs, so each lane can be asked by itself how its writes change when one element it
-reads is moved: a few variants per element *read by a lane*, instead of two runs per element of every array.
+The key insight: lanes only meet in outputs, so each lane can be asked by itself how its writes change when one element
+it reads is moved: a few variants per element *read by a lane*, instead of two runs per element of every array.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Gradient = NDArray[np.float64]
 
 @dataclass(slots=True)
 class ExpectedGradient:
-    """For one float input array, flattened over launches: its gradient, how far off Warp may be, and where it is known."""
+    """Of one float input array, flattened over launches: its gradient, how far off Warp may be, where it is known."""
 
     value: Gradient
     tolerance: Gradient
@@ -125,7 +125,7 @@ def _step(values: Lanes, target: NDArray[np.intp]) -> Gradient:
     """A few millionths of the element, and a power of two so that adding it does not round."""
     element = values[np.maximum(target, 0)].astype(np.float64)
     _, exponent = np.frexp(np.abs(element) + 2.0**-6)
-    return np.ldexp(1.0, exponent - 18)
+    return np.asarray(np.ldexp(1.0, exponent - 18))
 
 
 # -- differences ------------------------------------------------------------------------------------------------------
@@ -141,12 +141,11 @@ def _differences(
 ) -> None:
     slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
     finals = {array: expected(algebra, array) for array in weights}
-    last = _last_stores(algebra)
     for event in algebra.events:
         array = event.stmt.array
         if array not in weights or event.value.shadow is None:
             continue
-        weight = _weight(event, weights[array].reshape(-1), finals[array], last, uncertain)
+        weight = _weight(event, weights[array].reshape(-1), finals[array], uncertain)
         eps = float(np.finfo(event.value.lanes.dtype).eps)
         for k in range(slots):
             slope, error = _slope(event.value, steps, k, slots, eps)
@@ -185,24 +184,11 @@ def _add(
     np.add.at(result.magnitude, target[here], np.abs(weight * slope)[here])
 
 
-def _last_stores(algebra: Shadowed) -> dict[str, NDArray[np.intp]]:
-    """Per array, which event stored into each element last: only that one's value is still there."""
-    last: dict[str, NDArray[np.intp]] = {}
-    for k, event in enumerate(algebra.events):
-        if isinstance(event.stmt, Store):
-            owner = last.setdefault(event.stmt.array, np.full(algebra.inputs.arrays[event.stmt.array].size, -1, np.intp))
-            owner[event.where[event.active]] = k
-    return last
-
-
-def _weight(
-    event: Event, weights: Lanes, final: Expected, last: dict[str, NDArray[np.intp]], uncertain: Mask
-) -> Gradient:
+def _weight(event: Event, weights: Lanes, final: Expected, uncertain: Mask) -> Gradient:
     """By how much each lane's written value counts in the sum that the adjoint differentiates."""
     weight = np.where(event.active, weights[event.where].astype(np.float64), 0.0)
     match event.stmt:
-        case Store(array, _, _):
-            del array
+        case Store():
             return weight
         case AugStore(_, _, op, _):
             return -weight if op.name == "sub" else weight

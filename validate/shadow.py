@@ -4,7 +4,7 @@ The key insight: one evaluation answers every question the oracle has, if a floa
 the same lanes along a leading axis. Variant 0 is the value without float32's rounding; noise variants perturb every
 operation by what rounding may do, so their spread says how far Warp may rightly be off; step variants move one input
 element up or down, so their difference is the derivative. All variants follow the control flow of the value itself.
-Where an operation's `jump` or `kink` puts variants into different pieces, the lane can't be decided, or has no gradient.
+Where an operation's `jump` or `kink` puts variants into different pieces, the lane is undecided or has no gradient.
 
 A float is *exact* while only exact rows led to it: then Warp must have the very same bits, and no shadow is kept.
 The noise is Monte Carlo arithmetic (Parker 1997); following one path in higher precision is Herbgrind's (Sanchez-Stern
@@ -30,7 +30,7 @@ Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree."""
 
 ROUNDING = {True: 0.5, False: 4.0}
-"""Noise put on a float operation's result, in units of the type's epsilon: exact rows round, others err by a few ulp."""
+"""Noise put on an operation's result, in units of its type's epsilon: exact rows round, others err by a few ulp."""
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
@@ -99,8 +99,8 @@ class Noise:
         """Numbers in [−1, 1] that fit `blocks`."""
         signs = self.signs[turn % len(self.signs)]
         if apart and self.steps > 1:
-            return signs.reshape(2, self.patterns, 1, -1).swapaxes(0, 1)
-        return signs[: self.patterns, np.newaxis, np.newaxis]
+            return np.asarray(signs.reshape(2, self.patterns, 1, -1).swapaxes(0, 1))
+        return np.asarray(signs[: self.patterns, np.newaxis, np.newaxis])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,8 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         variants = [arg.variants if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
         if self.steps is not None:
-            variants = [self._used(op, v) if arg.shadow is not None else v for arg, v in zip(args, variants, strict=True)]
+            pairs = zip(args, variants, strict=True)
+            variants = [v if arg.shadow is None else self._used(op, v) for arg, v in pairs]
         if not certain and (op.differentiable or self.steps is None):
             self._watch(op, args, variants, active)
         if op.result not in FLOATS:
@@ -196,7 +197,7 @@ class Shadowed(Algebra[Value]):
         return shadow
 
     def _used(self, op: Op, variants: Variants) -> Variants:
-        """An argument as one use of it sees it, in the noisy steps: rounded once more, and so is what is passed back."""
+        """An argument as one use of it sees it, in the noisy steps: rounded again, and so is what is passed back."""
         used = variants.copy()
         blocks = self.noise.blocks(used)
         blocks += (blocks - variants[0]) * (self._draw(op) * (2 * _epsilon(op)))
@@ -204,7 +205,7 @@ class Shadowed(Algebra[Value]):
         return used
 
     def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
-        """Adjoints computed from a rounded result, such as 1 − tanh², err by the result's rounding, not by their own."""
+        """Adjoints computed from a rounded result, such as 1 − tanh², err by the result's rounding."""
         blocks = self.noise.blocks(shadow)
         for used in variants:
             if used.dtype.kind == "f" and used.shape[0] > 1:
@@ -240,7 +241,7 @@ class Shadowed(Algebra[Value]):
 
 
 def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
-    """The variants, moved away from the value by a multiple of how far they lie from it, in the value's own precision."""
+    """The variants, moved away from the value by a multiple of how far they lie from it, in the value's precision."""
     if value.shadow is None:
         return value.lanes[np.newaxis]
     center = value.lanes.astype(np.float64)
@@ -359,4 +360,3 @@ def _same_kind(shadow: Variants, center: Lanes) -> Mask:
     """Lanes on which every variant is the same infinity, or NaN, as the value itself."""
     same = (shadow == center) | (np.isnan(shadow) & np.isnan(center))
     return np.asarray(same.all(axis=0), np.bool_)
-

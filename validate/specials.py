@@ -1,7 +1,7 @@
 """One more set of inputs, with the values that random ones never hit: zeros of both signs, halves, infinities, NaN.
 
-The key insight: a special value may go anywhere except where it would make the kernel undefined (an index out of bounds,
-an integer divided by zero), and whether it does is seen by running the kernel on it in NumPy first.
+The key insight: a special value may go anywhere except where it would make the kernel undefined (an index out of
+bounds, an integer divided by zero), and whether it does is seen by running the kernel on it in NumPy first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
             return None
         if not bad.any():
             return inputs
-        mixed = {p.name: _mended(p, mixed[p.name], ordinary[p.name], bad) for p in kernel.params}
+        mixed = {name: _mended(values, ordinary[name], bad) for name, values in mixed.items()}
     return None
 
 
@@ -60,7 +60,7 @@ def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
     return result
 
 
-def _mended(param: Param, mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
+def _mended(mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
     """Ordinary values in place of those that the undefined lanes have as their own."""
     if mixed.ndim == 1 or mixed.shape[-1] != bad.size:
         return mixed
