@@ -6,9 +6,10 @@ follows from how the body uses it, so a test states only what it is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from grammar.choose import Seed, seeded
 from grammar.evaluate import Inputs, Plain, run_plain
@@ -184,24 +185,53 @@ def _grown(per_family: int, depths: tuple[int, ...]) -> Iterator[Sample]:
                         yield Sample(grown, seed, depth, name)
 
 
-# -- kernels with one statement less or changed -----------------------------------------------------------------------
+# -- kernels with one thing less or changed ----------------------------------------------------------------------------
+
+TERM_FIELDS = ("index", "start", "stop", "condition", "value")
+BLOCK_FIELDS = ("body", "orelse")
+Body = tuple[Stmt, ...]
 
 
-def edits(body: tuple[Stmt, ...]) -> Iterator[tuple[Stmt, tuple[Stmt, ...]]]:
+def edits(body: Body) -> Iterator[tuple[Stmt, Body]]:
     """Each statement, nested ones too, and the body without it."""
     for k, stmt in enumerate(body):
         yield stmt, body[:k] + body[k + 1 :]
-        for inner, changed in _inner_edits(stmt):
-            yield inner, (*body[:k], changed, *body[k + 1 :])
+        for name, block in _blocks(stmt):
+            for inner, rest in edits(block):
+                yield inner, (*body[:k], _with(stmt, name, rest), *body[k + 1 :])
 
 
-def _inner_edits(stmt: Stmt) -> Iterator[tuple[Stmt, Stmt]]:
-    match stmt:
-        case If(_, yes, no):
-            yield from ((inner, replace(stmt, body=rest)) for inner, rest in edits(yes))
-            yield from ((inner, replace(stmt, orelse=rest)) for inner, rest in edits(no))
-        case For(_, _, _, block) | While(_, block):
-            yield from ((inner, replace(stmt, body=rest)) for inner, rest in edits(block))
+def rewrites(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
+    """The body with one term in place of another, for each term and all that `change` makes of it."""
+    for k, stmt in enumerate(body):
+        changed = [
+            *(_with(stmt, name, new) for name, term in _terms(stmt) for new in _rewritten(term, change)),
+            *(_with(stmt, name, new) for name, block in _blocks(stmt) for new in rewrites(block, change)),
+        ]
+        yield from ((*body[:k], new, *body[k + 1 :]) for new in changed)
+
+
+def _terms(stmt: Stmt) -> list[tuple[str, Term]]:
+    return [(name, term) for name in TERM_FIELDS if (term := getattr(stmt, name, None)) is not None]
+
+
+def _blocks(stmt: Stmt) -> list[tuple[str, Body]]:
+    return [(name, block) for name in BLOCK_FIELDS if (block := getattr(stmt, name, None)) is not None]
+
+
+def _with(stmt: Stmt, name: str, value: object) -> Stmt:
+    changes: dict[str, Any] = {name: value}
+    return replace(stmt, **changes)
+
+
+def _rewritten(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
+    yield from change(term)
+    match term:
+        case Apply(op, args):
+            for k, arg in enumerate(args):
+                yield from (Apply(op, (*args[:k], new, *args[k + 1 :])) for new in _rewritten(arg, change))
+        case Read(name, index, type):
+            yield from (Read(name, new, type) for new in _rewritten(index, change))
         case _:
             pass
 

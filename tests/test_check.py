@@ -1,0 +1,333 @@
+"""The checker: it accepts what grows, and names each kind of fault planted in it.
+
+The key insight: a checker that accepts everything passes the first test, so the rest plants one fault at a time, by
+hand and at random places of grown kernels, and asks for the complaint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from grammar.check import problems
+from grammar.evaluate import EndlessLoopError
+from grammar.ops import ROWS, TABLE
+from grammar.tree import (
+    Apply,
+    AtomicKind,
+    AugAssign,
+    Break,
+    Const,
+    Continue,
+    Kernel,
+    Param,
+    Return,
+    Role,
+    Stmt,
+    Term,
+    Thread,
+    Var,
+)
+from grammar.types import BOOL, F32, F64, I32
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    accumulator,
+    array,
+    at,
+    atomic,
+    bump,
+    change,
+    do,
+    edits,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    outputs,
+    put,
+    rewrites,
+    samples,
+    scalar,
+    size,
+    var,
+    when,
+    while_,
+)
+
+v, w, flag = var("v"), var("w"), var("flag", BOOL)
+POSITIVE = do("greater", at("x"), 0.0)
+N = scalar("n", I32, 3, 6)
+PUT = put("out", at("x"))
+ADD = ROWS["add(float32,float32)"]
+
+
+def test_what_grows_is_a_kernel() -> None:
+    for sample in samples():
+        assert problems(sample.kernel) == (), sample
+
+
+def test_deep_kernels_too() -> None:
+    for sample in samples(1, (12,)):
+        assert problems(sample.kernel) == (), sample
+
+
+# -- what is no fault -------------------------------------------------------------------------------------------------
+
+SOUND: dict[str, Kernel] = {
+    "smallest": kernel((X, OUT), PUT),
+    "assigned both ways": kernel((X, OUT), when(POSITIVE, let("v", 1.0), orelse=(let("v", at("x")),)), put("out", v)),
+    "assigned where one way returns": kernel(
+        (X, OUT), when(POSITIVE, let("v", at("x")), orelse=(Return(),)), put("out", v)
+    ),
+    "assigned where one way goes on with the loop": kernel(
+        (X, OUT),
+        let("s", 0.0),
+        loop("j", 3, when(POSITIVE, Continue(), orelse=(let("v", at("x")),)), change("s", "add", v)),
+        put("out", var("s")),
+    ),
+    "inner ways that return": kernel(
+        (X, OUT),
+        when(POSITIVE, when(do("less", at("x"), 1.0), Return(), orelse=(Return(),)), orelse=(let("v", at("x")),)),
+        put("out", v),
+    ),
+    "local of a loop": kernel((X, OUT), loop("j", 3, let("v", at("x")), put("out", v))),
+    "start of a loop": kernel(
+        (X, N, OUT), let("v", 0.0), loop("j", size("x"), change("v", "add", 1.0), start=ints("n")), put("out", v)
+    ),
+    "condition on a local bool": kernel((X, OUT), let("flag", POSITIVE), when(flag, PUT)),
+    "atomics": kernel((X, accumulator()), atomic(AtomicKind.MIN, "total", at("x"))),
+    "augmented store": kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
+    "while": kernel(
+        (X, OUT), let("v", at("x")), while_(do("less", v, 3.0), change("v", "add", 1.0), Continue()), put("out", v)
+    ),
+    "input that is an index": kernel(
+        (X, Param("at", array("at", I32).type, Role.INDEX), OUT), put("out", at("x", at("at", I, I32)))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_kernels_have_no_problems(name: str) -> None:
+    assert problems(SOUND[name]) == ()
+
+
+# -- planted faults ---------------------------------------------------------------------------------------------------
+
+
+def body_of(*body: Stmt, params: tuple[Param, ...] = (X, OUT)) -> Kernel:
+    return kernel(params, *body)
+
+
+FAULTY: dict[str, tuple[Kernel, str]] = {
+    "undefined name": (body_of(put("out", do("add", at("x"), v))), "v may be unassigned here"),
+    "name used before it is assigned": (
+        body_of(put("out", do("add", at("x"), v)), let("v", 1.0)),
+        "v may be unassigned here",
+    ),
+    "name of another type": (body_of(let("v", 1), put("out", do("add", at("x"), v))), "is no float32"),
+    "assigned in one branch": (body_of(when(POSITIVE, let("v", 1.0)), put("out", v)), "v may be unassigned"),
+    "assigned in the other branch": (
+        body_of(when(POSITIVE, PUT, orelse=(let("v", 1.0),)), put("out", v)),
+        "v may be unassigned",
+    ),
+    "assigned in two arms of three": (
+        body_of(
+            when(
+                POSITIVE,
+                let("v", 1.0),
+                orelse=(when(do("less", at("x"), -1.0), let("v", 2.0), orelse=(let("w", 3.0), put("out", w))),),
+            ),
+            put("out", v),
+        ),
+        "v may be unassigned",
+    ),
+    "assigned only where the way returns": (
+        body_of(when(POSITIVE, let("v", 1.0), put("out", v), Return()), put("out", v)),
+        "v may be unassigned",
+    ),
+    "assigned only in a loop": (
+        body_of(loop("j", ints("n"), let("v", at("x"))), put("out", v), params=(X, N, OUT)),
+        "v may",
+    ),
+    "assigned only in a while": (
+        body_of(let("w", at("x")), while_(do("less", w, 0.0), change("w", "add", 1.0), let("v", w)), put("out", v)),
+        "v may",
+    ),
+    "loop variable after the loop": (
+        body_of(loop("j", 3, PUT), put("counts", ints("j")), params=(X, OUT, out("counts", I32))),
+        "j may be unassigned",
+    ),
+    "augmented before it is assigned": (body_of(change("v", "add", at("x")), put("out", v)), "augmented"),
+    "local that changes its type": (
+        body_of(let("v", 1.0), put("out", v), let("v", 2), put("counts", ints("v")), params=(OUT, out("counts", I32))),
+        "local v changes its type",
+    ),
+    "operation on other types": (
+        body_of(put("out", Apply(ADD, (at("x"), number(1))))),
+        "add(float32,float32) is applied to other types",
+    ),
+    "operation on too few": (body_of(put("out", Apply(ADD, (at("x"),)))), "is applied to other types"),
+    "operation on too many": (body_of(put("out", Apply(ADD, (at("x"),) * 3))), "is applied to other types"),
+    "whole literal of a float": (body_of(put("out", do("add", at("x"), Const(F32, 1)))), "1 is no float32"),
+    "float literal of an int": (body_of(put("out", at("x", Const(I32, 1.0)))), "1.0 is no int32"),
+    "bool literal of an int": (body_of(put("out", at("x", Const(I32, True)))), "True is no int32"),
+    "whole literal of a bool": (body_of(when(Const(BOOL, 1), PUT)), "1 is no bool"),
+    "stored value of another type": (body_of(put("out", number(1)), PUT), "a value of type int32 is written to out"),
+    "stored at a float": (body_of(put("out", at("x"), at("x"))), "at an index that is not an int32"),
+    "read at a float": (body_of(put("out", at("x", at("x")))), "x is indexed by a float32"),
+    "read of another type": (
+        body_of(put("out", at("x")), put("wide", at("x", I, F64)), params=(X, OUT, out("wide", F64))),
+        "x holds no float64",
+    ),
+    "read of an unknown array": (body_of(PUT, put("out", at("z"))), "z is no array"),
+    "read of a scalar": (body_of(PUT, put("out", at("s")), params=(X, scalar("s"), OUT)), "s is no array"),
+    "length of a scalar": (
+        body_of(PUT, put("out", at("x", size("n"))), params=(X, N, OUT)),
+        "n is no array",
+    ),
+    "array as a value": (body_of(put("out", do("add", at("x"), var("x")))), "x may be unassigned here"),
+    "condition that is a number": (body_of(when(I, PUT)), "a condition is not a bool"),
+    "while a number": (
+        body_of(let("v", at("x")), while_(v, change("v", "sub", 1.0)), put("out", v)),
+        "a condition is not a bool",
+    ),
+    "bound that is a float": (body_of(loop("j", at("x"), PUT)), "a loop bound is not an int32"),
+    "start that is a float": (body_of(loop("j", 3, PUT, start=at("x"))), "a loop bound is not an int32"),
+    "unused array": (body_of(PUT, params=(X, array("y"), OUT)), "parameter y is not used"),
+    "unused scalar": (body_of(PUT, params=(X, scalar("s"), OUT)), "parameter s is not used"),
+    "unused output": (body_of(PUT, params=(X, OUT, out("other"))), "parameter other is not used"),
+    "unread local": (body_of(let("v", at("x")), PUT), "local v is never read"),
+    "local read by itself only": (
+        body_of(let("v", 1.0), change("v", "add", 1.0), let("v", do("mul", v, 2.0)), PUT),
+        "local v is never read",
+    ),
+    "break outside of a loop": (body_of(PUT, when(POSITIVE, Break())), "break outside of a loop"),
+    "continue outside of a loop": (body_of(PUT, when(POSITIVE, Continue())), "continue outside of a loop"),
+    "return inside of a loop": (body_of(loop("j", 3, PUT, when(POSITIVE, Return()))), "return inside of a loop"),
+    "statement after return": (
+        body_of(when(POSITIVE, Return(), PUT), PUT),
+        "statements after return are never reached",
+    ),
+    "statement after break": (body_of(loop("j", 3, Break(), PUT)), "statements after break are never reached"),
+    "statement after continue": (body_of(loop("j", 3, Continue(), PUT)), "statements after continue are never reached"),
+    "output that is read": (body_of(put("out", do("add", at("x"), at("out")))), "output out is read"),
+    "sum that is read": (
+        body_of(atomic(AtomicKind.ADD, "total", do("add", at("x"), at("total", number(0)))), params=(X, accumulator())),
+        "output total is read",
+    ),
+    "input that is written": (body_of(PUT, put("x", number(1.0))), "x is written but is no output"),
+    "input that is summed into": (
+        body_of(PUT, atomic(AtomicKind.ADD, "x", number(1.0))),
+        "x is written but is no output",
+    ),
+    "input that is augmented": (body_of(PUT, bump("x", "add", number(1.0))), "x is written but is no output"),
+    "unknown output": (body_of(PUT, put("z", number(1.0))), "z is written but is no output"),
+    "parameter that is assigned to": (
+        body_of(let("s", 1.0), put("out", do("mul", at("x"), var("s"))), params=(X, scalar("s"), OUT)),
+        "parameter s is assigned to",
+    ),
+    "thread index taken twice": (
+        body_of(Thread("k"), put("out", at("x", ints("k")))),
+        "the thread index is taken twice",
+    ),
+    "thread index in a branch": (
+        body_of(when(POSITIVE, Thread("k"), put("out", at("x", ints("k"))))),
+        "the thread index is taken twice",
+    ),
+    "augmented by a call": (
+        body_of(let("v", 1.0), AugAssign("v", ROWS["max(float32,float32)"], at("x")), put("out", v)),
+        "an augmented assignment has no such operator",
+    ),
+    "augmented by a comparison": (
+        body_of(let("v", 1.0), AugAssign("v", ROWS["less(float32,float32)"], at("x")), put("out", v)),
+        "an augmented assignment has no such operator",
+    ),
+    "augmented by another type": (
+        body_of(let("v", 1.0), AugAssign("v", ADD, I), put("out", do("mul", v, at("x")))),
+        "an augmented assignment has no such operator",
+    ),
+    "if without a body": (body_of(when(POSITIVE), PUT), "an if has no body"),
+    "two parameters of a name": (body_of(PUT, params=(X, X, OUT)), "x is declared twice"),
+    "parameter named as the kernel": (replace(body_of(PUT), name="x"), "x is declared twice"),
+    "no thread index": (
+        Kernel("k", (X, OUT), (put("out", at("x", number(0)), number(0)),), ""),
+        "the first statement is not",
+    ),
+    "nothing": (Kernel("k", (X, OUT), (), ""), "the first statement is not the thread index"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_planted_fault_is_named(name: str) -> None:
+    faulty, complaint = FAULTY[name]
+    assert any(complaint in problem for problem in problems(faulty)), problems(faulty)
+
+
+# -- faults at random places ------------------------------------------------------------------------------------------
+
+
+def test_dropping_a_definition_is_noticed() -> None:
+    """Where the evaluator misses a name, the checker complains."""
+    missed = 0
+    for sample in samples(1):
+        for stmt, rest in edits(sample.kernel.body):
+            dropped = replace(sample.kernel, body=rest)
+            try:
+                outputs(dropped, sample.inputs)
+            except KeyError:
+                missed += 1
+                assert problems(dropped), f"{sample} without {stmt}"
+            except EndlessLoopError:
+                pass
+    assert missed > 100
+
+
+def test_dropping_a_parameter_is_noticed() -> None:
+    for sample in samples(1):
+        for param in sample.kernel.params:
+            rest = tuple(p for p in sample.kernel.params if p is not param)
+            assert problems(replace(sample.kernel, params=rest)), f"{sample} without {param.name}"
+
+
+def test_a_parameter_of_another_type_is_noticed() -> None:
+    for sample in samples(1):
+        for k, param in enumerate(sample.kernel.params):
+            other = replace(param, type=array("", F64 if param.element is not F64 else F32).type)
+            params = (*sample.kernel.params[:k], other, *sample.kernel.params[k + 1 :])
+            assert problems(replace(sample.kernel, params=params)), f"{sample} with {param.name} of {other.type}"
+
+
+def test_an_operation_of_other_types_is_noticed() -> None:
+    """Each operation of the kernel becomes its overload on other types, its arguments staying as they are."""
+    changed = 0
+    for sample in samples(1):
+        for body in rewrites(sample.kernel.body, _overloaded):
+            changed += 1
+            assert problems(replace(sample.kernel, body=body)), sample
+    assert changed > 1000
+
+
+def _overloaded(term: Term) -> Iterator[Term]:
+    if isinstance(term, Apply):
+        others = [op for op in TABLE if op.name == term.op.name and op is not term.op]
+        yield from (Apply(op, term.args) for op in others)
+
+
+def test_a_variable_of_another_name_is_noticed() -> None:
+    for sample in samples(1):
+        thread = sample.kernel.body[0]
+        assert isinstance(thread, Thread)
+        renamed = replace(sample.kernel, body=(Thread("nobody"), *sample.kernel.body[1:]))
+        assert f"{thread.name} may be unassigned here, or is no int32" in problems(renamed), sample
+
+
+def test_problems_are_of_the_tree_alone() -> None:
+    """Families, seeds and roles' ranges don't matter: nothing the grower knows is asked for."""
+    by_hand = kernel((X, OUT), put("out", do("add", at("x"), Var("nobody", F32))))
+    assert problems(replace(by_hand, family="anything")) == problems(by_hand) != ()
