@@ -64,7 +64,8 @@ def _check_values(kernel: Kernel, handle: Handle, inputs: Inputs) -> Verdict | t
         return Verdict(Outcome.VALUE, mismatch)
     decided = np.concatenate([e.decided for e in wanted.values()])
     residual = max(_residual(e, computed[n]) for n, e in wanted.items())
-    first = values_of(inputs, 0)
+    given = values_of(inputs, 0)
+    first = {p.name: given[p.name] for p in kernel.params}
     outputs = {p.name: launches[0].arrays[p.name] for p in kernel.params if p.is_output}
     share = float(decided.mean())
     outcome = Outcome.VERIFIED if share >= LEAST_CHECKED else Outcome.UNCHECKED

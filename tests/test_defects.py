@@ -1,0 +1,65 @@
+"""The known defects of Warp still stand: each has an idiom that is recognised and a reproducer that is replayed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grammar.defects import DEFECTS, Defect, defect
+from grammar.ops import row
+from grammar.tree import Apply, Assign, AugAssign, Break, Const, For, If, Kernel, Param, Read, Role, Store, Thread, Var
+from grammar.types import F32, F64, I32, Array
+
+REPRODUCERS = Path(__file__).parent.parent / "corpus" / "regressions" / "defects"
+
+
+def test_each_defect_has_a_reproducer_and_each_reproducer_a_defect() -> None:
+    assert {known.name for known in DEFECTS} == {path.stem for path in REPRODUCERS.glob("*.py")}
+    assert len({known.name for known in DEFECTS}) == len(DEFECTS)
+
+
+@pytest.mark.warp
+@pytest.mark.parametrize("known", DEFECTS, ids=lambda known: known.name)
+def test_the_defect_still_stands(known: Defect) -> None:
+    """When this fails Warp has mended it: take the entry out of the list, and let bulk runs grow the idiom."""
+    command = [sys.executable, str(REPRODUCERS / f"{known.name}.py")]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert outcome.returncode == 0, f"{known.name} no longer shows: {outcome.stdout[-300:]}{outcome.stderr[-300:]}"
+
+
+LANE, X, Y = Var("i", I32), Read("x", Var("i", I32), F32), Read("y", Var("i", I32), F32)
+PARAMS = (
+    Param("x", Array(F32), Role.VALUE),
+    Param("y", Array(F32), Role.VALUE),
+    Param("out", Array(F32), Role.OUT),
+)
+
+
+def kernel(*body: object) -> Kernel:
+    return Kernel("k", PARAMS, (Thread("i"), *body), "arithmetic")  # type: ignore[arg-type] # statements all
+
+
+def test_idioms_are_recognised_and_their_harmless_kin_are_not() -> None:
+    mod, add, less = row("mod(float32,float32)"), row("add(float32,float32)"), row("less(float32,float32)")
+    half = Const(F32, 0.5)
+    assert _named(kernel(Store("out", LANE, Apply(mod, (X, Y))))) == "remainder-divisor-gradient"
+    assert _named(kernel(Store("out", LANE, Apply(mod, (X, half))))) == ""
+    leave = If(Apply(less, (X, half)), (Break(),))
+    total = Assign("total", Const(F32, 0.0))
+    loop = For("j", None, Const(I32, 4), (leave, AugAssign("total", add, Y)))
+    assert _named(kernel(total, loop, Store("out", LANE, Var("total", F32)))) == "break-gradient"
+    calm = For("j", None, Const(I32, 4), (AugAssign("total", add, Y),))
+    assert _named(kernel(total, calm, Store("out", LANE, Var("total", F32)))) == ""
+    wide = Apply(row("float64(int32)"), (Var("j", I32),))
+    widened = AugAssign("total", row("add(float64,float64)"), wide)
+    start = Assign("total", Const(F64, 0.0))
+    assert _named(kernel(start, For("j", None, Const(I32, 4), (widened,)))) == "float64-of-constant"
+    assert _named(kernel(start, For("j", None, Const(I32, 40), (widened,)))) == ""
+
+
+def _named(one: Kernel) -> str:
+    known = defect(one)
+    return "" if known is None else known.name
