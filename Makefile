@@ -34,7 +34,7 @@ corpus: $(INSTALLED)
 	@echo 'Another kernel:                     $(BIN)/python -m corpus show $(DATA) 17'
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
