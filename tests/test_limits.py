@@ -1,0 +1,317 @@
+"""Documented limits and known defects of Warp, each as a kernel with its nearest neighbour that has none.
+
+The key insight: a rule is right only if it says no *and* yes. So the kernels come in pairs that differ in the one thing
+the rule is about; `test_oracle` asks Warp itself whether the gradients of either kind are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from grammar.defects import DEFECTS, defect
+from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
+from grammar.ops import ROWS
+from grammar.tree import AtomicKind, Break, Continue, Kernel, Stmt, Var
+from grammar.types import F64, I32
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    Y,
+    accumulator,
+    array,
+    at,
+    atomic,
+    bump,
+    change,
+    do,
+    double,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    samples,
+    scalar,
+    var,
+    when,
+    while_,
+)
+
+j, k, n = ints("j"), ints("k"), ints("n")
+v, s, t = var("v"), var("s"), var("t")
+N = scalar("n", I32, 3, 6)
+SCALE = scalar("a")
+PARAMS = (X, Y, N, OUT)
+RESULT = put("out", do("add", v, at("y")))
+
+
+def over(stop: Var | int, *body: Stmt, start: float = 0.0, after: Stmt = RESULT) -> Kernel:
+    """`v = start`, the loop over `j`, and what follows; x, y, n and out are its parameters, as far as they are used."""
+    return kernel(PARAMS, let("v", start), loop("j", stop, *body), after)
+
+
+def after_sum(*after: Stmt) -> Kernel:
+    """What follows upon a sum over x at run time."""
+    return kernel(PARAMS, let("v", 0.0), loop("j", n, change("v", "add", at("x", j))), *after)
+
+
+SUM = change("v", "add", at("x", j))
+PRODUCT = change("v", "mul", at("x", j))
+
+FINE: Mapping[str, Kernel] = {
+    "sum": over(n, SUM),
+    "difference": over(n, change("v", "sub", at("x", j))),
+    "sum of products": over(n, change("v", "add", do("mul", at("x", j), at("y", j)))),
+    "sum of squares of a local of the trip": over(
+        n, let("t", do("mul", at("x", j), 2.0)), change("v", "add", do("mul", t, t))
+    ),
+    "sum spelt out": over(n, let("v", do("add", v, at("x", j)))),
+    "decay by a number": over(n, let("v", do("add", do("mul", v, 0.5), at("x", j)))),
+    "scaled by a parameter of the kernel": kernel(
+        (X, SCALE, N, OUT), let("v", at("x")), loop("j", n, change("v", "mul", var("a"))), put("out", v)
+    ),
+    "product over a static loop": over(4, PRODUCT, start=1.0),
+    "product over the longest static loop": over(16, PRODUCT, start=1.0),
+    "product of a trip": over(
+        n, let("t", at("x", j)), change("t", "mul", at("y", j)), change("v", "add", do("mul", t, at("x")))
+    ),
+    "static product within": over(
+        n, let("t", 1.0), loop("k", 3, change("t", "mul", at("x", k))), change("v", "add", do("mul", t, at("x", j)))
+    ),
+    "sum within a sum": over(n, let("t", 0.0), loop("k", n, change("t", "add", at("x", k))), change("v", "add", t)),
+    "sum over two loops": over(n, loop("k", n, change("v", "add", do("mul", at("x", k), at("y", j))))),
+    "sum under a condition on inputs": over(n, when(do("less", at("x", j), 0.0), SUM)),
+    "sum with continue": over(n, when(do("less", at("x", j), 0.0), Continue()), SUM),
+    "sum afterwards times a number": after_sum(put("out", do("mul", v, 2.0))),
+    "sum afterwards negated": after_sum(put("out", do("neg", do("add", v, at("y"))))),
+    "sum added to the output": kernel(
+        (X, N, accumulator("out", size=None)), let("v", 0.0), loop("j", n, SUM), bump("out", "add", v)
+    ),
+    "sum reduced over lanes": kernel(
+        (X, N, accumulator()), let("v", at("x")), loop("j", n, SUM), atomic(AtomicKind.ADD, "total", v)
+    ),
+    "condition beside a sum": after_sum(when(do("less", at("y"), 0.0), put("out", v), orelse=(put("out", at("y")),))),
+    "counting": kernel(
+        (X, N, OUT),
+        let("c", 0),
+        loop("j", n, when(do("less", at("x", j), 0.0), change("c", "add", 1))),
+        put("out", do("add", do("float32", ints("c")), at("x"))),
+    ),
+    "int product": kernel(
+        (array("m", I32, 1, 3), N, out("counts", I32)),
+        let("c", 1),
+        loop("j", n, change("c", "mul", at("m", j, I32))),
+        put("counts", do("mul", ints("c"), ints("c"))),
+    ),
+    "remainder by a number": kernel((X, OUT), put("out", do("mod", at("x"), 0.75))),
+    "remainder by a parameter": kernel((X, SCALE, OUT), put("out", do("mod", at("x"), var("a")))),
+    "int remainder": kernel((X, N, OUT), put("out", at("x", do("mod", do("add", I, n), number(7))))),
+    "counting with break": kernel(
+        (X, N, OUT),
+        let("c", 0),
+        loop("j", n, when(do("less", at("x", j), 0.0), Break()), change("c", "add", 1)),
+        put("out", do("add", do("float32", ints("c")), at("x"))),
+    ),
+    "widened at run time": kernel(
+        (array("z", F64), N, out("wide", F64)),
+        let("w", double(0.0)),
+        loop("j", n, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
+        put("wide", var("w", F64)),
+    ),
+}
+"""Kernels whose gradient Warp documents as right."""
+
+LIMITED: Mapping[str, Kernel] = {
+    "product": over(n, PRODUCT, start=1.0),
+    "product spelt out": over(n, let("v", do("mul", v, at("x", j))), start=1.0),
+    "product over a long static loop": over(17, PRODUCT, start=1.0),
+    "product within a sum's loop": over(
+        n, let("t", 1.0), loop("k", n, change("t", "mul", at("x", k))), change("v", "add", t)
+    ),
+    "square of a sum within": over(
+        n, let("t", 0.0), loop("k", n, change("t", "add", at("x", k))), change("v", "add", do("mul", t, t))
+    ),
+    "quotient": over(n, change("v", "div", do("add", at("x", j), 4.0)), start=1.0),
+    "sine of what is carried": over(n, let("v", do("sin", do("add", v, at("x", j))))),
+    "carried under another name": over(n, let("t", v), let("v", do("add", at("x", j), do("mul", t, t)))),
+    "sum squared afterwards": after_sum(put("out", do("mul", v, v))),
+    "sum as a divisor": after_sum(put("out", do("div", at("y"), do("add", v, 20.0)))),
+    "sum as a factor": after_sum(put("out", do("mul", at("y"), v))),
+    "root of a sum": after_sum(put("out", do("sqrt", do("add", do("abs", v), 1.0)))),
+    "magnitude of a sum": after_sum(put("out", do("abs", v))),
+    "sum as a sign": after_sum(put("out", do("copysign", at("y"), v))),
+    "lesser of a sum": after_sum(put("out", do("min", at("y"), v))),
+    "choice by a sum": after_sum(put("out", do("ternary", do("less", v, 0.0), at("x"), at("y")))),
+    "branch on a sum": after_sum(when(do("less", v, 0.0), put("out", at("x")), orelse=(put("out", at("y")),))),
+    "branch on what is carried": over(n, when(do("less", v, 1.0), SUM)),
+    "index from a count": kernel(
+        (X, N, OUT),
+        let("c", 0),
+        loop("j", n, when(do("less", at("x", j), 0.0), change("c", "add", 1))),
+        put("out", at("x", ints("c"))),
+    ),
+    "factor from a count": kernel(
+        (X, N, OUT),
+        let("c", 0),
+        loop("j", n, when(do("less", at("x", j), 0.0), change("c", "add", 1))),
+        put("out", do("mul", at("x"), do("float32", ints("c")))),
+    ),
+    "bound from a count": kernel(
+        (X, N, OUT),
+        let("c", 0),
+        let("v", 0.0),
+        loop("j", n, when(do("less", at("x", j), 0.0), change("c", "add", 1))),
+        loop("k", ints("c"), change("v", "add", at("x", k))),
+        put("out", v),
+    ),
+    "while a value is large, times itself": kernel(
+        (X, OUT), let("v", at("x")), while_(do("greater", v, 1.1), change("v", "mul", do("cos", v))), put("out", v)
+    ),
+}
+"""Kernels whose gradient Warp documents as not to be trusted."""
+
+DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
+    "remainder": ("remainder-divisor-gradient", kernel((X, Y, OUT), put("out", do("mod", at("x"), at("y"))))),
+    "remainder by a term": (
+        "remainder-divisor-gradient",
+        kernel((X, Y, OUT), put("out", do("mod", at("x"), do("add", do("abs", at("y")), 1.0)))),
+    ),
+    "remainder by a local": (
+        "remainder-divisor-gradient",
+        kernel((X, Y, OUT), let("t", do("exp", at("y"))), put("out", do("mod", at("x"), t))),
+    ),
+    "break": ("break-gradient", over(n, when(do("less", at("x", j), -1.5), Break()), SUM)),
+    "break of a static loop": ("break-gradient", over(4, when(do("less", at("x", j), -1.5), Break()), SUM)),
+    "break of a while": (
+        "break-gradient",
+        kernel(
+            (X, OUT),
+            let("v", at("x")),
+            while_(do("less", v, 3.0), change("v", "add", 0.5), when(do("greater", v, 1.0), Break())),
+            put("out", v),
+        ),
+    ),
+    "number widened": (
+        "float64-of-constant",
+        kernel(
+            (array("z", F64), out("wide", F64)),
+            let("c", 2),
+            put("wide", do("mul", at("z", I, F64), do("float64", ints("c")))),
+        ),
+    ),
+    "counter of a static loop widened": (
+        "float64-of-constant",
+        kernel(
+            (array("z", F64), out("wide", F64)),
+            let("w", double(0.0)),
+            loop("j", 3, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
+            put("wide", var("w", F64)),
+        ),
+    ),
+}
+"""Kernels that hold the idiom of a known defect, with its name."""
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_kernels_without_a_limit(name: str) -> None:
+    assert limitation(FINE[name]) == ""
+    assert defect(FINE[name]) is None
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_documented_limits(name: str) -> None:
+    assert limitation(LIMITED[name]) == CARRIED
+    assert defect(LIMITED[name]) is None
+
+
+@pytest.mark.parametrize("name", DEFECTIVE)
+def test_idioms_of_known_defects(name: str) -> None:
+    known, by_hand = DEFECTIVE[name]
+    found = defect(by_hand)
+    assert found is not None
+    assert found.name == known
+
+
+def test_every_defect_has_its_idiom_here() -> None:
+    assert {known for known, _ in DEFECTIVE.values()} == {known.name for known in DEFECTS}
+
+
+# -- what an adjoint needs --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "wanted"),
+    [
+        ("add(float32,float32)", ("--", "--")),
+        ("sub(float64,float64)", ("--", "--")),
+        ("mul(float32,float32)", ("-b", "a-")),
+        ("div(float32,float32)", ("-b", "ab")),
+        ("neg(float32)", ("-",)),
+        ("sin(float32)", ("a",)),
+        ("sqrt(float64)", ("a",)),
+        ("abs(float32)", ("a",)),
+        ("copysign(float32,float32)", ("ab", "--")),
+        ("min(float32,float32)", ("ab", "ab")),
+        ("clamp(float32,float32,float32)", ("abc", "abc", "abc")),
+        ("lerp(float32,float32,float32)", ("--c", "--c", "ab-")),
+        ("where(bool,float32,float32)", ("---", "a--", "a--")),
+        ("ternary(bool,float32,float32)", ("---", "a--", "a--")),
+        ("float32(int32)", ("-",)),
+        ("float32(float64)", ("-",)),
+        ("less(float32,float32)", ("--", "--")),
+        ("floor(float32)", ("-",)),
+        ("pow(float32,float32)", ("ab", "ab")),
+        ("atan2(float32,float32)", ("ab", "ab")),
+    ],
+)
+def test_which_arguments_a_derivative_depends_on(key: str, wanted: tuple[str, ...]) -> None:
+    """One text per argument, of those on which the derivative by that argument depends."""
+    letters = "abc"[: len(wanted)]
+    assert needs(ROWS[key]) == tuple(
+        tuple(letter == have for letter, have in zip(letters, one, strict=True)) for one in wanted
+    )
+
+
+def test_where_gradients_flow() -> None:
+    by_hand = kernel(
+        (X, SCALE, OUT),
+        let("t", do("mul", at("x"), var("a"))),
+        let("c", do("floor", t)),
+        put("out", do("add", do("mul", var("c"), at("x")), do("float32", do("int32", t)))),
+    )
+    flows = {term.op.name: flow for term, flow in gradients_of(by_hand)}
+    assert flows["int32"] == [False]
+    assert flows["float32"] == [False]
+    assert flows["floor"] == [ROWS["floor(float32)"].differentiable]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "has"),
+    [
+        (kernel((X, OUT), put("out", at("x"))), True),
+        (kernel((SCALE, OUT), put("out", var("a"))), False),
+        (kernel((array("m", I32), OUT), put("out", do("float32", at("m", I, I32)))), False),
+        (kernel((X, out("counts", I32)), put("counts", do("int32", at("x")))), False),
+        (kernel((accumulator(), X), atomic(AtomicKind.ADD, "total", at("x"))), True),
+    ],
+)
+def test_kernels_with_a_gradient(by_hand: Kernel, has: bool) -> None:
+    assert has_gradient(by_hand) == has
+
+
+# -- grown kernels ----------------------------------------------------------------------------------------------------
+
+
+def test_grown_kernels_hold_no_known_defect() -> None:
+    for sample in samples():
+        assert defect(sample.kernel) is None, sample
+
+
+def test_few_grown_kernels_are_limited() -> None:
+    limited = [sample for sample in samples() if has_gradient(sample.kernel) and limitation(sample.kernel)]
+    assert 0 < len(limited) < 0.05 * len(samples())
