@@ -93,9 +93,9 @@ def _main_type(choose: Choose) -> Scalar:
     return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 2.0)])
 
 
-def _term_height(draft: Draft, depth: int) -> int:
-    """People's expressions are rarely high, whatever the depth allows."""
-    heights = [(h, w) for h, w in draft.profile.term_heights.items() if min(depth, 2) <= h <= depth]
+def _term_height(draft: Draft, depth: int, least: int = 1) -> int:
+    """People's expressions are rarely high, whatever the depth allows; but what is all of a kernel is not flat."""
+    heights = [(h, w) for h, w in draft.profile.term_heights.items() if max(least, min(depth, 2)) <= h <= depth]
     return weighted(draft.choose, [(h, w * (4.0 if h == min(depth, 4) else 1.0)) for h, w in heights] or [(1, 1.0)])
 
 
@@ -113,7 +113,8 @@ def _result(draft: Draft, family: Family, depth: int) -> Grown:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
     draft.pending.extend(made)
-    height = _term_height(draft, max(1, depth - len(made)))
+    room = max(1, depth - len(made))
+    height = _term_height(draft, room, least=1 if made or chance(draft.choose, 0.25) else min(3, room - 1))
     bare = not made and height > 1 and not family.atomic
     value = (grow_favoured if bare and family.favoured else grow_term)(draft, draft.main, height)
     draft.pending.clear()

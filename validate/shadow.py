@@ -175,8 +175,8 @@ class Shadowed(Algebra[Value]):
         if self.steps is not None:
             pairs = zip(args, variants, strict=True)
             variants = [v if arg.shadow is None else self._used(op, v) for arg, v in pairs]
-        if not certain and (op.differentiable or self.steps is None):
-            self._watch(op, args, variants, active)
+        if not certain:
+            (self._watch_jumps if self.steps is None else self._watch_slope)(op, args, variants, active)
         if op.result not in FLOATS:
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
@@ -216,21 +216,30 @@ class Shadowed(Algebra[Value]):
         self.turn += 1
         return self.noise.draw(self.turn, apart=op.result is F64)
 
-    def _watch(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
-        """Notes the lanes on which the operation's arguments are too near to a jump or kink."""
+    def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
+        """Notes the lanes on which rounding may carry the arguments across a jump."""
+        if op.jump is None:
+            return
+        pieces = op.jump(*(arg.lanes for arg in args))
+        for side in (MARGIN, -MARGIN):
+            blurred = [_blurred(arg, v, side) for arg, v in zip(args, variants, strict=True)]
+            self.undecided |= active & _differ(op.jump(*blurred), pieces)
+
+    def _watch_slope(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
+        """Notes the lanes on which a step crosses a jump or a kink, or where the slope may be infinite."""
         if op.jump is not None:
-            pieces = op.jump(*(arg.lanes for arg in args))
-            for side in (MARGIN, -MARGIN) if self.steps is None else ():
-                blurred = [_blurred(arg, v, side) for arg, v in zip(args, variants, strict=True)]
-                self.undecided |= active & _differ(op.jump(*blurred), pieces)
-            if self.steps is not None:
-                self.unsmooth |= active & _differ(op.jump(*variants), pieces)
-        if op.kink is not None and self.steps is not None:
+            moved = variants if op.differentiable else [v[:1] for v in variants]
+            self.unsmooth |= active & _differ(op.jump(*moved), op.jump(*(arg.lanes for arg in args)))
+        if not op.differentiable:
+            return
+        if op.kink is not None:
             pieces = op.kink(*variants)
             self.unsmooth |= active & _differ(pieces, pieces[:1])
-        if op.domain is not None and self.steps is not None and op.result in FLOATS:
-            for side in (EDGE, -EDGE):
-                near = [v[:1] + side * (np.abs(v[:1]) + EDGE) if v.dtype.kind == "f" else v for v in variants]
+        for side in (EDGE, -EDGE):
+            near = [_beside(v[:1], side * (-1) ** k) for k, v in enumerate(variants)]
+            if op.kink is not None:
+                self.unsmooth |= active & _differ(op.kink(*near), pieces[:1])
+            if op.domain is not None and op.result in FLOATS:
                 self.unsmooth |= active & ~op.domain(*near)[0]
 
     # -- writes -------------------------------------------------------------------------------------------------------
@@ -246,6 +255,10 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
         return value.lanes[np.newaxis]
     center = value.lanes.astype(np.float64)
     return np.asarray(center + (variants - center) * margin).astype(value.lanes.dtype)
+
+
+def _beside(variant: Lanes, side: float) -> Lanes:
+    return variant + side * (np.abs(variant) + EDGE) if variant.dtype.kind == "f" else variant
 
 
 def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
