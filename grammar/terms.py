@@ -215,7 +215,7 @@ def guarded(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     """The operation with its first argument brought into the domain the way people do: `abs(x)`, `max(x, 0.1)`, …"""
     inner = args[0]
     name = inner.term.type.name
-    if inner.term.type not in FLOATS:
+    if inner.term.type not in FLOATS or isinstance(inner.term, Const):
         return None
     square = Apply(ROWS[f"mul({name},{name})"], (inner.term, inner.term))
     small, one = Const(inner.term.type, pick(draft.choose, (0.1, 0.01, 0.5))), Const(inner.term.type, 1.0)
@@ -402,6 +402,6 @@ def grow_constant(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
 
 
 def _flag(draft: Draft) -> Grown:
-    known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL]
+    known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL and p.role is Role.VALUE]
     param = pick(draft.choose, known) if known else new_array(draft, BOOL)
     return draft.grown(Read(param.name, draft.thread, BOOL))

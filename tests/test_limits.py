@@ -123,6 +123,20 @@ FINE: Mapping[str, Kernel] = {
         loop("j", n, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
         put("wide", var("w", F64)),
     ),
+    "while a value is large": kernel(
+        (X, OUT), let("v", at("x")), while_(do("greater", v, 1.0), change("v", "mul", 0.5)), put("out", v)
+    ),
+    "while a value is large, so many times": kernel(
+        (X, OUT),
+        let("v", at("x")),
+        let("c", 0),
+        while_(
+            do("logical_and", do("greater", v, 0.3), do("less", ints("c"), 4)),
+            change("v", "mul", 0.5),
+            change("c", "add", 1),
+        ),
+        put("out", v),
+    ),
 }
 """Kernels whose gradient Warp documents as right."""
 
@@ -171,6 +185,19 @@ LIMITED: Mapping[str, Kernel] = {
     ),
     "while a value is large, times itself": kernel(
         (X, OUT), let("v", at("x")), while_(do("greater", v, 1.1), change("v", "mul", do("cos", v))), put("out", v)
+    ),
+    "halved value squared afterwards": kernel(
+        (X, OUT),
+        let("v", at("x")),
+        while_(do("greater", v, 1.0), change("v", "mul", 0.5)),
+        put("out", do("mul", v, v)),
+    ),
+    "elements by the counter of a while": kernel(
+        (X, OUT),
+        let("v", at("x")),
+        let("c", 0),
+        while_(do("less", ints("c"), 4), change("v", "add", at("x", ints("c"))), change("c", "add", 1)),
+        put("out", v),
     ),
 }
 """Kernels whose gradient Warp documents as not to be trusted."""

@@ -350,6 +350,8 @@ def _accumulate(
         return
     np.add.at(result.tolerance, where, spread)
     if values.dtype.kind == "f":
+        rounded = np.spacing(np.abs(result.lanes[where])).astype(np.float64)
+        np.add.at(result.tolerance, where, np.where(spread > 0, rounded, 0.0))
         shared = several or np.unique(where).size < where.size
         if shared:
             np.add.at(result.tolerance, where, np.abs(values.astype(np.float64)) * (8 * np.finfo(values.dtype).eps))

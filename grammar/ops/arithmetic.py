@@ -104,6 +104,7 @@ ROWS: tuple[Op, ...] = (
             T,
             Call("wp.copysign"),
             np.copysign,
+            domain=lambda x, y: spread(~np.isnan(y), x),  # a NaN's sign is nobody's business
             jump=lambda x, y: spread(np.signbit(y), x),
             kink=lambda x, y: spread(np.signbit(x), y),
         )
