@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 DATA ?= datasets/depth5-natural-seed0-n200
-COVERAGE_FLOOR := 85
+COVERAGE_FLOOR := 90
 
 VENV := .venv
 BIN := $(VENV)/bin
