@@ -1,0 +1,291 @@
+"""Canonical forms: names are chance, everything else is not.
+
+The key insight: a hash is right if it is blind to exactly one thing. So kernels are changed in one respect at a time,
+by renaming throughout or by rewriting one term, and the hashes must stay or move.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from grammar.canon import canonical_hash, shape_hash
+from grammar.emit import emit
+from grammar.op import Op
+from grammar.ops import ROWS, TABLE
+from grammar.tree import Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
+from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    Y,
+    accumulator,
+    array,
+    at,
+    atomic,
+    bump,
+    change,
+    do,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    rewrites,
+    samples,
+    scalar,
+    size,
+    var,
+    when,
+    while_,
+)
+
+NAMES = ("name", "array", "variable")
+"""The fields of nodes that hold a name."""
+
+
+def renamed(node: Any, new: Callable[[str], str]) -> Any:
+    """The tree with other names throughout, whatever its nodes are."""
+    if isinstance(node, tuple):
+        return tuple(renamed(part, new) for part in node)
+    if isinstance(node, Op | Scalar | Array) or not is_dataclass(node):
+        return node
+    changes = {}
+    for field in fields(node):
+        value = getattr(node, field.name)
+        named = field.name in NAMES and isinstance(value, str)
+        changes[field.name] = new(value) if named else renamed(value, new)
+    return replace(node, **changes)  # type: ignore[type-var] # mypy doesn't tell instances of dataclasses from classes
+
+
+def hashes(by_hand: Kernel) -> tuple[str, str]:
+    return canonical_hash(by_hand), shape_hash(by_hand)
+
+
+# -- blind to names ---------------------------------------------------------------------------------------------------
+
+
+def test_renamed_kernels_share_both_hashes() -> None:
+    for sample in samples():
+        other = renamed(sample.kernel, lambda name: f"renamed_{name[::-1]}")
+        assert emit(other) != emit(sample.kernel)
+        assert hashes(other) == hashes(sample.kernel), sample
+
+
+def test_names_in_another_order_of_the_alphabet_change_nothing() -> None:
+    for sample in samples(1):
+        assert hashes(renamed(sample.kernel, backwards())) == hashes(sample.kernel), sample
+
+
+def backwards() -> Callable[[str], str]:
+    """New names of which later ones come earlier in the alphabet."""
+    order: dict[str, str] = {}
+    return lambda name: order.setdefault(name, f"n{1000 - len(order)}")
+
+
+def test_family_and_ranges_of_inputs_change_nothing() -> None:
+    by_hand = kernel((X, OUT), put("out", at("x")))
+    assert hashes(replace(by_hand, family="other")) == hashes(by_hand)
+    assert hashes(kernel((array("x", low=0.5), OUT), put("out", at("x")))) == hashes(by_hand)
+
+
+def test_hashes_are_32_hex_digits_and_always_the_same() -> None:
+    """Written down once: a stored corpus is deduplicated against what later versions compute."""
+    by_hand = kernel((X, OUT), put("out", do("mul", at("x"), 2.0)))
+    for digest in hashes(by_hand):
+        assert len(digest) == 32
+        assert int(digest, 16) >= 0
+    assert hashes(by_hand) == ("88c1f5c8faf4db6a85c096a16584dc24", "564127427e36aed65807171d1fff30bc")
+
+
+# -- but not to which name it is --------------------------------------------------------------------------------------
+
+a, b = var("a"), var("b")
+A, B = scalar("a"), scalar("b")
+TWO = (X, Y, OUT)
+N = scalar("n", I32, 3, 6)
+
+DIFFERENT: dict[str, tuple[Kernel, Kernel]] = {
+    "which array": (
+        kernel(TWO, put("out", do("sub", at("x"), at("y")))),
+        kernel(TWO, put("out", do("sub", at("y"), at("x")))),
+    ),
+    "which local": (
+        kernel((X, OUT), let("a", at("x")), let("b", do("sin", a)), put("out", a)),
+        kernel((X, OUT), let("a", at("x")), let("b", do("sin", a)), put("out", b)),
+    ),
+    "operation": (
+        kernel(TWO, put("out", do("add", at("x"), at("y")))),
+        kernel(TWO, put("out", do("sub", at("x"), at("y")))),
+    ),
+    "order of statements": (
+        kernel((X, OUT, out("other")), put("out", at("x")), put("other", at("x"))),
+        kernel((X, OUT, out("other")), put("other", at("x")), put("out", at("x"))),
+    ),
+    "order of parameters": (
+        kernel((X, A, OUT), put("out", do("add", at("x"), a))),
+        kernel((A, X, OUT), put("out", do("add", at("x"), a))),
+    ),
+    "type": (
+        kernel((X, OUT), put("out", at("x"))),
+        kernel((array("x", F64), out("out", F64)), put("out", at("x", I, F64))),
+    ),
+    "array or scalar": (
+        kernel((X, OUT), put("out", at("x"))),
+        kernel((A, OUT), put("out", a)),
+    ),
+    "type of an operation": (
+        kernel((X, OUT), put("out", at("x", do("abs", I)))),
+        kernel((X, OUT), put("out", do("abs", at("x")))),
+    ),
+    "augmented or not": (
+        kernel((X, OUT), let("a", at("x")), change("a", "add", 1.0), put("out", a)),
+        kernel((X, OUT), let("a", at("x")), let("a", do("add", a, 1.0)), put("out", a)),
+    ),
+    "augmenting operator": (
+        kernel((X, OUT), let("a", at("x")), change("a", "add", 1.0), put("out", a)),
+        kernel((X, OUT), let("a", at("x")), change("a", "sub", 1.0), put("out", a)),
+    ),
+    "store or augmented store": (
+        kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
+        kernel((X, accumulator(size=None)), bump("total", "sub", at("x"))),
+    ),
+    "kind of atomic": (
+        kernel((X, accumulator()), atomic(AtomicKind.ADD, "total", at("x"))),
+        kernel((X, accumulator()), atomic(AtomicKind.MAX, "total", at("x"))),
+    ),
+    "which branch": (
+        kernel((X, OUT), when(do("less", at("x"), 0.0), put("out", at("x")), orelse=(put("out", number(1.0)),))),
+        kernel((X, OUT), when(do("less", at("x"), 0.0), put("out", number(1.0)), orelse=(put("out", at("x")),))),
+    ),
+    "within a branch or after it": (
+        kernel((X, OUT), let("a", 0.0), when(do("less", at("x"), 0.0), let("a", at("x")), put("out", a))),
+        kernel((X, OUT), let("a", 0.0), when(do("less", at("x"), 0.0), let("a", at("x"))), put("out", a)),
+    ),
+    "if or while": (
+        kernel((X, OUT), let("a", at("x")), when(do("less", a, 0.0), change("a", "add", 1.0)), put("out", a)),
+        kernel((X, OUT), let("a", at("x")), while_(do("less", a, 0.0), change("a", "add", 1.0)), put("out", a)),
+    ),
+    "start of a loop": (
+        kernel((X, N, OUT), let("a", 0.0), loop("j", ints("n"), change("a", "add", 1.0)), put("out", a)),
+        kernel(
+            (X, N, OUT), let("a", 0.0), loop("j", ints("n"), change("a", "add", 1.0), start=number(0)), put("out", a)
+        ),
+    ),
+    "which loop variable": (
+        kernel((X, OUT), loop("j", 3, loop("k", 3, put("out", at("x", ints("j")))))),
+        kernel((X, OUT), loop("j", 3, loop("k", 3, put("out", at("x", ints("k")))))),
+    ),
+    "length or element": (
+        kernel((array("m", I32), out("c", I32)), put("c", size("m"))),
+        kernel((array("m", I32), out("c", I32)), put("c", at("m", I, I32))),
+    ),
+    "grouping": (
+        kernel(TWO, put("out", do("sub", do("sub", at("x"), at("y")), at("x")))),
+        kernel(TWO, put("out", do("sub", at("x"), do("sub", at("y"), at("x"))))),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_what_computes_otherwise_has_other_hashes(case: str) -> None:
+    one, other = DIFFERENT[case]
+    assert canonical_hash(one) != canonical_hash(other)
+    assert shape_hash(one) != shape_hash(other)
+
+
+# -- literals ---------------------------------------------------------------------------------------------------------
+
+
+def _other_literal(term: Term) -> Iterator[Term]:
+    match term:
+        case Const(type, bool() as value):
+            yield Const(type, not value)
+        case Const(type, value):
+            yield Const(type, value + 1)
+
+
+def _other_leaf(term: Term) -> Iterator[Term]:
+    """A literal in place of a variable, or the other way round."""
+    match term:
+        case Var(_, type):
+            yield Const(type, True if type is BOOL else 1 if type is I32 else 1.0)
+        case Read(_, _, type) | Size(_, type):
+            yield Const(type, True if type is BOOL else 1 if type is I32 else 1.0)
+
+
+def _other_operation(term: Term) -> Iterator[Term]:
+    if isinstance(term, Apply):
+        kin = [o for o in TABLE if o.params == term.op.params and o.result is term.op.result and o is not term.op]
+        yield from (Apply(op, term.args) for op in kin)
+
+
+def test_another_literal_changes_the_canonical_hash_only() -> None:
+    changed = 0
+    for sample in samples(1):
+        for body in rewrites(sample.kernel.body, _other_literal):
+            changed += 1
+            other = replace(sample.kernel, body=body)
+            assert canonical_hash(other) != canonical_hash(sample.kernel), sample
+            assert shape_hash(other) == shape_hash(sample.kernel), sample
+    assert changed > 100
+
+
+@pytest.mark.parametrize("change", [_other_leaf, _other_operation])
+def test_another_leaf_or_operation_changes_both(change: Callable[[Term], Iterator[Term]]) -> None:
+    changed = 0
+    for sample in samples(1, (2, 5)):
+        for body in rewrites(sample.kernel.body, change):
+            changed += 1
+            other = replace(sample.kernel, body=body)
+            assert canonical_hash(other) != canonical_hash(sample.kernel), sample
+            assert shape_hash(other) != shape_hash(sample.kernel), sample
+    assert changed > 100
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(0.0, -0.0), (1.0, 1.0000000001), (0.1, 0.1 + 2**-56)],
+)
+def test_literals_that_hardly_differ(one: float, other: float) -> None:
+    def put_number(value: float) -> Kernel:
+        return kernel((out("out", F64),), put("out", Const(F64, value)))
+
+    assert canonical_hash(put_number(one)) != canonical_hash(put_number(other))
+
+
+# -- collisions -------------------------------------------------------------------------------------------------------
+
+
+def test_kernels_of_one_hash_are_one_kernel() -> None:
+    """Among grown ones, as told by their text under numbered names."""
+    texts = defaultdict(set)
+    for sample in samples():
+        texts[canonical_hash(sample.kernel)].add(emit(_numbered(sample.kernel)))
+    assert all(len(one) == 1 for one in texts.values())
+    assert len({text for one in texts.values() for text in one}) == len(texts)
+
+
+def _numbered(grown: Kernel) -> Kernel:
+    """Parameters, then locals, named by number in the order in which they appear."""
+    order: dict[str, str] = {grown.name: "kernel"}
+    for param in grown.params:
+        order[param.name] = f"v{len(order)}"
+    body = renamed(grown.body, lambda name: order.setdefault(name, f"v{len(order)}"))
+    params = tuple(replace(param, name=order[param.name]) for param in grown.params)
+    return Kernel("kernel", params, body, grown.family)
+
+
+def test_neighbours_don_t_run_into_each_other() -> None:
+    """A token more here and one less there is another kernel."""
+    one = AugStore("total", I, ROWS["add(float32,float32)"], at("x"))
+    other = AugStore("total", at("m", I, I32), ROWS["add(float32,float32)"], at("x"))
+    params = (X, array("m", I32), Param("total", Array(F32), Role.ACCUMULATOR))
+    assert len({canonical_hash(kernel(params, *body)) for body in ((one,), (other,), (one, one), ())}) == 4
