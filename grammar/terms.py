@@ -188,6 +188,8 @@ def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
         return None
     if op.name in FOLDABLE and _could_be_folded(args):
         return None
+    if op.name in ("add", "sub") and _is_prefix(args[1].term):
+        return None
     if op.name == "add" and isinstance(args[0].term, Const):
         args = args[::-1]
     value = np.asarray(op.meaning(*values))

@@ -18,7 +18,7 @@ from grammar.emit import emit
 from grammar.op import Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, TABLE
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
-from grammar.types import BOOL, FLOATS, I32, NUMBERS, SCALARS, Array, type_named
+from grammar.types import BOOL, FLOATS, I32, NUMBERS, SCALARS, Array
 from tests.mistakes import Meaning, mistakes
 from tests.special_values import arguments, regular_arguments
 
@@ -248,7 +248,7 @@ def concrete(params: list[str]) -> Iterator[tuple[str, ...]]:
     choices = FAMILIES[variables.pop()] if variables else (None,)
     for choice in choices:
         chosen = tuple(choice.name if choice and name in FAMILIES else name for name in params)
-        if chosen and set(chosen) <= type_named.keys():
+        if chosen and set(chosen) <= {scalar.name for scalar in SCALARS}:
             yield chosen
 
 
