@@ -65,7 +65,7 @@ def test_generated_tables_are_up_to_date() -> None:
 
 @pytest.mark.parametrize("name", sorted(SECTIONS))
 def test_a_stale_table_is_noticed(name: str) -> None:
-    text = README.read_text(encoding="utf-8")
+    text = renewed(README.read_text(encoding="utf-8"))
     mark = f"<!-- {name} -->\n"
     assert renewed(text.replace(mark, f"{mark}| stale |\n")) == text
     with pytest.raises(ValueError, match=name):
@@ -83,7 +83,7 @@ def test_options_are_those_of_the_main_job() -> None:
         token.content for token in tokens(README) if token.type == "code_inline" and token.content.startswith("--")
     ]
     assert sorted(set(listed)) == sorted(options("synth", []))
-    text = README.read_text(encoding="utf-8")
+    text = renewed(README.read_text(encoding="utf-8"))
     for name, (low, high) in (("depth", RANGES["depth"]), ("lanes", (RANGES["lanes"][0], None))):
         line = next(line for line in text.splitlines() if line.startswith(f"| `--{name}`"))
         assert (f"{low} to {high}" if high else f"{low} or more") in line
