@@ -7,7 +7,8 @@ them, so what is printed is what a person would have typed and parses back to th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from functools import cache
+from typing import Any, assert_never
 
 import libcst as cst
 
@@ -87,11 +88,11 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
         case Const(type, value):
             return _const(type, value)
         case Var(name, _):
-            return cst.Name(name), ATOM
+            return identifier(name), ATOM
         case Read(array, index, _):
             return _element(array, index), ATOM
         case Size(array, _):
-            shape = cst.Attribute(cst.Name(array), cst.Name("shape"))
+            shape = cst.Attribute(identifier(array), identifier("shape"))
             return _subscript(shape, cst.Integer("0")), ATOM
         case Apply(op, args):
             match op.spelling:
@@ -109,14 +110,26 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             assert_never(term)
 
 
+@cache
+def identifier(text: str) -> cst.Name:
+    """Nodes without children of their own may stand in many places."""
+    return cst.Name(text)
+
+
+@cache
+def operator(kind: str) -> Any:
+    """An operator of libcst, by the name of its class."""
+    return getattr(cst, kind)()
+
+
 def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression, int]:
     if isinstance(value, bool):
-        return cst.Name(str(value)), ATOM
+        return identifier(str(value)), ATOM
     literal: cst.BaseExpression
     literal = cst.Float(repr(abs(value))) if isinstance(value, float) else cst.Integer(repr(abs(value)))
     negative = value < 0
     if negative:
-        literal = cst.UnaryOperation(cst.Minus(), literal)
+        literal = cst.UnaryOperation(operator("Minus"), literal)
     if type is F64:
         return call(F64.spelling, [literal]), ATOM
     return literal, UNARY if negative else ATOM
@@ -125,17 +138,17 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
 def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
     left, right = args
     precedence = PRECEDENCE.get(token, COMPARISON)
-    operator = getattr(cst, token)()
+    sign = operator(token)
     if precedence == COMPARISON:
-        target = cst.ComparisonTarget(operator, _term(right, COMPARISON + 1))
+        target = cst.ComparisonTarget(sign, _term(right, COMPARISON + 1))
         return cst.Comparison(_term(left, COMPARISON + 1), [target]), COMPARISON
     node = cst.BooleanOperation if token in ("And", "Or") else cst.BinaryOperation
-    return node(_term(left, precedence), operator, _term(right, precedence + 1)), precedence
+    return node(_term(left, precedence), sign, _term(right, precedence + 1)), precedence
 
 
 def _prefix(token: str, operand: Term) -> tuple[cst.BaseExpression, int]:
     precedence = NOT if token == "Not" else UNARY
-    return cst.UnaryOperation(getattr(cst, token)(), _term(operand, precedence)), precedence
+    return cst.UnaryOperation(operator(token), _term(operand, precedence)), precedence
 
 
 def _ternary(args: Sequence[Term]) -> cst.BaseExpression:
@@ -147,11 +160,12 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
     return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
 
 
+@cache
 def dotted(name: str) -> cst.BaseExpression:
     first, *rest = name.split(".")
-    node: cst.BaseExpression = cst.Name(first)
+    node: cst.BaseExpression = identifier(first)
     for part in rest:
-        node = cst.Attribute(node, cst.Name(part))
+        node = cst.Attribute(node, identifier(part))
     return node
 
 
@@ -164,7 +178,7 @@ def _subscript(value: cst.BaseExpression, index: cst.BaseExpression) -> cst.Subs
 
 
 def _element(array: str, index: Term) -> cst.Subscript:
-    return _subscript(cst.Name(array), _term(index, 0))
+    return _subscript(identifier(array), _term(index, 0))
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -181,7 +195,7 @@ def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
         case For(variable, start, stop, body):
             bounds = [stop] if start is None else [start, stop]
             trips = call("range", [_term(bound, 0) for bound in bounds])
-            return cst.For(cst.Name(variable), trips, _block(body, loose))
+            return cst.For(identifier(variable), trips, _block(body, loose))
         case While(condition, body):
             return cst.While(_term(condition, 0), _block(body, loose))
         case _:
@@ -191,17 +205,17 @@ def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
 def _small(stmt: Stmt, loose: frozenset[str]) -> cst.BaseSmallStatement:
     match stmt:
         case Thread(name):
-            return _assign(cst.Name(name), call("wp.tid", []))
+            return _assign(identifier(name), call("wp.tid", []))
         case Assign(name, value):
-            return _assign(cst.Name(name), _initial(value) if name in loose else _term(value, 0))
+            return _assign(identifier(name), _initial(value) if name in loose else _term(value, 0))
         case AugAssign(name, op, value):
-            return _augmented(cst.Name(name), op.spelling, value)
+            return _augmented(identifier(name), op.spelling, value)
         case Store(array, index, value):
             return _assign(_element(array, index), _term(value, 0))
         case AugStore(array, index, op, value):
             return _augmented(_element(array, index), op.spelling, value)
         case Atomic(kind, array, index, value):
-            args = [cst.Name(array), _term(index, 0), _term(value, 0)]
+            args = [identifier(array), _term(index, 0), _term(value, 0)]
             return cst.Expr(call(f"wp.{kind.value}", args))
         case Break():
             return cst.Break()
@@ -231,7 +245,7 @@ def _assign(target: cst.BaseAssignTargetExpression, value: cst.BaseExpression) -
 
 def _augmented(target: cst.BaseAssignTargetExpression, spelling: object, value: Term) -> cst.AugAssign:
     assert isinstance(spelling, Infix)
-    return cst.AugAssign(target, getattr(cst, spelling.token + "Assign")(), _term(value, 0))
+    return cst.AugAssign(target, operator(spelling.token + "Assign"), _term(value, 0))
 
 
 def _initial(value: Term) -> cst.BaseExpression:
@@ -278,7 +292,7 @@ def _annotation(param: Param) -> cst.BaseExpression:
 
 
 def _param(param: Param) -> cst.Param:
-    return cst.Param(cst.Name(param.name), cst.Annotation(_annotation(param)))
+    return cst.Param(identifier(param.name), cst.Annotation(_annotation(param)))
 
 
 LINE = 100
@@ -302,7 +316,7 @@ def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizabl
 def _function(kernel: Kernel) -> cst.FunctionDef:
     params, opening = _parameters(kernel)
     return cst.FunctionDef(
-        name=cst.Name(kernel.name),
+        name=identifier(kernel.name),
         params=cst.Parameters(params),
         whitespace_before_params=opening,
         body=_block(kernel.body, frozenset(rebound_in_loops(kernel.body))),
@@ -312,5 +326,5 @@ def _function(kernel: Kernel) -> cst.FunctionDef:
 
 
 def _import_warp() -> cst.SimpleStatementLine:
-    alias = cst.ImportAlias(cst.Name("warp"), asname=cst.AsName(cst.Name("wp")))
+    alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
     return cst.SimpleStatementLine([cst.Import([alias])])

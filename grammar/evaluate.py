@@ -116,7 +116,7 @@ class Interpreter(Generic[V]):
         launches = inputs.launches
         self.everywhere: Mask = np.ones(launches * inputs.lanes, np.bool_)
         self.nowhere: Mask = np.zeros(launches * inputs.lanes, np.bool_)
-        self.thread = np.tile(np.arange(inputs.lanes, dtype=np.int32), launches)
+        self.thread = thread_indices(launches, inputs.lanes)
 
     def run(self, kernel: Kernel) -> None:
         for param in kernel.params:
@@ -150,9 +150,11 @@ class Interpreter(Generic[V]):
         The very mask that came in is returned unless some lane left.
         """
         for stmt in body:
-            if not active.any():
-                return active
-            active = self.statement(stmt, active)
+            after = self.statement(stmt, active)
+            if after is not active:
+                active = after
+                if not active.any():
+                    break
         return active
 
     def statement(self, stmt: Stmt, active: Mask) -> Mask:
@@ -186,7 +188,7 @@ class Interpreter(Generic[V]):
         return active
 
     def assign(self, name: str, value: V, active: Mask) -> None:
-        if name in self.env and not active.all():
+        if active is not self.everywhere and name in self.env and not active.all():
             value = self.algebra.select(active, value, self.env[name])
         self.env[name] = value
 
@@ -195,7 +197,8 @@ class Interpreter(Generic[V]):
         self.algebra.fork(condition, value, active)
         chosen = self.algebra.discrete(value)
         yes, no = active & chosen, active & ~chosen
-        after_yes, after_no = self.block(body, yes), self.block(orelse, no)
+        after_yes = self.block(body, yes) if yes.any() else yes
+        after_no = self.block(orelse, no) if orelse and no.any() else no
         return active if after_yes is yes and after_no is no else after_yes | after_no
 
     def for_range(self, variable: str, start: Term | None, stop: Term, body: Sequence[Stmt], active: Mask) -> Mask:
@@ -203,13 +206,13 @@ class Interpreter(Generic[V]):
         first = 0 if start is None else self.algebra.discrete(self.term(start, active))
         left = self.nowhere
         for trip in range(TRIP_LIMIT):
-            counter = np.broadcast_to(np.int32(first + trip), active.shape)
-            here = active & (counter < stops)
+            here = active & (first + trip < stops)
             left = left | (active & ~here)
             if not here.any():
                 return left
+            counter = np.broadcast_to(np.int32(first + trip), active.shape)
             self.env[variable] = self.algebra.lift(counter, I32)
-            active, left = self.trip(body, here, left)
+            active, left = self.trip(body, active if (here == active).all() else here, left)
         raise EndlessLoopError
 
     def while_true(self, condition: Term, body: Sequence[Stmt], active: Mask) -> Mask:
@@ -321,10 +324,28 @@ def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> La
 
 def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
     length = inputs.arrays[array].shape[-1]
+    if length >= inputs.lanes and index is thread_indices(inputs.launches, inputs.lanes):
+        return _own_elements(inputs.launches, inputs.lanes, length)
     if length == 0 or index.min() < 0 or index.max() >= length:
         undefined |= active & ((index < 0) | (index >= length))
         index = np.clip(index, 0, length - 1)
     return _bases(inputs.launches, inputs.lanes, length) + index
+
+
+@lru_cache
+def thread_indices(launches: int, lanes: int) -> NDArray[np.int32]:
+    """What `wp.tid()` gives, for all launches end to end; always the same array."""
+    indices = np.tile(np.arange(lanes, dtype=np.int32), launches)
+    indices.setflags(write=False)
+    return indices
+
+
+@lru_cache
+def _own_elements(launches: int, lanes: int, length: int) -> NDArray[np.intp]:
+    """Where each lane finds the element at its own index."""
+    places = _bases(launches, lanes, length) + thread_indices(launches, lanes)
+    places.setflags(write=False)
+    return places
 
 
 @lru_cache

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.evaluate import Inputs, Mask
+from grammar.inputs import uniform
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
 from grammar.types import FLOATS, Array
@@ -54,12 +55,10 @@ def float_outputs(kernel: Kernel) -> list[Param]:
 
 def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]:
     """Gradients with respect to the float outputs, of magnitude 0.5 to 1.5, in the shape of the arrays."""
-    rng = np.random.Generator(np.random.PCG64([seed, 2]))
     result = {}
     for param in float_outputs(kernel):
-        shape = inputs.arrays[param.name].shape
-        signs = rng.integers(0, 2, shape) * 2 - 1
-        result[param.name] = (signs * rng.uniform(0.5, 1.5, shape)).astype(param.element.dtype)
+        drawn = 4 * uniform(seed, f"{param.name} cotangent", inputs.arrays[param.name].shape) - 2
+        result[param.name] = (np.sign(drawn) * (0.5 + np.abs(drawn) / 2)).astype(param.element.dtype)
     return result
 
 
