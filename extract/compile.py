@@ -75,8 +75,13 @@ def compile_block(
             clang = Clang(_head(module, options, resolved), options, resolved)
         with spent(seconds, "clang"):
             code = machine_code([unit for unit in units if isinstance(unit, Unit)], clang)
-        kernels = tuple(_result(unit, code, targets, clang, seconds) for unit in units)
-    return BlockBuild(kernels, seconds, module, tuple(clang.code))
+        kernels = [unit if isinstance(unit, BuildFailure) else code[unit] for unit in units]
+        texts: list[dict[str, str]] = [{} for _ in units]
+        for target in [target for target in Target if target in targets]:
+            with spent(seconds, _PHASES[target]):
+                kernels = [_texted(*each, target, clang) for each in zip(units, kernels, texts, strict=True)]
+    compiled = tuple(map(_compiled, units, kernels, texts))
+    return BlockBuild(compiled, seconds, module, tuple(clang.code))
 
 
 def _head(module: Any, options: CompileOptions, resolved: Mapping[str, Any]) -> str:
@@ -84,27 +89,21 @@ def _head(module: Any, options: CompileOptions, resolved: Mapping[str, Any]) -> 
     return warp_private.header(module, resolved, "cpu") + ("" if options.both_instantiations else FIXED_PARAMETER)
 
 
-def _result(
-    unit: Unit | BuildFailure,
-    code: Mapping[Unit, Handle | BuildFailure],
-    targets: frozenset[Target],
-    clang: Clang,
-    seconds: dict[str, float],
-) -> Compiled | BuildFailure:
-    if isinstance(unit, BuildFailure):
-        return unit
-    handle = code[unit]
-    if isinstance(handle, BuildFailure):
-        return handle
-    texts: dict[str, str] = {}
+def _texted(
+    unit: Unit | BuildFailure, made: Handle | BuildFailure, texts: dict[str, str], target: Target, clang: Clang
+) -> Handle | BuildFailure:
+    """Adds a target's texts; what came of the kernel so far, or the failure to get them."""
+    if isinstance(unit, BuildFailure) or isinstance(made, BuildFailure):
+        return made
     try:
-        for target in Target:
-            if target in targets:
-                with spent(seconds, _PHASES[target]):
-                    texts |= zip(PIECES[target], _pieces(unit, target, clang), strict=True)
+        texts |= zip(PIECES[target], _pieces(unit, target, clang), strict=True)
     except ClangError as error:
         return BuildFailure(unit.source, Fault.COMPILE, readable(str(error).replace(f"{folder()}/", "")))
-    return Compiled(Build(unit.source, texts), handle)
+    return made
+
+
+def _compiled(unit: Unit | BuildFailure, made: Handle | BuildFailure, texts: dict[str, str]) -> Compiled | BuildFailure:
+    return made if isinstance(made, BuildFailure) else Compiled(Build(unit.source, texts), made)
 
 
 _PHASES = {Target.CPP: "codegen", Target.CUDA: "text", Target.LLVM: "llvm", Target.PTX: "ptx"}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.row import Identity, Recipe, row_of
-from extract.build import Build, BuildFailure
+from extract.build import BuildFailure
 from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block, release, start
 from extract.versions import versions
 from grammar.canon import canonical_hash, shape_hash
@@ -81,8 +81,13 @@ def families_of(settings: Settings) -> tuple[Family, ...]:
 
 def seed_of(settings: Settings, index: int) -> Seed:
     """63 bits that determine the candidate; they don't depend on how many are asked for, nor on block and targets."""
-    recipe = [settings.seed, index, settings.depth, settings.profile, settings.family, settings.lanes, table_digest()]
-    return Seed(int.from_bytes(blake2b(json.dumps(recipe).encode(), digest_size=8).digest()) >> 1)
+    return Seed(int.from_bytes(blake2b(f"{_seed_of_run(settings)} {index}".encode(), digest_size=8).digest()) >> 1)
+
+
+@cache
+def _seed_of_run(settings: Settings) -> str:
+    recipe = (settings.seed, settings.depth, settings.profile, settings.family, settings.lanes, table_digest())
+    return json.dumps(recipe)
 
 
 def candidate(settings: Settings, index: int) -> Kernel | None:
@@ -105,40 +110,26 @@ def describe(settings: Settings, index: int) -> tuple[str, str]:
 def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
     """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
     clock = Clock()
-    outcomes: Counter[str] = Counter()
-    candidates = list(_candidates(settings, indices, outcomes, clock))
+    with clock("grow"):
+        grown = [(index, candidate(settings, index)) for index in indices]
+    with clock("emit"):
+        candidates = [_emitted(settings, index, kernel) for index, kernel in grown if kernel is not None]
+    outcomes = Counter({"not grown": len(grown) - len(candidates)} if len(grown) > len(candidates) else {})
     if not candidates:
         return BlockResult(block, (), outcomes, (), clock.seconds, clock.total)
     with clock("compile"):
         built = compile_block([(c.kernel.name, c.source) for c in candidates], frozenset(settings.targets), OPTIONS)
-    rows, findings = [], []
-    for one, made in zip(candidates, built.kernels, strict=True):
-        with clock("check"):
-            verdict = _judged(settings, one, made)
-        outcomes[verdict.outcome.value] += 1
-        if verdict.outcome is Outcome.VERIFIED:
-            assert isinstance(made, Compiled)
-            with clock("row"):
-                rows.append(_row(settings, one, made.build, verdict))
-        elif verdict.outcome.is_finding:
-            found = Finding(verdict.outcome.value, verdict.detail, one.source, one.seed, one.index, one.kernel.family)
-            findings.append(found)
+    with clock("check"):
+        verdicts = [_judged(settings, *each) for each in zip(candidates, built.kernels, strict=True)]
+    outcomes.update(verdict.outcome.value for verdict in verdicts)
+    with clock("row"):
+        rows = tuple(_rows(settings, candidates, built, verdicts))
     _tidy(built, clock)
-    return BlockResult(block, tuple(rows), outcomes, tuple(findings), clock.seconds, clock.total)
+    return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds, clock.total)
 
 
-def _candidates(
-    settings: Settings, indices: tuple[int, ...], outcomes: Counter[str], clock: Clock
-) -> Iterator[Candidate]:
-    for index in indices:
-        with clock("grow"):
-            kernel = candidate(settings, index)
-            canonical = "" if kernel is None else canonical_hash(kernel)
-        if kernel is None:
-            outcomes["not grown"] += 1
-            continue
-        with clock("emit"):
-            yield Candidate(index, seed_of(settings, index), kernel, emit(kernel), canonical)
+def _emitted(settings: Settings, index: int, kernel: Kernel) -> Candidate:
+    return Candidate(index, seed_of(settings, index), kernel, emit(kernel), canonical_hash(kernel))
 
 
 def _judged(settings: Settings, one: Candidate, made: Compiled | BuildFailure) -> Verdict:
@@ -147,9 +138,21 @@ def _judged(settings: Settings, one: Candidate, made: Compiled | BuildFailure) -
     return check(one.kernel, made.handle, one.seed, settings.lanes)
 
 
-def _row(settings: Settings, one: Candidate, build: Build, verdict: Verdict) -> dict[str, Any]:
-    identity = Identity(one.seed, one.index, one.canonical, shape_hash(one.kernel))
-    return row_of(identity, _recipe(settings), one.kernel, build, verdict)
+def _rows(
+    settings: Settings, candidates: list[Candidate], built: BlockBuild, verdicts: list[Verdict]
+) -> Iterator[dict[str, Any]]:
+    for one, made, verdict in zip(candidates, built.kernels, verdicts, strict=True):
+        if verdict.outcome is Outcome.VERIFIED:
+            assert isinstance(made, Compiled)
+            identity = Identity(one.seed, one.index, one.canonical, shape_hash(one.kernel))
+            yield row_of(identity, _recipe(settings), one.kernel, made.build, verdict)
+
+
+def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[Finding]:
+    for one, verdict in zip(candidates, verdicts, strict=True):
+        if verdict.outcome.is_finding:
+            outcome, family = verdict.outcome.value, one.kernel.family
+            yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, family)
 
 
 @cache
@@ -173,7 +176,7 @@ def _tidy(built: BlockBuild, clock: Clock) -> None:
 
 
 class Clock:
-    """CPU seconds by phase."""
+    """CPU seconds by phase of a whole block: asking for the time costs as much as a good part of a check."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
