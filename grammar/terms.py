@@ -7,7 +7,7 @@ is defined on them and does something to them; a guard is spelt only where a val
 from __future__ import annotations
 
 import itertools
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -49,29 +49,36 @@ def menu(draft: Draft, result: Scalar) -> Wheel[Op]:
     return _menu(draft.profile, draft.favoured, draft.main, result)
 
 
-@cache
+@lru_cache(maxsize=512)
 def _menu(profile: Profile, favoured: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
-    return Wheel(
-        (op, profile.weight(op) * (6.0 if op.group in favoured else 1.0) * _kinship(main, op))
-        for op in _by_result()[result]
-    )
+    def weight(op: Op) -> float:
+        return (6.0 if op.group in favoured else 1.0) * _kinship(main, op)
+
+    return _wheel(profile, [(op, weight(op)) for op in _by_result()[result]])
 
 
-@cache
+def _wheel(profile: Profile, options: list[tuple[Op, float]]) -> Wheel[Op]:
+    """The profile's weights times the given ones; where it switches all of these off, the table's own instead."""
+    weighed = [(op, profile.weight(op) * weight) for op, weight in options]
+    live = any(weight > 0 for _, weight in weighed)
+    return Wheel(weighed if live else [(op, op.weight * weight) for op, weight in options])
+
+
+@lru_cache(maxsize=2048)
 def _kin(profile: Profile, op: Op) -> Wheel[Op] | None:
     """The other operations on the same types."""
-    kin = [o for o in _by_result()[op.result] if o.params == op.params and o is not op]
-    return Wheel((o, profile.weight(o)) for o in kin) if kin else None
+    kin = [(o, 1.0) for o in _by_result()[op.result] if o.params == op.params and o is not op]
+    return _wheel(profile, kin) if kin else None
 
 
-@cache
+@lru_cache(maxsize=64)
 def _connectives(profile: Profile) -> Wheel[Op]:
-    return Wheel((o, profile.weight(o)) for o in TABLE if set(o.params) == {BOOL} == {o.result})
+    return _wheel(profile, [(o, 1.0) for o in TABLE if set(o.params) == {BOOL} == {o.result}])
 
 
-@cache
+@lru_cache(maxsize=64)
 def _comparisons(profile: Profile, main: Scalar) -> Wheel[Op]:
-    return Wheel((o, profile.weight(o)) for o in menu_of_comparisons(main))
+    return _wheel(profile, [(o, 1.0) for o in menu_of_comparisons(main)])
 
 
 def _kinship(main: Scalar, op: Op) -> float:
@@ -133,10 +140,10 @@ def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
     return grow_term(draft, type, height)
 
 
-@cache
+@lru_cache(maxsize=512)
 def _favoured(profile: Profile, groups: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
-    options = [(op, profile.weight(op) * _kinship(main, op)) for op in _by_result()[result] if op.group in groups]
-    return Wheel(options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
+    options = [(op, _kinship(main, op)) for op in _by_result()[result] if op.group in groups]
+    return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
 
 
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:

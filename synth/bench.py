@@ -33,7 +33,11 @@ ALONE = 12
 
 @dataclass(frozen=True, slots=True)
 class Measure:
+    """A run, less what starting its processes costs: that is told apart, as a long run has it once."""
+
     summary: Summary
+    start: Summary
+    """A run of the same number of workers that made next to nothing."""
     lines: float
     """Mean number of lines of a row's Python."""
 
@@ -42,36 +46,49 @@ class Measure:
         return self.summary.totals.rows
 
     @property
-    def milliseconds(self) -> float:
-        """CPU time of all processes, their start included, per verified row."""
-        return 1000 * self.summary.cpu / max(1, self.rows)
+    def cpu(self) -> float:
+        """CPU seconds of all processes."""
+        return self.summary.cpu - self.start.cpu
+
+    def phase(self, name: str) -> float:
+        """CPU seconds."""
+        return self.summary.seconds.get(name, 0.0) - self.start.seconds.get(name, 0.0)
 
     @property
     def inside(self) -> float:
         """CPU seconds inside Warp by all CPU seconds."""
-        return sum(self.summary.seconds.get(phase, 0.0) for phase in INSIDE) / self.summary.cpu
+        return sum(map(self.phase, INSIDE)) / self.cpu
+
+    @property
+    def rate(self) -> float:
+        return self.rows / (self.summary.wall - self.start.wall)
 
 
 def bench(n: int, profile: str) -> int:
     """Measures runs of `n` rows at several depths and numbers of workers, and prints what they cost."""
     console = Console()
-    measures = {(depth, jobs): measure(depth, jobs, n, profile) for depth in DEPTHS for jobs in JOBS}
+    starts = {jobs: _run(1, jobs, 1, profile)[0] for jobs in JOBS}
+    measures = {(d, jobs): Measure(*_run(d, jobs, n, profile, starts[jobs])) for d in DEPTHS for jobs in JOBS}
     console.print(_overview(measures))
     console.print(_phases({depth: measures[depth, 1] for depth in DEPTHS}))
-    alone = one_by_one(DEPTHS[1], profile)
-    row = measures[DEPTHS[1], 1].milliseconds
+    for jobs, begun in starts.items():
+        console.print(f"starting {jobs} worker{'s' * (jobs > 1)}: {begun.cpu:.1f} CPU s, once a run, not counted above")
+    alone = one_by_one(DEPTHS[0], profile)
+    row = 1000 * measures[DEPTHS[0], 1].cpu / n
     console.print(
-        f"one kernel a module, as Warp compiles by default, at depth {DEPTHS[1]}: {alone:.0f} CPU ms to compile it, "
+        f"one kernel a module, as Warp compiles by default, at depth {DEPTHS[0]}: {alone:.0f} CPU ms to compile it, "
         f"nothing checked; a verified row: {row:.1f} CPU ms, {alone / row:.1f} times less"
     )
     return 0
 
 
-def measure(depth: int, jobs: int, n: int, profile: str) -> Measure:
+def _run(depth: int, jobs: int, n: int, profile: str, start: Summary | None = None) -> tuple[Summary, Summary, float]:
+    """A run in a folder of its own, the start to hold against it, and the mean number of lines."""
     with tempfile.TemporaryDirectory(prefix="warpsmith-bench-") as folder:
-        summary = run(Settings(depth, n, Path(folder) / "data", profile=profile, jobs=jobs), PIPELINE)
+        block = 1 if start is None else 64
+        summary = run(Settings(depth, n, Path(folder) / "data", profile=profile, jobs=jobs, block=block), PIPELINE)
         lines = [text.count("\n") for text in _sources(Path(folder) / "data")]
-    return Measure(summary, sum(lines) / max(1, len(lines)))
+    return summary, start or summary, sum(lines) / max(1, len(lines))
 
 
 def _sources(folder: Path) -> Iterator[str]:
@@ -107,17 +124,8 @@ def _overview(measures: dict[tuple[int, int], Measure]) -> Table:
     columns = ("depth", "workers", "rows", "lines a row", "rows/s", "CPU ms a row", "inside Warp")
     table = _table("what a verified row costs", columns)
     for (depth, jobs), one in measures.items():
-        rate = one.rows / one.summary.wall
-        cells = (
-            depth,
-            jobs,
-            one.rows,
-            f"{one.lines:.1f}",
-            f"{rate:.1f}",
-            f"{one.milliseconds:.1f}",
-            f"{one.inside:.0%}",
-        )
-        table.add_row(*map(str, cells))
+        figures = (f"{one.lines:.1f}", f"{one.rate:.1f}", f"{1000 * one.cpu / one.rows:.1f}", f"{one.inside:.0%}")
+        table.add_row(str(depth), str(jobs), str(one.rows), *figures)
     return table
 
 
@@ -125,11 +133,7 @@ def _phases(measures: dict[int, Measure]) -> Table:
     table = _table("CPU ms a row by phase, one worker", ("phase", *(f"depth {depth}" for depth in measures)))
     phases = sorted({phase for one in measures.values() for phase in one.summary.seconds})
     for phase in phases:
-        table.add_row(phase, *(f"{1000 * m.summary.seconds.get(phase, 0.0) / m.rows:.2f}" for m in measures.values()))
-    table.add_row("all else", *(f"{_else(m):.2f}" for m in measures.values()))
+        table.add_row(phase, *(f"{1000 * m.phase(phase) / m.rows:.2f}" for m in measures.values()))
+    known = {depth: sum(map(m.phase, phases)) for depth, m in measures.items()}
+    table.add_row("writing", *(f"{1000 * (m.cpu - known[depth]) / m.rows:.2f}" for depth, m in measures.items()))
     return table
-
-
-def _else(one: Measure) -> float:
-    """The parent's work and the processes' start."""
-    return 1000 * (one.summary.cpu - sum(one.summary.seconds.values())) / one.rows

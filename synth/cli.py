@@ -70,7 +70,7 @@ def synth(
 
 @app.command()
 def bench(
-    n: Annotated[int, typer.Option(help="Rows per measurement.")] = 384,
+    n: Annotated[int, typer.Option(help="Rows per measurement.")] = 768,
     profile: Annotated[str, typer.Option(help="Table of probabilities to grow with.")] = "natural",
 ) -> int:
     """Measures what a verified row costs at depths 2, 3, 5 and 8, with one worker and with two, and where it goes."""
