@@ -218,28 +218,25 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
 
 def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     """The body of a loop: a term that differs from trip to trip is added, perhaps under a condition."""
-    read = _per_trip(draft, accumulator.type, draft.indices[-1], height - 1)
-    draft.pending.append(read)
-    outer = draft.active
-    guard: Grown | None = None
-    if height >= 2 and chance(draft.choose, 0.25):
-        guard = grow_condition(draft, min(height, 2))
-        draft.active = outer & guard.value
-    style = draft.choose(2) if guard is not None else 0
-    if guard is not None and style == 1:
+    draft.pending.append(_per_trip(draft, accumulator.type, draft.indices[-1], height - 1))
+    if height < 2 or not chance(draft.choose, 0.25):
+        draft.block.append(_addition(draft, accumulator, height - 1))
+        return
+    guard = grow_condition(draft, 2)
+    if draft.choose(2):
         draft.block.append(If(_negated(guard.term), (Continue(),)))
-    target: list[Stmt] = draft.block
-    if guard is not None and style == 0 and height >= 2:
-        draft.block = []
-    value = grow_term(draft, accumulator.type, max(1, height - 1 - (style == 0 and guard is not None)))
-    value = _with_owed(draft, value)
+        draft.active = draft.active & guard.value  # until the loop's block ends
+        draft.block.append(_addition(draft, accumulator, height - 1))
+    else:
+        with nested(draft, draft.active & guard.value) as body:
+            draft.block.append(_addition(draft, accumulator, height - 2))
+        draft.block.append(If(guard.term, tuple(body)))
+
+
+def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
+    value = _with_owed(draft, grow_term(draft, accumulator.type, max(1, height)))
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
-    draft.block.append(AugAssign(accumulator.name, op, value.term))
-    if draft.block is not target:
-        assert guard is not None
-        target.append(If(guard.term, tuple(draft.block)))
-        draft.block = target
-    draft.active = outer
+    return AugAssign(accumulator.name, op, value.term)
 
 
 NEGATIONS = {
@@ -310,9 +307,9 @@ def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = lanes * 7 // 3 % np.int32(trips)
         draft.indices.append(counter)
-        draft.pending.append(_per_trip(draft, draft.main, counter, 1))
+        owed, draft.pending = draft.pending, [_per_trip(draft, draft.main, counter, 1)]
         condition = grow_condition(draft, min(2, height - 1))
-        draft.pending.clear()
+        draft.pending = owed
         step: tuple[Stmt, ...] = (AugAssign(found.name, infix("add", I32), Const(I32, 1)),)
         if chance(draft.choose, 0.5):
             draft.block.append(If(_negated(condition.term), (Break(),)))
