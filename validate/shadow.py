@@ -194,6 +194,8 @@ class Shadowed(Algebra[Value]):
             shadow = np.repeat(shadow, self.noise.variants, axis=0)
         blocks = self.noise.blocks(shadow)
         blocks *= 1.0 + self._draw(op) * (ROUNDING[op.exact] * _epsilon(op))
+        if self.steps is not None and op.result is F64 and not op.exact:
+            blocks += self._draw(op) * _epsilon(op)  # not all library functions are accurate near their zeros
         return shadow
 
     def _used(self, op: Op, variants: Variants) -> Variants:
