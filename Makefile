@@ -28,10 +28,10 @@ corpus: $(INSTALLED)
 	@$(BIN)/python -m synth --depth 5 --n 200 --out '$(DATA)' || \
 	  { code=$$?; echo "If $(DATA) is of another version: make corpus DATA=datasets/another" >&2; exit $$code; }
 	@echo
-	@$(BIN)/python -m corpus show '$(DATA)'
+	@$(BIN)/python -m corpus show --no-ir '$(DATA)'
 	@echo
 	@echo 'The data is in $(DATA). More of it: $(BIN)/python -m corpus stats $(DATA)'
-	@echo 'Another kernel:                     $(BIN)/python -m corpus show $(DATA) 17'
+	@echo 'Another kernel, with all of its IR: $(BIN)/python -m corpus show $(DATA) 17'
 
 test: lint
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)

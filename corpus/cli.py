@@ -22,13 +22,17 @@ Name = Annotated[
 
 
 @app.command("show")
-def show_command(folder: Folder, name: Name = None) -> None:
+def show_command(
+    folder: Folder,
+    name: Name = None,
+    ir: Annotated[bool, typer.Option(help="What the compiler made of it, too.")] = True,
+) -> None:
     """Prints a row: Python, IR, inputs and outputs, gradients, verdict."""
     from rich.console import Console
 
     from corpus.show import find, show
 
-    show(find(folder, name), Console())
+    show(find(folder, name), Console(), ir)
 
 
 @app.command("stats")

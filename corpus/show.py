@@ -53,12 +53,12 @@ def _row_in(file: Path, place: int) -> Row:
     return row
 
 
-def show(row: Mapping[str, Any], console: Console) -> None:
-    """Prints a row."""
+def show(row: Mapping[str, Any], console: Console, ir: bool = True) -> None:
+    """Prints a row, with or without what the compiler made of it."""
     _code(console, row["python"], "python")
     for target, pieces in PIECES.items():
         for piece in pieces:
-            if row[piece] is not None:
+            if ir and row[piece] is not None:
                 _heading(console, piece)
                 _code(console, row[piece], LEXERS[target])
     for group in ("inputs", "outputs", "cotangents", "gradients"):

@@ -111,6 +111,8 @@ def _lines(summary: Summary, out: Path) -> Iterator[str]:
         rate = made / max(summary.wall, 1e-9)
         cost = summary.cpu / made * 1000
         yield f"{made:,} rows in {clock(summary.wall)} ({rate:.1f} rows/s, {cost:.3g} CPU ms a row)"
+    elif summary.ended:
+        yield "complete already: nothing was left to do"
     if totals.rows:
         yield f"rows      {out / DATA} ({totals.rows:,})"
     if totals.findings:

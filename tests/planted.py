@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import synth.block
+from grammar.emit import emit
 from grammar.tree import Kernel
 from synth.block import PIPELINE
+from validate.oracle import check
 from validate.verdict import Verdict
 
 SEGFAULT, ENDLESS, REFUSED = 3, 7, 11
@@ -21,22 +23,18 @@ SEGFAULT, ENDLESS, REFUSED = 3, 7, 11
 
 def start_worker() -> None:
     synth.block.start_worker()
-    synth.block.emit = _emit
-    synth.block.check = _check
     candidate = synth.block.candidate
 
     def noting(settings: Any, index: int) -> Kernel | None:
         kernel = candidate(settings, index)
         return None if kernel is None else replace(kernel, name=f"kernel_{index}")
 
-    synth.block.candidate = noting
-
-
-_true_emit, _true_check = synth.block.emit, synth.block.check
+    for name, planted in (("emit", _emit), ("check", _check), ("candidate", noting)):
+        setattr(synth.block, name, planted)
 
 
 def _emit(kernel: Kernel) -> str:
-    source = _true_emit(kernel)
+    source = emit(kernel)
     return source.replace("wp.tid()", "wp.tidy()") if kernel.name == f"kernel_{REFUSED}" else source
 
 
@@ -45,7 +43,7 @@ def _check(kernel: Kernel, handle: Any, seed: int, lanes: int) -> Verdict:
         ctypes.string_at(0)
     if kernel.name == f"kernel_{ENDLESS}":
         ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock, as a native loop does
-    return _true_check(kernel, handle, seed, lanes)
+    return check(kernel, handle, seed, lanes)
 
 
 PLANTED = replace(PIPELINE, start_worker=start_worker, seconds_to_start=6.0, seconds_per_kernel=0.3)

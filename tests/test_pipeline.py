@@ -67,7 +67,7 @@ def test_rows_hold_what_a_launch_gives(made: tuple[Path, Summary]) -> None:
             np.testing.assert_allclose(launched[tensor["name"]], stored, rtol=1e-4, atol=1e-5)
 
 
-def _launched(wp: object, row: dict[str, object], number: int) -> dict[str, np.ndarray]:  # type: ignore[type-arg] # any
+def _launched(wp: object, row: dict[str, object], number: int) -> dict[str, np.ndarray]:
     import linecache
 
     filename = f"<row {number}>"
