@@ -126,7 +126,9 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
     if isinstance(value, bool):
         return identifier(str(value)), ATOM
     literal: cst.BaseExpression
-    literal = cst.Float(repr(abs(value))) if isinstance(value, float) else cst.Integer(repr(abs(value)))
+    literal = (
+        cst.Float(repr(abs(value)).replace("e-0", "e-")) if isinstance(value, float) else cst.Integer(repr(abs(value)))
+    )
     negative = value < 0
     if negative:
         literal = cst.UnaryOperation(operator("Minus"), literal)

@@ -85,7 +85,7 @@ def branch_update(draft: Draft, type: Scalar, height: int) -> Grown:
 def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
     """A statement that changes a local: `v += b`, or `v = b` (where `b` may be an operation on `v`)."""
     if chance(draft.choose, 0.5):
-        value = grow_term(draft, type, height)
+        value = _without(draft, Var(name, type), height)
         op = infix(weighted(draft.choose, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)]), type)
         if is_sound(draft, op(draft.interpreter.env[name], value.value)):
             return AugAssign(name, op, value.term)
@@ -95,6 +95,15 @@ def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
         if value.term != Var(name, type) and not is_like(draft, value.value, draft.interpreter.env[name]):
             return Assign(name, value.term)
     return AugAssign(name, infix("add", type), number_of(type))
+
+
+def _without(draft: Draft, variable: Var, height: int) -> Grown:
+    """A term that doesn't read the variable: `v += a - v` is not how one says `v = a`."""
+    place = draft.scope.index(variable)
+    del draft.scope[place]
+    value = grow_term(draft, variable.type, height)
+    draft.scope.insert(place, variable)
+    return value
 
 
 def number_of(type: Scalar) -> Const:

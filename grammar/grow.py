@@ -71,7 +71,7 @@ def _is_wanted(kernel: Kernel, tolerant: bool) -> bool:
 
 
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
-    draft = Draft(choose, profile, _main_type(choose), seed, lanes, favoured=family.favoured)
+    draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
     draft.locals_left = 1 + depth + choose(depth)
     name = draft.name("kernel")
     start(draft)
@@ -89,8 +89,8 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
 
-def _main_type(choose: Choose) -> Scalar:
-    return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 2.0)])
+def _main_type(choose: Choose, family: Family) -> Scalar:
+    return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 0.0 if "math" in family.favoured else 2.0)])
 
 
 def _term_height(draft: Draft, depth: int, least: int = 1) -> int:
