@@ -23,11 +23,14 @@ from grammar.tree import (
     Atomic,
     AugAssign,
     AugStore,
+    Break,
     Const,
+    Continue,
     For,
     If,
     Kernel,
     Read,
+    Return,
     Size,
     Stmt,
     Store,
@@ -126,7 +129,9 @@ class _Walk:
             self.found = self.found or CARRIED
 
     def carries_gradient(self, body: tuple[Stmt, ...]) -> bool:
-        return any(isinstance(s, Store | AugStore | Atomic | Assign | AugAssign) for s in statements(body))
+        """Whether it matters to some gradient if these statements are run."""
+        writes = Store | AugStore | Atomic | Assign | AugAssign
+        return any(isinstance(s, writes | Break | Continue | Return) for s in statements(body))
 
     def term(self, term: Term) -> tuple[bool, bool]:
         """Whether a gradient flows through the term, and whether its value is stale."""
@@ -180,7 +185,7 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
     if op.result not in FLOATS:
         return ((False,) * count,) * count
     rng = np.random.Generator(np.random.PCG64(0))
-    lowest = -0.9 if op.domain is None else 0.1
+    lowest = -0.9 if _is_defined(op, -0.9, rng) else 0.1
     points = [_column(op, k, rng, lowest) for k in range(count)]
     return tuple(
         tuple(
@@ -188,6 +193,13 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
         )
         for k in range(count)
     )
+
+
+def _is_defined(op: Op, lowest: float, rng: np.random.Generator) -> bool:
+    if op.domain is None:
+        return True
+    with np.errstate(all="ignore"):
+        return bool(op.domain(*(_column(op, k, rng, lowest) for k in range(len(op.params)))).all())
 
 
 def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:

@@ -40,6 +40,9 @@ from validate.verdict import Outcome, Verdict
 
 OPTIONS = CompileOptions()
 
+ROUND = 8
+"""Blocks between two whole rounds of the garbage collector."""
+
 SETS = REGULAR_SETS + 1
 """Input sets per kernel: ordinary ones, and one with special values where the kernel is defined on any."""
 
@@ -124,7 +127,7 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
     outcomes.update(verdict.outcome.value for verdict in verdicts)
     with clock("row"):
         rows = tuple(_rows(settings, candidates, built, verdicts))
-    _tidy(built, clock)
+    _tidy(block, built, clock)
     return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds, clock.total)
 
 
@@ -162,11 +165,11 @@ def _recipe(settings: Settings) -> Recipe:
     return Recipe(settings.profile, settings.depth, settings.lanes, SETS, table_digest(), versions(), flags)
 
 
-def _tidy(built: BlockBuild, clock: Clock) -> None:
+def _tidy(block: int, built: BlockBuild, clock: Clock) -> None:
     """What the compiler spent is told apart from what its callers did."""
     with clock("tidy"):
         release(built)
-        gc.collect(1)  # what one block leaves is young; a whole round would cost more than growing the block
+        gc.collect(2 if block % ROUND == 0 else 1)  # a whole round costs as much as growing a block
     for phase, seconds in built.seconds.items():
         clock.seconds[phase] = seconds
         clock.seconds["compile"] -= seconds
