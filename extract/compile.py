@@ -24,7 +24,7 @@ from extract.targets import llvm_text, ptx_text
 from extract.unit import Unit, translate
 from extract.warp_private import FIXED_PARAMETER, ClangError
 
-__all__ = ["BlockBuild", "CompileOptions", "Compiled", "Handle", "compile_block", "release", "start"]
+__all__ = ["BlockBuild", "CompileOptions", "Compiled", "Handle", "compile_block", "compile_instead", "release", "start"]
 
 BLOCK_DIM = 1
 """Threads per block on the CPU; Warp knows no other there unless asked for an experimental one."""
@@ -67,8 +67,7 @@ def compile_block(
     seconds: dict[str, float] = {}
     module = wp.get_module(f"warpsmith_{uuid.uuid4().hex}")
     module.options.update(options.module_options())
-    resolved = warp_private.resolve(module, {"verify_fp": options.verify_fp}, block_dim=BLOCK_DIM)
-    resolved["cpu_compiler_flags"] += options.extra_flags()
+    resolved = _resolved(module, options)
     with uncollected():
         with spent(seconds, "codegen"):
             units = [translate(i, name, source, module, resolved) for i, (name, source) in enumerate(sources)]
@@ -82,6 +81,41 @@ def compile_block(
                 kernels = [_texted(*each, target, clang) for each in zip(units, kernels, texts, strict=True)]
     compiled = tuple(map(_compiled, units, kernels, texts))
     return BlockBuild(compiled, seconds, module, tuple(clang.code))
+
+
+def compile_instead(
+    block: BlockBuild, texts: Sequence[tuple[Compiled, Mapping[str, str]]], options: CompileOptions = DEFAULT
+) -> BlockBuild:
+    """Compile other C++ in place of what Warp printed, so that faults can be planted in it.
+
+    `texts` are pairs of a kernel of `block` and its pieces for `Target.CPP`, changed at will; a kernel may come several
+    times. Its name must be a word that its source holds once. The block that comes back holds the machine code of both:
+    release it in place of `block`, which was compiled with the same options.
+    """
+    seconds = dict(block.seconds)
+    units = [_unit(i, made, pieces) for i, (made, pieces) in enumerate(texts)]
+    resolved = _resolved(block.module, options)
+    clang = Clang(_head(block.module, options, resolved), options, resolved)
+    with uncollected(), spent(seconds, "clang"):
+        code = machine_code(units, clang)
+    kernels = [_compiled(unit, code[unit], dict(texts[i][1])) for i, unit in enumerate(units)]
+    return BlockBuild(tuple(kernels), seconds, block.module, (*block.code, *clang.code))
+
+
+def _unit(index: int, made: Compiled, pieces: Mapping[str, str]) -> Unit:
+    """A unit of the given texts under a name of its own."""
+    name, source = made.handle.name, made.build.source
+    assert source.count(name) == 1, f"{name} stands {source.count(name)} times in its source"
+    mangled = f"{name}_{index:08x}"
+    args, forward, adjoint, entry = (pieces[piece].replace(name, mangled) for piece in PIECES[Target.CPP])
+    return Unit(name, source, made.handle.kernel, mangled, (args, forward, adjoint, entry))
+
+
+def _resolved(module: Any, options: CompileOptions) -> dict[str, Any]:
+    """Warp's module options, and clang's flags among them."""
+    resolved = warp_private.resolve(module, {"verify_fp": options.verify_fp}, block_dim=BLOCK_DIM)
+    resolved["cpu_compiler_flags"] += options.extra_flags()
+    return resolved
 
 
 def _head(module: Any, options: CompileOptions, resolved: Mapping[str, Any]) -> str:

@@ -1,0 +1,328 @@
+"""Faults for planting: in the C++ that Warp printed for a kernel, forward and adjoint.
+
+The key insight: Warp prints one statement per line in a handful of fixed forms, so a line is taken apart by cutting at
+fixed characters, and every fault is one line put in place of another. Faults that could only crash or write wild are not
+made: the integers that an index comes from are left alone, except to be off by one, which canaries see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations
+
+FORWARD, ADJOINT = "cpp_forward", "cpp_adjoint"
+
+
+class Kind(Enum):
+    OPERATOR = "operator swapped"
+    CONSTANT = "constant changed"
+    INDEX = "index off by one"
+    STATEMENT = "statement dropped"
+    COMPARISON = "comparison flipped"
+    ADJOINT_DROPPED = "adj_ line dropped"
+    SIGN = "sign flipped"
+    ARGUMENTS = "arguments swapped"
+    ASSIGNED = "assigned, not accumulated"
+    PRIMAL = "wrong primal variable"
+    REPLAY = "wrong operator in replay"
+    CELL = "wrong cell of the table"
+
+    @property
+    def side(self) -> str:
+        if self is Kind.CELL:
+            return "table"
+        return "forward" if self in FORWARD_KINDS else "adjoint"
+
+
+FORWARD_KINDS = (Kind.OPERATOR, Kind.CONSTANT, Kind.INDEX, Kind.STATEMENT, Kind.COMPARISON)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One line of a piece of C++ in place of another; for `Kind.CELL`, words for the cell and its wrong meaning."""
+
+    kind: Kind
+    piece: str
+    line: int
+    """Counted from 0 within the piece."""
+    before: str
+    after: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.before.strip()}  →  {self.after.strip() or '(nothing)'}"
+
+
+def planted(pieces: Mapping[str, str], fault: Fault) -> dict[str, str]:
+    """The pieces with the fault in them."""
+    lines = pieces[fault.piece].splitlines(keepends=True)
+    assert lines[fault.line] == fault.before, f"{fault.piece} has another line {fault.line}"
+    lines[fault.line] = fault.after
+    return {**pieces, fault.piece: "".join(lines)}
+
+
+def faults(pieces: Mapping[str, str]) -> Iterator[Fault]:
+    """Every fault that is made in a kernel's C++, in the order of the lines."""
+    for piece, find in ((FORWARD, _forward_faults), (ADJOINT, _adjoint_faults)):
+        if pieces.get(piece):
+            body = _read(pieces[piece])
+            yield from (Fault(kind, piece, n, body.lines[n], after) for n, kind, after in find(body))
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`target = wp::function(arguments);`, or without a target; a comparison's function is its operator."""
+
+    indent: str
+    target: str
+    function: str
+    args: tuple[str, ...]
+
+    def text(self, args: Sequence[str] | None = None, function: str = "") -> str:
+        """The line, with other arguments or another function."""
+        begin = f"{self.indent}{self.target} = " if self.target else self.indent
+        return f"{begin}wp::{function or self.function}({', '.join(self.args if args is None else args)});\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One function: its lines, the statements among them by line, the type of each variable."""
+
+    lines: Sequence[str]
+    statements: Mapping[int, Statement]
+    types: Mapping[str, str]
+    reverse: int
+    """The line after which the reverse pass stands; the number of lines where there is none."""
+    indexing: frozenset[str]
+    """Variables that an index is computed from."""
+
+
+def _read(text: str) -> Body:
+    lines = text.splitlines(keepends=True)
+    statements = {n: s for n, line in enumerate(lines) if (s := _statement(line)) is not None}
+    types = dict(declared for line in lines if (declared := _declaration(line)) is not None)
+    marks = [n for n, line in enumerate(lines) if line == "    // reverse\n"]
+    indexing = _indexing(list(statements.values()))
+    return Body(lines, statements, types, marks[0] if marks else len(lines), indexing)
+
+
+def _statement(line: str) -> Statement | None:
+    code = line.strip()
+    indent = line[: len(line) - len(line.lstrip())]
+    target, equals, right = code.partition(" = ")
+    if not equals:
+        target, right = "", code
+    if not right.endswith(");") or not (target == "" or target.isidentifier()):
+        return None
+    if right.startswith("wp::"):
+        function, _, inner = right[len("wp::") : -len(");")].partition("(")
+        args = tuple(inner.split(", "))
+    elif target and right.startswith("("):
+        left, function, second = [*right[1 : -len(");")].split(" "), "", "", ""][:3]
+        args = (left, second)
+    else:
+        return None
+    return Statement(indent, target, function, args) if all(map(str.isidentifier, args)) else None
+
+
+def _declaration(line: str) -> tuple[str, str] | None:
+    """The variable that a line declares, and its type."""
+    words = line.strip().removesuffix(";").removeprefix("const ").split(" ")
+    is_declaration = len(words) > 1 and words[1].startswith(("var_", "adj_")) and words[0].startswith(("wp::", "bool"))
+    return (words[1], words[0]) if is_declaration else None
+
+
+def _indexing(statements: Sequence[Statement]) -> frozenset[str]:
+    """The variables used as an index and, until nothing is added, those they are computed from."""
+    found = {s.args[1] for s in statements if s.function in READS or _is_write(s)}
+    size = -1
+    while len(found) > size:
+        size = len(found)
+        for s in statements:
+            if s.target in found and s.function not in READS:
+                found |= set(s.args)
+            if s.function == "assign" and s.args[0] in found:
+                found.add(s.args[1])
+    return frozenset(found)
+
+
+READS = ("address",)
+
+
+def _is_write(statement: Statement) -> bool:
+    return statement.function == "array_store" or statement.function.startswith("atomic_")
+
+
+FLOATS = ("wp::float32", "wp::float64")
+INTS = ("wp::int32",)
+
+# -- forward ----------------------------------------------------------------------------------------------------------
+
+Change = tuple[int, Kind, str]
+
+OTHER: Mapping[str, tuple[str, ...]] = {
+    **{"add": ("sub", "mul"), "sub": ("add", "mul"), "mul": ("add", "div"), "div": ("mul", "sub")},
+    **{"mod": ("div",), "floordiv": ("div",), "min": ("max",), "max": ("min",), "pow": ("mul",), "atan2": ("add",)},
+    **{"copysign": ("mul",), "sin": ("cos",), "cos": ("sin",), "tan": ("tanh",), "tanh": ("sin",), "exp": ("cosh",)},
+    **{"sinh": ("cosh",), "cosh": ("sinh",), "log": ("log2",), "log2": ("log10",), "log10": ("log",)},
+    **{"sqrt": ("cbrt",), "cbrt": ("sqrt",), "abs": ("neg",), "neg": ("abs",), "asin": ("acos",), "acos": ("asin",)},
+    **{"atan": ("tanh",), "erf": ("erfc",), "erfc": ("erf",), "floor": ("ceil",), "ceil": ("floor",)},
+    **{"round": ("trunc",), "rint": ("floor",), "trunc": ("round",), "degrees": ("radians",)},
+    **{"radians": ("degrees",), "sign": ("neg",), "lerp": ("clamp",), "clamp": ("lerp",), "smoothstep": ("clamp",)},
+}
+"""Functions of the same arity, by the function they take the place of, on floats."""
+
+OTHER_ON_INTS: Mapping[str, tuple[str, ...]] = {
+    **{"add": ("sub",), "sub": ("add",), "mul": ("add",), "div": ("sub",), "mod": ("sub",), "min": ("max",)},
+    **{"max": ("min",), "bit_and": ("bit_or",), "bit_or": ("bit_xor",), "bit_xor": ("bit_and",)},
+    **{"lshift": ("rshift",), "rshift": ("lshift",), "abs": ("neg",), "neg": ("abs",)},
+}
+"""Likewise on integers; none that divides."""
+
+NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+
+
+def _forward_faults(body: Body) -> Iterator[Change]:
+    used = {arg for s in body.statements.values() for arg in s.args}
+    for n, line in enumerate(body.lines):
+        if line.strip().startswith("const ") and (changed := _other_constant(line, used, body.indexing)):
+            yield n, Kind.CONSTANT, changed
+        s = body.statements.get(n)
+        if s is None:
+            continue
+        yield from ((n, Kind.OPERATOR, text) for text in _other_operators(s, body))
+        if s.function in READS or _is_write(s):
+            for step in (" + 1", " - 1"):
+                yield n, Kind.INDEX, s.text((s.args[0], s.args[1] + step, *s.args[2:]))
+        if s.function in NEGATED:
+            left, right = s.args
+            yield n, Kind.COMPARISON, f"{s.indent}{s.target} = ({left} {NEGATED[s.function]} {right});\n"
+        elif _can_be_dropped(s, body):
+            yield n, Kind.STATEMENT, f"{s.indent}{s.target} = {{}};\n" if s.target else f"{s.indent};\n"
+
+
+def _other_operators(s: Statement, body: Body) -> list[str]:
+    kind = body.types.get(s.target, "")
+    if s.target in body.indexing or any(body.types.get(arg) != kind for arg in s.args):
+        return []
+    table = OTHER if kind in FLOATS else OTHER_ON_INTS if kind in INTS else {}
+    return [s.text(function=other) for other in table.get(s.function, ())]
+
+
+def _can_be_dropped(s: Statement, body: Body) -> bool:
+    """Writes, and values that may be zero instead: not pointers, ranges and what an index comes from."""
+    if s.target:
+        return body.types.get(s.target) in (*FLOATS, *INTS, "bool") and s.target not in body.indexing
+    return _is_write(s) or (s.function == "assign" and s.args[0] not in body.indexing)
+
+
+def _other_constant(line: str, used: set[str], indexing: frozenset[str]) -> str:
+    """The declaration of a constant with another value; empty if the constant plays no part, or in an index."""
+    begin, _, value = line.rstrip().removesuffix(";").partition(" = ")
+    kind, name = begin.split()[1:]
+    if name not in used or name in indexing or kind not in (*FLOATS, *INTS):
+        return ""
+    if kind in INTS:
+        return f"{begin} = {_next(int(value))};\n" if value.removeprefix("-").isdecimal() else ""
+    try:
+        number = float(value)
+    except ValueError:  # Warp has names for infinities and NaN
+        return ""
+    return f"{begin} = {number * 1.25 if number else 0.25!r};\n"
+
+
+def _next(number: int) -> int:
+    """The next number; after −1 comes not 0, by which somebody may divide."""
+    return -2 if number == -1 else number + 1
+
+
+# -- adjoint ----------------------------------------------------------------------------------------------------------
+
+LINEAR = (
+    *("adj_add", "adj_sub", "adj_neg", "adj_copy", "adj_assign", "adj_float", "adj_float32", "adj_float64"),
+    *("adj_degrees", "adj_radians", "adj_mod", "adj_where", "adj_array_store", "adj_address"),
+    *("adj_atomic_add", "adj_atomic_sub"),
+)
+"""Adjoints that don't need the values of their arguments, so that wrong ones are no fault."""
+
+
+def _adjoint_faults(body: Body) -> Iterator[Change]:
+    earlier: list[str] = []
+    for n, s in body.statements.items():
+        if not s.function.startswith("adj_"):
+            yield from ((n, Kind.REPLAY, text) for text in _other_operators(s, body))
+            continue
+        targets, source = _flow(s, body)
+        if n < body.reverse or not targets:
+            continue
+        yield n, Kind.ADJOINT_DROPPED, f"{s.indent};\n"
+        yield n, Kind.SIGN, _sign_flipped(s, targets, source)
+        yield from ((n, Kind.ARGUMENTS, s.text(args)) for args in _swapped(s, targets, body))
+        yield from ((n, Kind.ASSIGNED, _assigned(s, target)) for target in targets if target in earlier)
+        yield from ((n, Kind.PRIMAL, s.text(args)) for args in _wrong_primals(n, s, body))
+        earlier += targets
+
+
+def _flow(s: Statement, body: Body) -> tuple[list[str], str]:
+    """The float adjoints that a line adds to, and the one it takes this from; for stores, "" in place of an array."""
+    adjoints = [arg for arg in s.args if arg.startswith("adj_")]
+    if len(adjoints) < 2:
+        return [], ""
+    if s.function == "adj_address":
+        return (adjoints[:1] if body.types.get(adjoints[-1]) in FLOATS else []), adjoints[-1]
+    if s.function == "adj_array_store":
+        targets, source = adjoints[-1:], ""
+    elif s.function.startswith("adj_atomic_"):
+        targets, source = adjoints[-2:-1], ""
+    elif s.function == "adj_assign":
+        targets, source = adjoints[1:], adjoints[0]
+    else:
+        targets, source = adjoints[:-1], adjoints[-1]
+    return [target for target in targets if body.types.get(target) in FLOATS], source
+
+
+def _sign_flipped(s: Statement, targets: Sequence[str], source: str) -> str:
+    if source:
+        return f"{s.indent}{source} = -{source}; {s.text().lstrip()}"
+    return f"{s.text().rstrip()} {targets[0]} = -{targets[0]};\n"
+
+
+def _assigned(s: Statement, target: str) -> str:
+    """The line, with what it adds to set to zero before."""
+    place = f"*wp::address({target}, {s.args[1]})" if s.function == "adj_address" else target
+    return f"{s.indent}{place} = {{}}; {s.text().lstrip()}"
+
+
+def _swapped(s: Statement, targets: Sequence[str], body: Body) -> Iterator[tuple[str, ...]]:
+    values = [] if s.function in LINEAR else [a for a in s.args if a.startswith("var_") and body.types.get(a) in FLOATS]
+    for names in (values, targets):
+        for one, other in combinations(dict.fromkeys(names), 2):
+            if body.types[one] == body.types[other]:
+                yield tuple({one: other, other: one}.get(arg, arg) for arg in s.args)
+
+
+def _wrong_primals(n: int, s: Statement, body: Body) -> Iterator[tuple[str, ...]]:
+    """Another variable of the type in place of one argument, one that has a value wherever that one has."""
+    if s.function in LINEAR:
+        return
+    for k, arg in enumerate(s.args):
+        if arg.startswith("var_") and body.types.get(arg) in FLOATS:
+            for other in _known_before(arg, n, body):
+                yield (*s.args[:k], other, *s.args[k + 1 :])
+
+
+def _known_before(name: str, n: int, body: Body) -> Iterator[str]:
+    """Constants and parameters; and what is assigned outside of branches before `name` is, on line `n` at the latest."""
+    assigned = {s.target: m for m, s in reversed(body.statements.items()) if s.target}
+    end = min(assigned.get(name, 0), n, body.reverse)
+    for other, type in body.types.items():
+        if type != body.types[name] or other == name or not other.startswith("var_"):
+            continue
+        at = assigned.get(other)
+        if at is None or (at < end and len(body.statements[at].indent) == 4):
+            yield other
