@@ -1,0 +1,306 @@
+"""Spelling pairs: rewrites of a kernel that must change neither a value nor a gradient.
+
+The key insight: a compiler that is right gives the same for two spellings of one computation, so where they differ one
+of the two is wrong, and no reference is needed to say so. Each rewrite is a plain function in one table and changes
+every place at which it applies, or says with None that there is none.
+
+Values agree to the bit, but for the bits of a NaN. Gradients agree up to rounding: a rewrite may change the order in
+which an adjoint adds up what reaches it. Where a rewritten kernel falls under a documented limit of Warp
+(`grammar.limits`), which a loop that now runs at run time may, there is no gradient to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from itertools import count
+from typing import assert_never
+
+from grammar.defects import defect
+from grammar.emit import is_unrolled
+from grammar.op import Call, Infix, Op, Ternary
+from grammar.ops import ROWS
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Role,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+    statements,
+)
+from grammar.types import BOOL, I32
+
+Rewrite = Callable[[Kernel], Kernel | None]
+Body = tuple[Stmt, ...]
+
+SIGNED = ("add", "sub", "mul", "div", "floordiv", "mod", "neg", "pos")
+BITWISE = ("bit_and", "bit_or", "bit_xor", "lshift", "rshift", "invert")
+BUILTINS = frozenset((*SIGNED, *BITWISE))
+"""Operators that Warp also has as functions of these names."""
+
+COMMUTATIVE = frozenset(("add", "mul", "bit_and", "bit_or", "bit_xor", "equal", "not_equal"))
+"""Not `min` and `max`: of two zeros the first one wins."""
+
+LAZY = frozenset(("ternary", "logical_and", "logical_or"))
+"""Operations that don't evaluate all of their arguments: nothing is hoisted from inside of them."""
+
+
+# -- folds that rebuild -----------------------------------------------------------------------------------------------
+
+
+def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
+    """The term with `change` done to every part, parts before wholes."""
+    match term:
+        case Apply(op, args):
+            return change(Apply(op, tuple(with_terms(arg, change) for arg in args)))
+        case Read(array, index, type):
+            return change(Read(array, with_terms(index, change), type))
+        case Const() | Var() | Size():
+            return change(term)
+        case _:
+            assert_never(term)
+
+
+def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
+    """The statement with `change` done to each term that stands directly in it; nested statements stay."""
+    match stmt:
+        case Assign(name, value):
+            return Assign(name, change(value))
+        case AugAssign(name, op, value):
+            return AugAssign(name, op, change(value))
+        case Store(array, index, value):
+            return Store(array, change(index), change(value))
+        case AugStore(array, index, op, value):
+            return AugStore(array, change(index), op, change(value))
+        case Atomic(kind, array, index, value):
+            return Atomic(kind, array, change(index), change(value))
+        case If(condition, body, orelse):
+            return If(change(condition), body, orelse)
+        case For(variable, start, stop, body):
+            return For(variable, None if start is None else change(start), change(stop), body)
+        case While(condition, body):
+            return While(change(condition), body)
+        case Thread() | Break() | Continue() | Return():
+            return stmt
+        case _:
+            assert_never(stmt)
+
+
+def with_statements(body: Body, change: Callable[[Stmt], Body]) -> Body:
+    """The body with `change` done to every statement, inner ones first; it may give several, or none."""
+    return tuple(new for stmt in body for new in change(_with_blocks(stmt, change)))
+
+
+def _with_blocks(stmt: Stmt, change: Callable[[Stmt], Body]) -> Stmt:
+    match stmt:
+        case If(condition, body, orelse):
+            return If(condition, with_statements(body, change), with_statements(orelse, change))
+        case For(variable, start, stop, body):
+            return For(variable, start, stop, with_statements(body, change))
+        case While(condition, body):
+            return While(condition, with_statements(body, change))
+        case _:
+            return stmt
+
+
+def _in_terms(change: Callable[[Term], Term]) -> Rewrite:
+    def rewrite(kernel: Kernel) -> Kernel | None:
+        return _changed(kernel, with_statements(kernel.body, lambda s: (with_own_terms(s, whole),)))
+
+    def whole(term: Term) -> Term:
+        return with_terms(term, change)
+
+    return rewrite
+
+
+def _in_statements(change: Callable[[Stmt], Body]) -> Rewrite:
+    return lambda kernel: _changed(kernel, with_statements(kernel.body, change))
+
+
+def _changed(kernel: Kernel, body: Body, *params: Param) -> Kernel | None:
+    """The kernel with another body and more parameters; None if nothing changed or a known defect came in."""
+    if body == kernel.body:
+        return None
+    made = replace(kernel, body=body, params=(*params, *kernel.params))
+    return made if defect(made) is None or defect(kernel) is not None else None
+
+
+def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
+    """Names that the kernel doesn't use."""
+    taken = {kernel.name, *(p.name for p in kernel.params)}
+    for stmt in statements(kernel.body):
+        match stmt:
+            case Thread(name) | Assign(name, _) | For(name, _, _, _):
+                taken.add(name)
+            case _:
+                pass
+    return (name for k in count() if (name := f"{stem}_{k}") not in taken)
+
+
+# -- operations -------------------------------------------------------------------------------------------------------
+
+
+def _by_function(term: Term) -> Term:
+    if isinstance(term, Apply) and term.op.name in BUILTINS and not isinstance(term.op.spelling, Call):
+        return Apply(_function(term.op), term.args)
+    return term
+
+
+@cache
+def _function(op: Op) -> Op:
+    """The row with another spelling. It is no row of the table: pickling it gives the table's own back."""
+    return replace(op, spelling=Call(f"wp.{op.name}"))
+
+
+def _commuted(term: Term) -> Term:
+    match term:
+        case Apply(op, (one, other)) if op.name in COMMUTATIVE and one != other:
+            return Apply(op, (other, one))
+        case _:
+            return term
+
+
+def _where(term: Term) -> Term:
+    if isinstance(term, Apply) and isinstance(term.op.spelling, Ternary):
+        return Apply(ROWS[f"where({','.join(p.name for p in term.op.params)})"], term.args)
+    return term
+
+
+def _ternary(term: Term) -> Term:
+    if isinstance(term, Apply) and term.op.name == "where" and term.op.params[0] is BOOL:
+        return Apply(ROWS[f"ternary({','.join(p.name for p in term.op.params)})"], term.args)
+    return term
+
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+def _branched(stmt: Stmt) -> Body:
+    """`v = a if c else b` as an `if` with two arms."""
+    match stmt:
+        case Assign(name, Apply(Op(name="ternary" | "where"), (condition, one, other))) if condition.type is BOOL:
+            return (If(condition, (Assign(name, one),), (Assign(name, other),)),)
+        case Store(array, index, Apply(Op(name="ternary" | "where"), (condition, one, other))) if (
+            condition.type is BOOL
+        ):
+            return (If(condition, (Store(array, index, one),), (Store(array, index, other),)),)
+        case _:
+            return (stmt,)
+
+
+def _spelt_out(stmt: Stmt) -> Body:
+    """`v = v + a` for `v += a`."""
+    match stmt:
+        case AugAssign(name, op, value):
+            return (Assign(name, Apply(op, (Var(name, op.params[0]), value))),)
+        case _:
+            return (stmt,)
+
+
+def _augmented(stmt: Stmt) -> Body:
+    """`v += a` for `v = v + a`."""
+    match stmt:
+        case Assign(name, Apply(Op(spelling=Infix()) as op, (Var(same, type), value))) if (
+            same == name and op.params == (type, type) and op.result is type and type is not BOOL
+        ):
+            return (AugAssign(name, op, value),)
+        case _:
+            return (stmt,)
+
+
+# -- whole kernels ----------------------------------------------------------------------------------------------------
+
+
+def _run_time_loops(kernel: Kernel) -> Kernel | None:
+    """Unrolled loops with a parameter for a bound, which holds the number that stood there."""
+    names = fresh_names(kernel, "stop")
+    params: dict[int, Param] = {}
+
+    def bound(stmt: Stmt) -> Body:
+        match stmt:
+            case For(variable, start, Const(_, int(stop)), body) if is_unrolled(stmt):
+                if stop not in params:
+                    params[stop] = Param(next(names), I32, Role.VALUE, stop, stop)
+                return (For(variable, start, Var(params[stop].name, I32), body),)
+            case _:
+                return (stmt,)
+
+    body = with_statements(kernel.body, bound)
+    return _changed(kernel, body, *params.values())
+
+
+def _hoisted(kernel: Kernel) -> Kernel | None:
+    """The first operation inside of another, given a name of its own before the statement."""
+    name = next(fresh_names(kernel, "part"))
+    done: list[Term] = []
+
+    def statement(stmt: Stmt) -> Body:
+        if done or isinstance(stmt, While):
+            return (stmt,)
+        new = with_own_terms(stmt, lambda term: _without(term, name, done))
+        return (Assign(name, done[0]), new) if done else (stmt,)
+
+    body = with_statements(kernel.body, statement)
+    return _changed(kernel, body)
+
+
+def _without(term: Term, name: str, done: list[Term], inside: bool = False) -> Term:
+    """The term with its first inner operation replaced by a local, and that operation in `done`."""
+    if done or not isinstance(term, Apply):
+        return term
+    if inside:
+        done.append(term)
+        return Var(name, term.type)
+    if term.op.name in LAZY:
+        return term
+    return Apply(term.op, tuple(_without(arg, name, done, inside=True) for arg in term.args))
+
+
+def _dead_branch(kernel: Kernel) -> Kernel | None:
+    """`if False:` around a second copy of the last statement."""
+    last = kernel.body[-1]
+    if isinstance(last, Thread | Return):
+        return None
+    return _changed(kernel, (*kernel.body, If(Const(BOOL, False), (last,))))
+
+
+def _dead_guard(kernel: Kernel) -> Kernel | None:
+    """`if i < 0: return`, which no thread does."""
+    thread, *rest = kernel.body
+    assert isinstance(thread, Thread)
+    never = Apply(ROWS["less(int32,int32)"], (Var(thread.name, I32), Const(I32, 0)))
+    return _changed(kernel, (thread, If(never, (Return(),)), *rest))
+
+
+REWRITES: Mapping[str, Rewrite] = {
+    "operators as functions": _in_terms(_by_function),
+    "arguments exchanged": _in_terms(_commuted),
+    "ternary as where": _in_terms(_where),
+    "where as ternary": _in_terms(_ternary),
+    "choice as branch": _in_statements(_branched),
+    "augmented as plain": _in_statements(_spelt_out),
+    "plain as augmented": _in_statements(_augmented),
+    "static loop as run-time loop": _run_time_loops,
+    "hoisted": _hoisted,
+    "dead branch": _dead_branch,
+    "dead guard": _dead_guard,
+}
+"""By name: each gives a kernel that must compute the same, or None where there is nothing to rewrite."""

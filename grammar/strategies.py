@@ -1,0 +1,138 @@
+"""Hypothesis strategies for kernels, terms and inputs. They need `hypothesis`, which is in the extra `fuzz`.
+
+    from hypothesis import given
+    from grammar.strategies import inputs, kernels
+
+    @given(kernels(depth=4, family="loop"))
+    def test_my_compiler(kernel): ...
+
+`@given(k=...)` with the annotation `k: Kernel` draws `kernels()`, without any import of this module.
+
+The key insight: the grower asks for its choices one by one and takes the simplest for 0, which is just what Hypothesis
+shrinks towards. So there is nothing to filter and nothing to assume: every sequence of choices is a kernel, and a
+shorter sequence of smaller choices is a simpler one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from grammar.choose import Choose, Seed
+from grammar.draft import Draft, start
+from grammar.evaluate import EndlessLoopError, Inputs, run_plain
+from grammar.families import FAMILIES, families_at, family_named
+from grammar.grow import grow
+from grammar.inputs import column, from_columns, regular
+from grammar.op import Lanes
+from grammar.profiles import PROFILES, Profile, profile, swarm
+from grammar.terms import grow_term
+from grammar.tree import Kernel, Param, Read, Role, Store, Term, Thread, Var
+from grammar.types import F32, FLOATS, I32, NUMBERS, Array, Scalar
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+LANES = 64
+"""Threads that kernels are grown and launched with."""
+SEED = Seed(0)
+"""Kernels are alive on `grammar.inputs.regular(kernel, SEED, LANES)`."""
+SWARM = "swarm"
+"""The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
+
+SIMPLEST = Kernel(
+    "copy_values",
+    (Param("x", Array(F32), Role.VALUE, -2.0, 2.0), Param("out", Array(F32), Role.OUT)),
+    (Thread("i"), Store("out", Var("i", I32), Read("x", Var("i", I32), F32))),
+    "arithmetic",
+)
+"""What is drawn where a family comes to nothing at a depth that leaves it hardly any room."""
+
+SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30)
+"""Values that ordinary inputs never hold, the simplest first."""
+
+
+# -- strategies -------------------------------------------------------------------------------------------------------
+
+
+def kernels(depth: int = 5, profile: str | Profile = "natural", family: str | None = None) -> st.SearchStrategy[Kernel]:
+    """Kernels of height `depth` or less, alive on their regular inputs of (`SEED`, `LANES`).
+
+    `profile` is `natural`, `uniform`, `swarm` or a Profile; `family` is a name in `grammar.families.FAMILIES`, and any
+    family by default. Shrinks towards flat kernels that store one element read. Raises ValueError for a name that
+    doesn't exist or a depth at which the family has no kernel.
+    """
+    names = [f.name for f in families_at(depth)]
+    if isinstance(profile, str) and profile not in (*PROFILES, SWARM):
+        raise ValueError(f"no profile is called {profile}: choose from {', '.join((*PROFILES, SWARM))}")
+    if family is not None and family not in [f.name for f in FAMILIES]:
+        raise ValueError(f"no family is called {family}: choose from {', '.join(f.name for f in FAMILIES)}")
+    if not names or (family is not None and family not in names):
+        raise ValueError(f"there is no kernel of {f'family {family}' if family else 'any family'} at depth {depth}")
+    return _kernels(depth, profile, family)
+
+
+@st.composite
+def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None) -> Kernel:
+    least = 1 if family is None else family_named(family).least_depth
+    height = draw(st.integers(least, depth))
+    chosen = family_named(draw(st.sampled_from([f.name for f in families_at(height)])) if family is None else family)
+    choose = choosing(draw)
+    return grow(choose, chosen, resolved(profile, choose), height, SEED, LANES) or SIMPLEST
+
+
+@st.composite
+def terms(draw: Draw, type: Scalar = F32, height: int = 4, profile: str | Profile = "natural") -> Term:
+    """Terms of a type and of that height or less, over elements of arrays, scalar parameters and the thread index.
+
+    Their names are free: they stand for parameters that a kernel around the term would declare. Shrinks to a read.
+    """
+    choose = choosing(draw)
+    draft = Draft(choose, resolved(profile, choose), type if type in NUMBERS else F32, SEED, LANES)
+    draft.locals_left = 0
+    start(draft)
+    with np.errstate(all="ignore"):
+        return grow_term(draft, type, draw(st.integers(1, height))).term
+
+
+@st.composite
+def inputs(draw: Draw, kernel: Kernel, lanes: int = LANES) -> Inputs:
+    """Inputs on which no lane of the kernel does what is undefined in C++, in one launch or several.
+
+    Some elements of float arrays hold special values. Shrinks to the regular inputs that the kernel was grown on.
+    """
+    seed = draw(st.integers(0, 255))
+    arrays = [p for p in kernel.params if p.role is Role.VALUE and isinstance(p.type, Array) and p.element in FLOATS]
+    changes: list[tuple[int, int, float]] = []
+    if arrays:
+        places = st.integers(0, len(arrays) - 1), st.integers(0, lanes - 1)
+        changes = draw(st.lists(st.tuples(*places, st.sampled_from(SPECIAL)), max_size=12))
+    columns: dict[str, Lanes] = {p.name: column(p, SEED + seed, lanes).copy() for p in kernel.params}
+    for k, lane, value in changes:
+        columns[arrays[k].name][0, lane] = value
+    drawn = from_columns(kernel.params, columns, lanes)
+    return drawn if is_defined(kernel, drawn) else regular(kernel, SEED, lanes)
+
+
+# -- how they are made ------------------------------------------------------------------------------------------------
+
+
+def choosing(draw: Draw) -> Choose:
+    """Choices that Hypothesis makes, and shrinks."""
+    return lambda n: int(draw(st.integers(0, n - 1)))
+
+
+def resolved(given: str | Profile, choose: Choose) -> Profile:
+    if isinstance(given, Profile):
+        return given
+    return swarm(profile("uniform"), choose) if given == SWARM else profile(given)
+
+
+def is_defined(kernel: Kernel, given: Inputs) -> bool:
+    """Whether no lane divides an integer by zero, overflows, leaves an array or goes round for ever."""
+    try:
+        return not run_plain(kernel, given).undefined.any()
+    except EndlessLoopError:
+        return False
