@@ -217,7 +217,8 @@ def _moved(op: Op, points: list[Lanes], j: int, rng: np.random.Generator, lowest
 
 def _depends(op: Op, points: list[Lanes], k: int, moved: list[Lanes]) -> bool:
     before, after = _slope(op, points, k), _slope(op, moved, k)
-    return not bool((np.abs(before - after) <= 1e-3 * (1 + np.abs(before))).all())
+    differ = np.abs(before - after) > 1e-3 * (1 + np.abs(before))
+    return bool(differ.mean() > 0.05)  # fewer are points that lie on a jump by chance
 
 
 def _slope(op: Op, points: list[Lanes], k: int) -> Lanes:
