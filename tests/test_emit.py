@@ -299,7 +299,9 @@ def test_else_with_more_than_an_if_is_no_elif() -> None:
     [
         (number(0.5), "0.5"),
         (number(-0.5), "-0.5"),
-        (number(1e-6), "1e-06"),
+        (number(1e-6), "1e-6"),
+        (number(1.5e-12), "1.5e-12"),
+        (number(1e30), "1e+30"),
         (number(3), "3"),
         (number(-3), "-3"),
         (number(True), "True"),

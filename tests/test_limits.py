@@ -124,7 +124,10 @@ FINE: Mapping[str, Kernel] = {
         put("wide", var("w", F64)),
     ),
     "while a value is large": kernel(
-        (X, OUT), let("v", at("x")), while_(do("greater", v, 1.0), change("v", "mul", 0.5)), put("out", v)
+        (X, OUT),
+        let("v", do("min", at("x"), 9.0)),
+        while_(do("greater", v, 1.0), change("v", "mul", 0.5)),
+        put("out", v),
     ),
     "while a value is large, so many times": kernel(
         (X, OUT),
@@ -184,11 +187,14 @@ LIMITED: Mapping[str, Kernel] = {
         put("out", v),
     ),
     "while a value is large, times itself": kernel(
-        (X, OUT), let("v", at("x")), while_(do("greater", v, 1.1), change("v", "mul", do("cos", v))), put("out", v)
+        (X, OUT),
+        let("v", do("min", at("x"), 9.0)),
+        while_(do("greater", v, 1.1), change("v", "mul", do("cos", v))),
+        put("out", v),
     ),
     "halved value squared afterwards": kernel(
         (X, OUT),
-        let("v", at("x")),
+        let("v", do("min", at("x"), 9.0)),
         while_(do("greater", v, 1.0), change("v", "mul", 0.5)),
         put("out", do("mul", v, v)),
     ),
@@ -218,7 +224,7 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
         "break-gradient",
         kernel(
             (X, OUT),
-            let("v", at("x")),
+            let("v", do("max", at("x"), -9.0)),
             while_(do("less", v, 3.0), change("v", "add", 0.5), when(do("greater", v, 1.0), Break())),
             put("out", v),
         ),
