@@ -7,9 +7,9 @@ kernel is grown on the very inputs on which it is later checked, and anybody can
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +58,11 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
 
 
 def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers in [0, 1) that depend on nothing else: SplitMix64 (Steele et al. 2014) of a counter.
+    """Numbers in [0, 1) that depend on nothing else: SplitMix64 (Steele et al. 2014) from a hashed start.
 
     NumPy's generators promise no stable stream across versions, and cost ten times as much to seed as to draw from.
     """
-    start = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(name.encode()) * 0xD1B54A32D192ED03) & 0xFFFFFFFFFFFFFFFF
+    start = int.from_bytes(blake2b(f"{seed} {name}".encode(), digest_size=8).digest())
     z = _weyl(math.prod(shape)) + np.uint64(start)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         z ^= z >> np.uint64(shift)

@@ -50,7 +50,7 @@ def each(types: tuple[Scalar, ...]) -> pytest.MarkDecorator:
 
 def test_uniform_numbers_are_the_same_everywhere() -> None:
     """Written down: data can be made again on any machine, with any version of NumPy."""
-    assert uniform(7, "x", (3,)).tolist() == [0.5160470068783531, 0.9697526039468806, 0.30259123042287706]
+    assert uniform(7, "x", (3,)).tolist() == [0.34384449004610895, 0.7759821587022927, 0.03768123669660561]
 
 
 def test_uniform_numbers_have_the_moments_of_uniform_ones() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.op import Lanes
-from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, all_terms
+from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, all_terms, statements
 from grammar.types import FLOATS, I32, Array
 
 FLOAT_SPECIALS = (
@@ -28,7 +28,8 @@ def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
     """A launch's worth of inputs, special values among them; None if the kernel would be undefined on any such set."""
     ordinary = {p.name: column(p, seed, lanes)[:1] for p in kernel.params}
     mixed = {p.name: _mixed(p, ordinary[p.name], seed) for p in kernel.params}
-    risky = any(map(_can_be_undefined, all_terms(kernel)))
+    loops = any(isinstance(stmt, While) for stmt in statements(kernel.body))
+    risky = loops or any(map(_can_be_undefined, all_terms(kernel)))
     for _ in range(ROUNDS):
         inputs = from_columns(kernel.params, mixed, lanes)
         if not risky:
