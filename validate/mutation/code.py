@@ -96,6 +96,8 @@ class Body:
     lines: Sequence[str]
     statements: Mapping[int, Statement]
     types: Mapping[str, str]
+    given: frozenset[str]
+    """Variables that have a value from their declaration on: constants and parameters."""
     reverse: int
     """The line after which the reverse pass stands; the number of lines where there is none."""
     indexing: frozenset[str]
@@ -106,9 +108,10 @@ def _read(text: str) -> Body:
     lines = text.splitlines(keepends=True)
     statements = {n: s for n, line in enumerate(lines) if (s := _statement(line)) is not None}
     types = dict(declared for line in lines if (declared := _declaration(line)) is not None)
+    given = frozenset(d[0] for line in lines if " = " in line and (d := _declaration(line)) is not None)
     marks = [n for n, line in enumerate(lines) if line == "    // reverse\n"]
     indexing = _indexing(list(statements.values()))
-    return Body(lines, statements, types, marks[0] if marks else len(lines), indexing)
+    return Body(lines, statements, types, given, marks[0] if marks else len(lines), indexing)
 
 
 def _statement(line: str) -> Statement | None:
@@ -166,21 +169,65 @@ INTS = ("wp::int32",)
 Change = tuple[int, Kind, str]
 
 OTHER: Mapping[str, tuple[str, ...]] = {
-    **{"add": ("sub", "mul"), "sub": ("add", "mul"), "mul": ("add", "div"), "div": ("mul", "sub")},
-    **{"mod": ("div",), "floordiv": ("div",), "min": ("max",), "max": ("min",), "pow": ("mul",), "atan2": ("add",)},
-    **{"copysign": ("mul",), "sin": ("cos",), "cos": ("sin",), "tan": ("tanh",), "tanh": ("sin",), "exp": ("cosh",)},
-    **{"sinh": ("cosh",), "cosh": ("sinh",), "log": ("log2",), "log2": ("log10",), "log10": ("log",)},
-    **{"sqrt": ("cbrt",), "cbrt": ("sqrt",), "abs": ("neg",), "neg": ("abs",), "asin": ("acos",), "acos": ("asin",)},
-    **{"atan": ("tanh",), "erf": ("erfc",), "erfc": ("erf",), "floor": ("ceil",), "ceil": ("floor",)},
-    **{"round": ("trunc",), "rint": ("floor",), "trunc": ("round",), "degrees": ("radians",)},
-    **{"radians": ("degrees",), "sign": ("neg",), "lerp": ("clamp",), "clamp": ("lerp",), "smoothstep": ("clamp",)},
+    "add": ("sub", "mul"),
+    "sub": ("add", "mul"),
+    "mul": ("add", "div"),
+    "div": ("mul", "sub"),
+    "mod": ("div",),
+    "floordiv": ("div",),
+    "min": ("max",),
+    "max": ("min",),
+    "pow": ("mul",),
+    "atan2": ("add",),
+    "copysign": ("mul",),
+    "sin": ("cos",),
+    "cos": ("sin",),
+    "tan": ("tanh",),
+    "tanh": ("sin",),
+    "exp": ("cosh",),
+    "sinh": ("cosh",),
+    "cosh": ("sinh",),
+    "log": ("log2",),
+    "log2": ("log10",),
+    "log10": ("log",),
+    "sqrt": ("cbrt",),
+    "cbrt": ("sqrt",),
+    "abs": ("neg",),
+    "neg": ("abs",),
+    "asin": ("acos",),
+    "acos": ("asin",),
+    "atan": ("tanh",),
+    "erf": ("erfc",),
+    "erfc": ("erf",),
+    "floor": ("ceil",),
+    "ceil": ("floor",),
+    "round": ("trunc",),
+    "rint": ("floor",),
+    "trunc": ("round",),
+    "degrees": ("radians",),
+    "radians": ("degrees",),
+    "sign": ("neg",),
+    "lerp": ("clamp",),
+    "clamp": ("lerp",),
+    "smoothstep": ("clamp",),
 }
 """Functions of the same arity, by the function they take the place of, on floats."""
 
 OTHER_ON_INTS: Mapping[str, tuple[str, ...]] = {
-    **{"add": ("sub",), "sub": ("add",), "mul": ("add",), "div": ("sub",), "mod": ("sub",), "min": ("max",)},
-    **{"max": ("min",), "bit_and": ("bit_or",), "bit_or": ("bit_xor",), "bit_xor": ("bit_and",)},
-    **{"lshift": ("rshift",), "rshift": ("lshift",), "abs": ("neg",), "neg": ("abs",)},
+    "add": ("sub",),
+    "sub": ("add",),
+    "mul": ("add",),
+    "div": ("sub",),
+    "mod": ("sub",),
+    "min": ("max",),
+    "max": ("min",),
+    "bit_and": ("bit_or",),
+    "bit_or": ("bit_xor",),
+    "bit_xor": ("bit_and",),
+    "lshift": ("rshift",),
+    "rshift": ("lshift",),
+    "abs": ("neg",),
+    "neg": ("abs",),
 }
 """Likewise on integers; none that divides."""
 
@@ -323,6 +370,6 @@ def _known_before(name: str, n: int, body: Body) -> Iterator[str]:
     for other, type in body.types.items():
         if type != body.types[name] or other == name or not other.startswith("var_"):
             continue
-        at = assigned.get(other)
-        if at is None or (at < end and len(body.statements[at].indent) == 4):
+        at = assigned.get(other, end)
+        if other in body.given or (at < end and len(body.statements[at].indent) == 4):
             yield other

@@ -1,0 +1,200 @@
+"""What became of a planted fault: caught, or else why not.
+
+The key insight: a fault that the oracle let through is no fault if nothing differs, bit for bit, on any input tried;
+and where something does differ, what matters is whether the oracle had said that it could decide there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from extract.compile import Handle
+from extract.launch import differentiate, run
+from grammar.evaluate import EndlessLoopError, Inputs, Mask, run_plain
+from grammar.inputs import regular
+from grammar.limits import has_gradient, limitation
+from grammar.op import Lanes
+from grammar.tree import Kernel
+from validate.gradient import cotangents, expected_gradients
+from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, values_of
+from validate.shadow import Noise, expected, run_shadowed, signs
+from validate.specials import joined, special
+
+FURTHER = 3
+"""Seeds of inputs, beside the one a fault was checked on, before it is taken for none."""
+
+
+class Fate(Enum):
+    KILLED = "killed"
+    EQUIVALENT = "equivalent"
+    """Nothing differs on the inputs of any seed tried."""
+    MASKED = "masked"
+    """What differs could not be decided by the oracle."""
+    MISSED = "missed"
+    """Something differs where the oracle could decide, and it accepted it."""
+    REFUSED = "refused"
+    """Clang did not compile it: no fault was planted."""
+
+
+Judgement = tuple[Fate, str]
+"""The fate, and in words by what it was caught or where it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the oracle knows of one array, flattened over launches."""
+
+    decided: Mask
+    tolerance: NDArray[np.float64]
+
+
+def judged(kernel: Kernel, original: Handle, mutant: Handle, seed: int, lanes: int) -> Judgement:
+    """The fate of a fault in compiled code."""
+    verdict = check(kernel, mutant, seed, lanes)
+    if verdict.outcome.is_finding:
+        return Fate.KILLED, verdict.outcome.value
+    return _survived(kernel, original, mutant, seed, lanes)
+
+
+def judged_cell(right: Kernel, wrong: Kernel, handle: Handle, seed: int, lanes: int) -> Judgement:
+    """The fate of a fault in the table: `wrong` is what the reference takes the compiled kernel `right` for."""
+    try:
+        verdict = check(wrong, handle, seed, lanes)
+    except EndlessLoopError:
+        return Fate.KILLED, "endless"
+    if verdict.outcome.is_finding:
+        return Fate.KILLED, verdict.outcome.value
+    masked = ""
+    tried = 0
+    for each in _seeds(seed):
+        inputs = joined(regular(right, each, lanes), special(right, each, lanes))
+        if not _is_defined(right, inputs):
+            continue
+        tried += 1
+        try:
+            one, other = run_plain(right, inputs).arrays, run_plain(wrong, inputs).arrays
+        except EndlessLoopError:
+            return Fate.MISSED, "the wrong reference does not end on further inputs"
+        known = _known(wrong, inputs, None, each)
+        for param in (p for p in right.params if p.is_output):
+            differs = _differs(one[param.name], other[param.name])
+            if (differs & known[param.name].decided).any():
+                return Fate.MISSED, _told(param.name, differs, known[param.name], one[param.name], other[param.name])
+            masked = masked or (param.name if differs.any() else "")
+    return (Fate.MASKED, masked) if masked else (Fate.EQUIVALENT, f"on {tried} sets of inputs")
+
+
+def _seeds(seed: int) -> list[int]:
+    return [(seed + 1_000_003 * k) % 2**63 for k in range(FURTHER + 1)]
+
+
+def _is_defined(kernel: Kernel, inputs: Inputs) -> bool:
+    """The kernel was grown on the inputs of its seed; on others it may do what no kernel may."""
+    try:
+        return not run_plain(kernel, inputs).undefined.any()
+    except EndlessLoopError:
+        return False
+
+
+# -- what differs -----------------------------------------------------------------------------------------------------
+
+
+def _survived(kernel: Kernel, original: Handle, mutant: Handle, seed: int, lanes: int) -> Judgement:
+    masked = ""
+    tried = 0
+    for each in _seeds(seed):
+        usual = regular(kernel, each, lanes)
+        inputs = joined(usual, special(kernel, each, lanes))
+        if not _is_defined(kernel, inputs):
+            continue
+        tried += 1
+        found = list(_differences(kernel, original, mutant, usual, inputs, each))
+        if not found:
+            continue
+        known = _known(kernel, inputs, usual, each)
+        for name, one, other in found:
+            differs = _differs(one, other)
+            if (differs & known[name].decided).any():
+                where = _told(name, differs, known[name], one, other)
+                return Fate.MISSED, where if each == seed else f"{where}, {_elsewhere(kernel, mutant, each, lanes)}"
+            masked = masked or f"{name}: {int(differs.sum())} of {differs.size} elements, none of them decided"
+    return (Fate.MASKED, masked) if masked else (Fate.EQUIVALENT, f"on {tried} sets of inputs")
+
+
+def _elsewhere(kernel: Kernel, mutant: Handle, seed: int, lanes: int) -> str:
+    outcome = check(kernel, mutant, seed, lanes).outcome
+    caught = "where it is caught" if outcome.is_finding else "where it is not caught either"
+    return f"only on inputs of another seed, {caught}"
+
+
+def _differences(
+    kernel: Kernel, original: Handle, mutant: Handle, usual: Inputs, inputs: Inputs, seed: int
+) -> Iterator[tuple[str, Lanes, Lanes]]:
+    """The outputs and gradients in which two compiled kernels differ, as the oracle names and flattens them."""
+    one, other = (_outputs(kernel, handle, inputs) for handle in (original, mutant))
+    if _is_differentiated(kernel):
+        one |= _gradients(kernel, original, usual, seed)
+        other |= _gradients(kernel, mutant, usual, seed)
+    for name in one:
+        if _differs(one[name], other[name]).any():
+            yield name, one[name], other[name]
+
+
+def _is_differentiated(kernel: Kernel) -> bool:
+    return has_gradient(kernel) and not limitation(kernel)
+
+
+def _outputs(kernel: Kernel, handle: Handle, inputs: Inputs) -> dict[str, Lanes]:
+    launches = [run(handle, kernel.params, values_of(inputs, k), inputs.lanes) for k in range(inputs.launches)]
+    return {p.name: np.concatenate([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
+
+
+def _gradients(kernel: Kernel, handle: Handle, usual: Inputs, seed: int) -> dict[str, Lanes]:
+    weights = cotangents(kernel, usual, seed)
+    launches = [
+        differentiate(handle, kernel.params, values_of(usual, k), {n: w[k] for n, w in weights.items()}, usual.lanes)
+        for k in range(usual.launches)
+    ]
+    names = launches[0].gradients
+    return {f"d/d{name}": np.concatenate([launch.gradients[name] for launch in launches]) for name in names}
+
+
+def _differs(one: Lanes, other: Lanes) -> Mask:
+    """Bit for bit, but that one NaN is as good as another."""
+    bits = f"u{one.dtype.itemsize}"
+    differs = one.view(bits) != other.view(bits)
+    if one.dtype.kind == "f":
+        differs &= ~(np.isnan(one) & np.isnan(other))
+    return np.asarray(differs, np.bool_)
+
+
+def _known(kernel: Kernel, inputs: Inputs, usual: Inputs | None, seed: int) -> Mapping[str, Known]:
+    """By output, and by gradient where `usual` is given: what the oracle can decide, and how exactly."""
+    noise = Noise(1, PATTERNS[0], signs(PATTERNS[0], inputs.launches * inputs.lanes))
+    shadowed = run_shadowed(kernel, inputs, noise)
+    known = {}
+    for name in (p.name for p in kernel.params if p.is_output):
+        wanted = expected(shadowed, name)
+        known[name] = Known(wanted.decided & np.isfinite(wanted.tolerance), wanted.tolerance)
+    if usual is not None and _is_differentiated(kernel):
+        weights = cotangents(kernel, usual, seed)
+        for name, gradient in expected_gradients(kernel, usual, shadowed, weights, GRADIENT_PATTERNS[0]).items():
+            known[f"d/d{name}"] = Known(gradient.decided, gradient.tolerance)
+    return known
+
+
+def _told(name: str, differs: Mask, known: Known, one: Lanes, other: Lanes) -> str:
+    """The decided element that is farthest off for its tolerance."""
+    places = np.flatnonzero(differs & known.decided)
+    with np.errstate(all="ignore"):
+        away = np.abs(one[places].astype(np.float64) - other[places].astype(np.float64))
+        worst = places[int(np.argmax(np.nan_to_num(away / (known.tolerance[places] + 5e-324))))]
+    return (
+        f"{name}[{worst}]: {one[worst]:.9g} became {other[worst]:.9g}, tolerance {known.tolerance[worst]:.3g}; "
+        f"{places.size} of {differs.size} elements"
+    )
