@@ -148,6 +148,7 @@ def _differences(
         eps = float(np.finfo(event.value.lanes.dtype).eps)
         for k in range(slots):
             slope, error = _slope(event.value, steps, k, slots, eps)
+            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k]
             _add(results[steps.arrays[k]], steps.targets[k], weight, slope, error, uncertain)
 
 
@@ -161,8 +162,7 @@ def _slope(value: Value, steps: Steps, k: int, slots: int, eps: float) -> tuple[
     plain = (block[0] - block[1]) / (2 * h)
     twice = (block[2] - block[3]) / (4 * h)
     noisy = (block[4::2] - block[5::2]) / (2 * h)
-    rounding = np.abs(block[:2]).max(axis=0) * (8 * 2.0**-52) / h
-    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 2 * np.abs(plain - twice) + rounding + 16 * eps * np.abs(plain)
+    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 2 * np.abs(plain - twice) + 16 * eps * np.abs(plain)
     return plain, error + UNDERFLOW[value.lanes.dtype]
 
 

@@ -124,6 +124,8 @@ class Shadowed(Algebra[Value]):
     """Lanes on which some step crosses a jump or kink: no gradient to compare with."""
     undefined: Mask = field(init=False)
     """Lanes that did what is undefined behaviour, so that nothing may be concluded from them."""
+    scale: NDArray[np.float64] = field(init=False)
+    """The largest number met on each lane, whose rounding in float64 is the least that a difference can tell."""
     reads: dict[str, list[tuple[NDArray[np.intp], Mask]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     turn: int = 0
@@ -131,6 +133,7 @@ class Shadowed(Algebra[Value]):
     def __post_init__(self) -> None:
         lanes = self.inputs.launches * self.inputs.lanes
         self.undecided, self.unsmooth, self.undefined = (np.zeros(lanes, np.bool_) for _ in range(3))
+        self.scale = np.zeros(lanes)
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -180,6 +183,8 @@ class Shadowed(Algebra[Value]):
         if op.result not in FLOATS:
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
+        if self.steps is not None:
+            np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
         if self.steps is not None and not op.exact:
             self._passed_back(op, shadow, variants)
         if self.steps is not None and not op.differentiable:

@@ -48,8 +48,11 @@ def row(key: str) -> Op:
     return ROWS[key]
 
 
-BESIDE = ("__main__.py", "fit.py", "survey.py", "tables.py")
-"""Commands of the package that no kernel comes through."""
+BESIDE = (
+    *("__main__.py", "command.py", "errors.py", "fit.py", "survey.py", "tables.py"),
+    *("check.py", "hypothesis_hook.py", "rewrites.py", "serial.py", "strategies.py"),
+)
+"""Modules of the package that a kernel doesn't come through when it is grown from a seed."""
 
 
 @cache
