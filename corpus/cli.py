@@ -1,4 +1,4 @@
-"""The command line of the corpus: looking at a data set.
+"""The command line of the corpus: looking at data sets, making small ones of large ones, making rows again.
 
 The key insight: as in the main job, nothing heavy is imported until a command runs.
 """
@@ -13,11 +13,16 @@ import typer
 
 from corpus.command import call
 
-app = typer.Typer(add_completion=False, help="Looks at data sets that `python -m synth` made.")
+app = typer.Typer(add_completion=False, help="Works on data sets that `python -m synth` made.")
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the data set.", show_default=False)]
 Name = Annotated[
     str | None, typer.Argument(metavar="[ID]", help="Beginning of a row's id, or its number; by default the first row.")
+]
+
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new data set.", show_default=False)]
+Most = Annotated[
+    int | None, typer.Option("--rows", min=1, help="At most so many rows, though they may not keep every feature.")
 ]
 
 
@@ -44,6 +49,51 @@ def stats_command(folder: Folder) -> None:
     from grammar.ops import ROWS
 
     show(stats_of(folder), ROWS, Console())
+
+
+@app.command("minimize")
+def minimize_command(folder: Folder, out: Out, most: Most = None) -> None:
+    """Writes few rows that have every feature of a data set; of equal ones, the smallest kernels.
+
+    Features are operations applied to operations, statements in statements, types of parameters, the native functions
+    that Warp emits, and opcodes of LLVM and PTX where a data set holds them.
+    """
+    from rich.console import Console
+
+    from corpus.minimize import command
+
+    command([folder], out, most, Console())
+
+
+@app.command("merge")
+def merge_command(
+    folder: Annotated[Path, typer.Argument(metavar="A", help="Folder of a data set.", show_default=False)],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Folder of another.", show_default=False)],
+    out: Out,
+    most: Most = None,
+) -> None:
+    """Minimises the first data set, adds rows of the second that have features which the first lacks."""
+    from rich.console import Console
+
+    from corpus.minimize import command
+
+    command([folder, other], out, most, Console())
+
+
+@app.command("reproduce")
+def reproduce_command(
+    folder: Folder,
+    name: Annotated[str, typer.Argument(metavar="ID", help="Beginning of a row's id, or its number.")],
+) -> int:
+    """Makes a row again from its seed: grows, compiles, checks; says whether each byte is the same.
+
+    The exit code is 0 if all are, 1 if not.
+    """
+    from rich.console import Console
+
+    from corpus.reproduce import command
+
+    return command(folder, name, Console())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,47 +13,26 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from corpus.row import Identity, Recipe, row_of
-from extract.build import BuildFailure
-from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block, release, start
+from corpus.candidate import OPTIONS, Candidate, emitted, grown, judged, recipe, stored
+from extract.compile import BlockBuild, compile_block, release, start
 from extract.versions import versions
-from grammar.canon import canonical_hash, shape_hash
-from grammar.choose import Seed, seeded
+from grammar.choose import Seed
 from grammar.emit import emit
 from grammar.families import FAMILIES, Family, families_at, family_named
-from grammar.grow import grow
-from grammar.inputs import REGULAR_SETS
 from grammar.ops import table_digest
-from grammar.profiles import PROFILES, profile
+from grammar.profiles import PROFILES
 from grammar.tree import Kernel
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
-from validate.oracle import check
-from validate.verdict import Outcome, Verdict
-
-OPTIONS = CompileOptions()
+from validate.verdict import Verdict
 
 ROUND = 8
 """Blocks between two whole rounds of the garbage collector."""
-
-SETS = REGULAR_SETS + 1
-"""Input sets per kernel: ordinary ones, and one with special values where the kernel is defined on any."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    index: int
-    seed: int
-    kernel: Kernel
-    source: str
-    canonical: str
 
 
 def facts() -> Mapping[str, str]:
@@ -99,7 +78,7 @@ def candidate(settings: Settings, index: int) -> Kernel | None:
         return None
     seed = seed_of(settings, index)
     family = families[index % len(families)]
-    return grow(seeded(seed), family, profile(settings.profile), settings.depth, seed, settings.lanes)
+    return grown(seed, family, settings.profile, settings.depth, settings.lanes)
 
 
 def describe(settings: Settings, index: int) -> tuple[str, str]:
@@ -114,41 +93,23 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
     """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
     clock = Clock()
     with clock("grow"):
-        grown = [(index, candidate(settings, index)) for index in indices]
+        kernels = [(index, candidate(settings, index)) for index in indices]
     with clock("emit"):
-        candidates = [_emitted(settings, index, kernel) for index, kernel in grown if kernel is not None]
-    outcomes = Counter({"not grown": len(grown) - len(candidates)} if len(grown) > len(candidates) else {})
+        candidates = [emitted(i, seed_of(settings, i), kernel) for i, kernel in kernels if kernel is not None]
+    outcomes = Counter({"not grown": len(kernels) - len(candidates)} if len(kernels) > len(candidates) else {})
     if not candidates:
         return BlockResult(block, (), outcomes, (), clock.seconds, clock.total)
     with clock("compile"):
         built = compile_block([(c.kernel.name, c.source) for c in candidates], frozenset(settings.targets), OPTIONS)
     with clock("check"):
-        verdicts = [_judged(settings, *each) for each in zip(candidates, built.kernels, strict=True)]
+        verdicts = [judged(*each, settings.lanes) for each in zip(candidates, built.kernels, strict=True)]
     outcomes.update(verdict.outcome.value for verdict in verdicts)
     with clock("row"):
-        rows = tuple(_rows(settings, candidates, built, verdicts))
+        alike = recipe(settings.profile, settings.depth, settings.lanes)
+        made = (stored(*each, alike) for each in zip(candidates, built.kernels, verdicts, strict=True))
+        rows = tuple(row for row in made if row is not None)
     _tidy(block, built, clock)
     return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds, clock.total)
-
-
-def _emitted(settings: Settings, index: int, kernel: Kernel) -> Candidate:
-    return Candidate(index, seed_of(settings, index), kernel, emit(kernel), canonical_hash(kernel))
-
-
-def _judged(settings: Settings, one: Candidate, made: Compiled | BuildFailure) -> Verdict:
-    if isinstance(made, BuildFailure):
-        return Verdict(Outcome(made.fault.value), made.message)
-    return check(one.kernel, made.handle, one.seed, settings.lanes)
-
-
-def _rows(
-    settings: Settings, candidates: list[Candidate], built: BlockBuild, verdicts: list[Verdict]
-) -> Iterator[dict[str, Any]]:
-    for one, made, verdict in zip(candidates, built.kernels, verdicts, strict=True):
-        if verdict.outcome is Outcome.VERIFIED:
-            assert isinstance(made, Compiled)
-            identity = Identity(one.seed, one.index, one.canonical, shape_hash(one.kernel))
-            yield row_of(identity, _recipe(settings), one.kernel, made.build, verdict)
 
 
 def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[Finding]:
@@ -156,13 +117,6 @@ def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[
         if verdict.outcome.is_finding:
             outcome, family = verdict.outcome.value, one.kernel.family
             yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, family)
-
-
-@cache
-def _recipe(settings: Settings) -> Recipe:
-    names = ("optimization_level", "mode", "fuse_fp", "max_unroll")
-    flags = {name: getattr(OPTIONS, name) for name in names}
-    return Recipe(settings.profile, settings.depth, settings.lanes, SETS, table_digest(), versions(), flags)
 
 
 def _tidy(block: int, built: BlockBuild, clock: Clock) -> None:

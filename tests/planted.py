@@ -10,6 +10,7 @@ import ctypes
 from dataclasses import replace
 from typing import Any
 
+import corpus.candidate
 import synth.block
 from grammar.emit import emit
 from grammar.tree import Kernel
@@ -29,8 +30,12 @@ def start_worker() -> None:
         kernel = candidate(settings, index)
         return None if kernel is None else replace(kernel, name=f"kernel_{index}")
 
-    for name, planted in (("emit", _emit), ("check", _check), ("candidate", noting)):
-        setattr(synth.block, name, planted)
+    for module, name, planted in (
+        (corpus.candidate, "emit", _emit),
+        (corpus.candidate, "check", _check),
+        (synth.block, "candidate", noting),
+    ):
+        setattr(module, name, planted)
 
 
 def _emit(kernel: Kernel) -> str:
