@@ -84,7 +84,11 @@ def plain_finding(finding: Finding) -> dict[str, Any]:
 
 def save(folder: Path, finding: Finding) -> Path:
     """Writes `NAME.json` and `NAME.py` into the folder; returns the path of the former. Raises UserError."""
-    path = folder / f"{finding.name}.json"
+    return save_as(folder / f"{finding.name}.json", finding)
+
+
+def save_as(path: Path, finding: Finding) -> Path:
+    """Writes the finding to `path`, a .json, and its reproducer beside it, a .py. Raises UserError."""
     write(path.with_suffix(".py"), reproducer(finding))
     write(path, json.dumps(plain_finding(finding), indent=1) + "\n")
     return path

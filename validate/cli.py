@@ -1,0 +1,42 @@
+"""The command line of the checks: reducing findings, planting faults, fuzzing.
+
+The key insight: as in the main job, nothing heavy is imported until a command runs. Each command is a function
+`command` of the module that bears its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grammar.command import call
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Works on findings, and on the checks themselves.")
+
+
+@app.callback()
+def about() -> None:
+    """Works on findings, and on the checks themselves."""
+
+
+@app.command("reduce")
+def reduce_command(
+    finding: Annotated[Path, typer.Argument(metavar="FINDING", help="A finding's .json file.", show_default=False)],
+    time_limit: Annotated[float | None, typer.Option(help="Seconds after which to stop; run again to go on.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write the reduced finding (.json); by default beside it."),
+    ] = None,
+) -> int:
+    """Makes the kernel of a finding as small as it can be while it fails in the same way."""
+    from validate.reduce import command
+
+    return command(finding, time_limit, out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m validate`: returns the exit code."""
+    return call(app, "validate", argv)

@@ -1,0 +1,448 @@
+"""The ways in which a kernel can be made smaller: plain functions from a kernel to smaller candidates.
+
+The key insight: a pass proposes and never judges. Whatever it proposes is swept of what became dead, must be a kernel
+of the grammar again, and must be smaller by one measure that can't shrink for ever; so passes may be careless, in any
+order, and reducing ends. What a candidate computes is of no concern here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from grammar.alive import swept
+from grammar.check import problems
+from grammar.op import Op
+from grammar.ops import ROWS
+from grammar.tree import (
+    Apply,
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Role,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+    all_terms,
+    statements,
+    subterms,
+)
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+
+Body = tuple[Stmt, ...]
+Pass = Callable[[Kernel], Iterator[Kernel]]
+
+Measure = tuple[int, int, int, int, int]
+"""Statements, weight of terms, complexity of constants, parameters, places of float64: compared in this order."""
+
+SIMPLE: dict[Scalar, tuple[float | int | bool, ...]] = {
+    F32: (0.0, 1.0, 0.5, 2.0),
+    F64: (0.0, 1.0, 0.5, 2.0),
+    I32: (0, 1, 2),
+    BOOL: (False, True),
+}
+"""The constants that any term may become, simplest first."""
+
+# -- how small a kernel is --------------------------------------------------------------------------------------------
+
+
+def measure(kernel: Kernel) -> Measure:
+    """Each part is a natural number, so no chain of ever smaller kernels is endless."""
+    stmts = list(statements(kernel.body))
+    terms = list(all_terms(kernel))
+    constants = sum(_complexity(term) for term in terms if isinstance(term, Const))
+    wide = sum(term.type is F64 for term in terms) + sum(param.element is F64 for param in kernel.params)
+    weight = sum(map(_weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AugStore | Atomic))
+    return len(stmts), weight, constants, len(kernel.params), wide
+
+
+def _weight(term: Term) -> int:
+    """Of the node alone. A constant weighs less than any other term, an element less than any operation."""
+    match term:
+        case Const():
+            return 1
+        case Var() | Size() | Read():
+            return 2
+        case Apply():
+            return 4
+
+
+def _complexity(constant: Const) -> int:
+    value = constant.value
+    if constant.type not in FLOATS:
+        return 2 * abs(int(value)) + (value < 0)
+    simple = [repr(other) for other in SIMPLE[constant.type]]
+    return simple.index(repr(value)) if repr(value) in simple else len(simple) + len(repr(value))
+
+
+def tidied(kernel: Kernel) -> Kernel | None:
+    """The kernel without what is dead or empty in it; None if that is no kernel of the grammar."""
+    before = None
+    while before != kernel.body:
+        before = kernel.body
+        clean = swept(replace(kernel, body=_filled(kernel.body)))
+        if clean is None:
+            return None
+        kernel = clean
+    is_kernel = any(param.is_output for param in kernel.params) and not problems(kernel)
+    return kernel if is_kernel else None
+
+
+def _filled(body: Body) -> Body:
+    """Without blocks that hold nothing, and without what comes after a leap."""
+    kept: list[Stmt] = []
+    for stmt in body:
+        match stmt:
+            case If(condition, yes, no):
+                stmt = If(condition, _filled(yes), _filled(no))
+                if stmt.body or stmt.orelse:
+                    kept.append(stmt)
+            case For(_, _, _, inner) | While(_, inner):
+                if filled := _filled(inner):
+                    kept.append(replace(stmt, body=filled))
+            case Break() | Continue() | Return():
+                return (*kept, stmt)
+            case _:
+                kept.append(stmt)
+    return tuple(kept)
+
+
+# -- walking ----------------------------------------------------------------------------------------------------------
+
+
+def in_blocks(body: Body, change: Callable[[Body], Iterable[Body]]) -> Iterator[Body]:
+    """The body with one of its blocks changed, outer blocks first."""
+    yield from change(body)
+    for k, stmt in enumerate(body):
+        for name in ("body", "orelse"):
+            for new in in_blocks(getattr(stmt, name, ()), change):
+                yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
+
+
+def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
+    """The body with one of its terms changed, in source order, outer terms first."""
+    for k, stmt in enumerate(body):
+        for name in ("start", "stop", "condition", "index", "value"):
+            term = getattr(stmt, name, None)
+            if term is not None:
+                for new in _in_term(term, change):
+                    yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
+        for name in ("body", "orelse"):
+            for block in in_terms(getattr(stmt, name, ()), change):
+                yield (*body[:k], _with(stmt, name, block), *body[k + 1 :])
+
+
+def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
+    yield from change(term)
+    match term:
+        case Apply(op, args):
+            for k, arg in enumerate(args):
+                yield from (Apply(op, (*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
+        case Read(array, index, type):
+            yield from (Read(array, new, type) for new in _in_term(index, change))
+        case _:
+            pass
+
+
+def mapped(body: Body, change: Callable[[Term], Term]) -> Body:
+    """The body with every term changed, inner terms first."""
+    return tuple(_mapped_stmt(stmt, change) for stmt in body)
+
+
+def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
+    for name in ("start", "stop", "condition", "index", "value"):
+        term = getattr(stmt, name, None)
+        if term is not None:
+            stmt = _with(stmt, name, _mapped_term(term, change))
+    for name in ("body", "orelse"):
+        block = getattr(stmt, name, ())
+        if block:
+            stmt = _with(stmt, name, mapped(block, change))
+    return stmt
+
+
+def _mapped_term(term: Term, change: Callable[[Term], Term]) -> Term:
+    match term:
+        case Apply(op, args):
+            return change(Apply(op, tuple(_mapped_term(arg, change) for arg in args)))
+        case Read(array, index, type):
+            return change(Read(array, _mapped_term(index, change), type))
+        case _:
+            return change(term)
+
+
+def _with(stmt: Stmt, name: str, value: object) -> Stmt:
+    changes: dict[str, Any] = {name: value}
+    return replace(stmt, **changes)
+
+
+def _bodies(kernel: Kernel, bodies: Iterable[Body]) -> Iterator[Kernel]:
+    return (replace(kernel, body=body) for body in bodies)
+
+
+# -- statements -------------------------------------------------------------------------------------------------------
+
+
+def drop_outputs(kernel: Kernel) -> Iterator[Kernel]:
+    """Without all that writes one output."""
+    for param in kernel.params:
+        if param.is_output:
+            yield replace(kernel, body=_without_writes(kernel.body, param.name))
+
+
+def _without_writes(body: Body, array: str) -> Body:
+    kept = (stmt for stmt in body if not (isinstance(stmt, Store | AugStore | Atomic) and stmt.array == array))
+    return tuple(_without_inner_writes(stmt, array) for stmt in kept)
+
+
+def _without_inner_writes(stmt: Stmt, array: str) -> Stmt:
+    for name in ("body", "orelse"):
+        if hasattr(stmt, name):
+            stmt = _with(stmt, name, _without_writes(getattr(stmt, name), array))
+    return stmt
+
+
+def drop_statements(kernel: Kernel) -> Iterator[Kernel]:
+    """Without a run of statements of one block: all of it, halves, quarters, …, single ones."""
+    return _bodies(kernel, in_blocks(kernel.body, _shorter))
+
+
+def _shorter(block: Body) -> Iterator[Body]:
+    run = len(block)
+    while run:
+        yield from (block[:start] + block[start + run :] for start in range(0, len(block), run))
+        run //= 2
+
+
+def unwrap(kernel: Kernel) -> Iterator[Kernel]:
+    """With what a branch or a loop holds in its place, once."""
+    return _bodies(kernel, in_blocks(kernel.body, _unwrapped))
+
+
+def _unwrapped(block: Body) -> Iterator[Body]:
+    for k, stmt in enumerate(block):
+        for inner in _inside(stmt):
+            yield (*block[:k], *inner, *block[k + 1 :])
+
+
+def _inside(stmt: Stmt) -> Iterator[Body]:
+    match stmt:
+        case If(condition, yes, no):
+            yield yes
+            if no:
+                yield no
+                yield (If(condition, yes),)
+        case For(variable, start, stop, inner):
+            yield _substituted(inner, variable, Const(I32, 0) if start is None else start)
+            if start is not None:
+                yield (For(variable, None, stop, inner),)
+        case While(_, inner):
+            yield inner
+        case _:
+            pass
+
+
+def plain_writes(kernel: Kernel) -> Iterator[Kernel]:
+    """With a plain assignment or store, to the thread's own element, where a value was updated."""
+    index = Var(next((s.name for s in kernel.body if isinstance(s, Thread)), ""), I32)
+    yield from _bodies(kernel, in_blocks(kernel.body, lambda block: _plainer(block, index)))
+    for k, param in enumerate(kernel.params):
+        if param.role is Role.ACCUMULATOR:
+            own = Param(param.name, param.type, Role.OUT)
+            params = (*kernel.params[:k], own, *kernel.params[k + 1 :])
+            yield replace(kernel, params=params, body=_stored(kernel.body, param.name, index))
+
+
+def _plainer(block: Body, index: Var) -> Iterator[Body]:
+    for k, stmt in enumerate(block):
+        match stmt:
+            case AugAssign(name, _, value):
+                yield (*block[:k], Assign(name, value), *block[k + 1 :])
+            case AugStore(array, _, _, value) | Atomic(_, array, _, value):
+                yield (*block[:k], Store(array, index, value), *block[k + 1 :])
+            case _:
+                pass
+
+
+def _stored(body: Body, array: str, index: Var) -> Body:
+    return tuple(_stored_stmt(stmt, array, index) for stmt in body)
+
+
+def _stored_stmt(stmt: Stmt, array: str, index: Var) -> Stmt:
+    if isinstance(stmt, AugStore | Atomic) and stmt.array == array:
+        return Store(array, index, stmt.value)
+    for name in ("body", "orelse"):
+        if hasattr(stmt, name):
+            stmt = _with(stmt, name, _stored(getattr(stmt, name), array, index))
+    return stmt
+
+
+def inline_locals(kernel: Kernel) -> Iterator[Kernel]:
+    """Without a local that is assigned once, its value in its place."""
+    assigned = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign)]
+    names = [stmt.name for stmt in assigned]
+    for stmt in assigned:
+        if isinstance(stmt, Assign) and names.count(stmt.name) == 1:
+            yield replace(kernel, body=_inlined(kernel.body, stmt))
+
+
+def _inlined(body: Body, local: Assign) -> Body:
+    bodies = in_blocks(body, lambda block: [tuple(s for s in block if s != local)] if local in block else [])
+    return _substituted(next(bodies), local.name, local.value)
+
+
+def _substituted(body: Body, name: str, value: Term) -> Body:
+    return mapped(body, lambda term: value if isinstance(term, Var) and term.name == name else term)
+
+
+# -- terms ------------------------------------------------------------------------------------------------------------
+
+
+def drop_params(kernel: Kernel) -> Iterator[Kernel]:
+    """Without one parameter: everywhere another one, or a simple constant, in its place."""
+    leaves = list(_leaves(kernel))
+    for param in kernel.params:
+        if not param.is_output:
+            others = [leaf for leaf in leaves if leaf.type is param.element and not _reads(leaf, param.name)]
+            for new in (*others, *_constants(param.element)):
+                yield replace(kernel, body=_replaced(kernel.body, param.name, new))
+
+
+def _replaced(body: Body, name: str, new: Term) -> Body:
+    return mapped(body, lambda term: new if _reads(term, name) and term.type is new.type else term)
+
+
+def _reads(term: Term, name: str) -> bool:
+    return (isinstance(term, Var) and term.name == name) or (isinstance(term, Read | Size) and term.array == name)
+
+
+def replace_terms(kernel: Kernel) -> Iterator[Kernel]:
+    """With a simpler term of the same type in place of one: a constant, a parameter, or a part of itself."""
+    leaves = list(_leaves(kernel))
+
+    def simpler(term: Term) -> Iterator[Term]:
+        if not isinstance(term, Const):
+            yield from _constants(term.type)
+        if isinstance(term, Apply):
+            yield from (leaf for leaf in leaves if leaf.type is term.type)
+            parts = [part for part in subterms(term) if part.type is term.type and part is not term]
+            yield from sorted(parts, key=lambda part: sum(map(_weight, subterms(part))))
+        elif isinstance(term, Read):
+            yield from (leaf for leaf in leaves if leaf.type is term.type)
+
+    return _bodies(kernel, in_terms(kernel.body, simpler))
+
+
+def simplify_constants(kernel: Kernel) -> Iterator[Kernel]:
+    """With a simpler constant in place of one."""
+    return _bodies(kernel, in_terms(kernel.body, _simpler_constants))
+
+
+def _simpler_constants(term: Term) -> Iterator[Term]:
+    if not isinstance(term, Const) or term.type is BOOL:
+        return
+    value = term.value
+    yield from (Const(term.type, simple) for simple in SIMPLE[term.type])
+    if value < 0:
+        yield Const(term.type, -value)
+    if term.type is I32:
+        yield from (Const(I32, int(value) // 2), Const(I32, int(value) - 1))
+    elif np.isfinite(value):
+        yield from (Const(term.type, float(round(value))), Const(term.type, float(f"{value:.1g}")))
+
+
+def _constants(type: Scalar) -> Iterator[Const]:
+    return (Const(type, value) for value in SIMPLE[type])
+
+
+def _leaves(kernel: Kernel) -> Iterator[Var | Read]:
+    """A read of each parameter, at the thread's own index."""
+    thread = next((stmt.name for stmt in kernel.body if isinstance(stmt, Thread)), "")
+    yield Var(thread, I32)
+    for param in kernel.params:
+        if not isinstance(param.type, Array):
+            yield Var(param.name, param.type)
+        elif not param.is_output and param.size is None:
+            yield Read(param.name, Var(thread, I32), param.element)
+
+
+def narrow(kernel: Kernel) -> Iterator[Kernel]:
+    """With float32 in place of float64, everywhere."""
+    if any(term.type is F64 for term in all_terms(kernel)) or any(p.element is F64 for p in kernel.params):
+        params = tuple(replace(p, type=_narrow_type(p)) for p in kernel.params)
+        try:
+            yield replace(kernel, params=params, body=_narrow_ops(mapped(kernel.body, _narrow_term)))
+        except KeyError:
+            return
+
+
+def _narrow_type(param: Param) -> Scalar | Array:
+    return (Array(F32) if isinstance(param.type, Array) else F32) if param.element is F64 else param.type
+
+
+def _narrow_term(term: Term) -> Term:
+    match term:
+        case Const(type, value) if type is F64:
+            return Const(F32, float(str(np.float32(value))))
+        case Var(name, type) if type is F64:
+            return Var(name, F32)
+        case Read(array, index, type) if type is F64:
+            return Read(array, index, F32)
+        case Apply(op, (arg,)) if op.name in ("float32", "float64") and arg.type is F32:
+            return arg
+        case Apply(op, args):
+            return Apply(_narrow_op(op), args)
+        case _:
+            return term
+
+
+def _narrow_op(op: Op) -> Op:
+    """Raises KeyError where there is no such operation on float32."""
+    if F64 not in op.params and op.result is not F64:
+        return op
+    name = "float32" if op.name == "float64" else op.name
+    return ROWS[f"{name}({','.join('float32' if p is F64 else p.name for p in op.params)})"]
+
+
+def _narrow_ops(body: Body) -> Body:
+    return tuple(_narrow_stmt(stmt) for stmt in body)
+
+
+def _narrow_stmt(stmt: Stmt) -> Stmt:
+    if isinstance(stmt, AugAssign | AugStore):
+        return _with(stmt, "op", _narrow_op(stmt.op))
+    for name in ("body", "orelse"):
+        if hasattr(stmt, name):
+            stmt = _with(stmt, name, _narrow_ops(getattr(stmt, name)))
+    return stmt
+
+
+PASSES: tuple[Pass, ...] = (
+    drop_outputs,
+    drop_statements,
+    unwrap,
+    drop_params,
+    inline_locals,
+    replace_terms,
+    plain_writes,
+    simplify_constants,
+    narrow,
+)
+"""In the order in which they are tried: what takes most away comes first."""

@@ -1,0 +1,206 @@
+"""Making the kernel of a finding small: hierarchical delta debugging over the typed tree.
+
+The key insight: reducing is a walk that always restarts from one small record (the kernel so far, the pass, the
+position in it, what is known of candidates), so it can stop at any moment and go on later as if it had not. Candidates
+are taken in a fixed order and the first that is interesting wins, however many are tried at once: the result doesn't
+depend on batches. It ends when no pass finds anything, so no node can be replaced by a simpler one of its type.
+
+Misherghi and Su, "HDD: Hierarchical Delta Debugging" (ICSE 2006).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from grammar.canon import canonical_hash
+from grammar.emit import emit
+from grammar.errors import UserError
+from grammar.serial import kernel_of, plain_of
+from grammar.tree import Kernel, size, statements
+from validate.findings import Finding, load, save_as, write
+from validate.judge import Judge, judging, observe_like
+from validate.passes import PASSES, Pass, measure, tidied
+
+FIRST, MOST = 2, 24
+"""Candidates that are judged at once: at first, and after long without success."""
+
+VERSION = 1
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far reducing has come."""
+
+    kernel: Kernel
+    number: int = 0
+    """Of the pass."""
+    position: int = 0
+    """Of the next candidate that the pass proposes."""
+    changed: bool = False
+    """Whether anything became smaller since the first pass began."""
+    known: dict[str, bool] = field(default_factory=dict)
+    """By canonical hash: whether a candidate is interesting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    position: int
+    kernel: Kernel
+    key: str
+
+
+Watch = Callable[[Progress], bool]
+"""Is told of progress after each batch; True stops."""
+
+
+def reduce(kernel: Kernel, interesting: Callable[[Kernel], bool], passes: Sequence[Pass] = PASSES) -> Kernel:
+    """The smallest interesting kernel that the passes lead to from an interesting one. Deterministic."""
+    progress = Progress(kernel)
+    go_on(progress, lambda kernels: [interesting(kernel) for kernel in kernels], passes, most=1)
+    return progress.kernel
+
+
+def go_on(
+    progress: Progress,
+    judge: Judge,
+    passes: Sequence[Pass] = PASSES,
+    watch: Watch = lambda _: False,
+    most: int = MOST,
+) -> bool:
+    """Takes `progress` to the end, True, or to where `watch` stops it, False."""
+    while True:
+        while progress.number < len(passes):
+            if not _finish(progress, judge, passes[progress.number], watch, most):
+                return False
+            progress.number, progress.position = progress.number + 1, 0
+        if not progress.changed:
+            return True
+        progress.number, progress.changed = 0, False
+
+
+def _finish(progress: Progress, judge: Judge, one: Pass, watch: Watch, most: int) -> bool:
+    """Goes through a pass from the position on; after each success with what it proposes for the smaller kernel."""
+    count = min(FIRST, most)
+    while batch := list(islice(_candidates(progress, one), count)):
+        asked = [candidate for candidate in batch if candidate.key not in progress.known]
+        verdicts = judge([candidate.kernel for candidate in asked])
+        progress.known.update(zip((candidate.key for candidate in asked), verdicts, strict=True))
+        hit = next((candidate for candidate in batch if progress.known[candidate.key]), None)
+        if hit is None:
+            progress.position, count = batch[-1].position + 1, min(2 * count, most)
+        else:
+            progress.kernel, progress.position, progress.changed = hit.kernel, hit.position, True
+            count = max(count // 2, min(FIRST, most))
+        if watch(progress):
+            return False
+    return True
+
+
+def _candidates(progress: Progress, one: Pass) -> Iterator[Candidate]:
+    """What the pass proposes from the position on, if it is a smaller kernel and not known to be of no interest."""
+    seen: set[str] = set()
+    now = measure(progress.kernel)
+    for position, proposed in enumerate(one(progress.kernel)):
+        if position < progress.position:
+            continue
+        kernel = tidied(proposed)
+        if kernel is None or measure(kernel) >= now:
+            continue
+        key = canonical_hash(kernel)
+        if progress.known.get(key, True) and key not in seen:
+            seen.add(key)
+            yield Candidate(position, kernel, key)
+
+
+# -- progress on disk -------------------------------------------------------------------------------------------------
+
+
+def save_progress(path: Path, finding: Finding, progress: Progress) -> None:
+    plain = {
+        "version": VERSION,
+        "finding": canonical_hash(finding.kernel),
+        "kernel": plain_of(progress.kernel),
+        "number": progress.number,
+        "position": progress.position,
+        "changed": progress.changed,
+        "known": progress.known,
+    }
+    write(path, json.dumps(plain) + "\n")
+
+
+def load_progress(path: Path, finding: Finding) -> Progress:
+    """Where an earlier session stopped; the beginning if there was none, or it was of another finding."""
+    try:
+        plain: Any = json.loads(path.read_text(encoding="utf-8"))
+        if (plain["version"], plain["finding"]) != (VERSION, canonical_hash(finding.kernel)):
+            return Progress(finding.kernel)
+        return Progress(
+            kernel_of(plain["kernel"]), *(plain[name] for name in ("number", "position", "changed", "known"))
+        )
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return Progress(finding.kernel)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def command(path: Path, time_limit: float | None, out: Path | None) -> int:
+    """`python -m validate reduce`. Raises UserError."""
+    finding, started = load(path), time.monotonic()
+    beside = path.with_suffix(".progress.json")
+    progress = load_progress(beside, finding)
+    told = _Told(finding, beside, None if time_limit is None else started + time_limit)
+    print(f"{finding.name}: {_sizes(progress.kernel)}")
+    with judging(finding) as judge:
+        if not judge([finding.kernel])[0]:
+            raise UserError(f"{path} no longer shows: the kernel doesn't come to {finding.outcome.value} here")
+        finished = go_on(progress, judge, watch=told.watch)
+        smaller = observe_like(finding, progress.kernel) if finished else None
+    if smaller is None:
+        print(f"stopped after {time.monotonic() - started:.0f} s; run the same command again to go on")
+        print(emit(progress.kernel))
+        return 0
+    target = save_as(out or path.with_name(f"{smaller.name}.json"), smaller)
+    beside.unlink(missing_ok=True)
+    print(f"{_sizes(progress.kernel)} after {time.monotonic() - started:.0f} s, {len(progress.known)} candidates\n")
+    print(emit(smaller.kernel))
+    print(f"{smaller.outcome.value}: {smaller.detail}")
+    print(f"{target}\n{target.with_suffix('.py')} {_replayed(target.with_suffix('.py'))}")
+    return 0
+
+
+@dataclass(slots=True)
+class _Told:
+    """Prints a line whenever a pass makes the kernel smaller, keeps the record, and watches the clock."""
+
+    finding: Finding
+    beside: Path
+    until: float | None
+    last: Kernel | None = None
+
+    def watch(self, progress: Progress) -> bool:
+        if progress.kernel is not self.last:
+            self.last = progress.kernel
+            name = PASSES[progress.number].__name__.replace("_", " ")
+            print(f"  {name:<20}{_sizes(progress.kernel)}", flush=True)
+        save_progress(self.beside, self.finding, progress)
+        return self.until is not None and time.monotonic() > self.until
+
+
+def _sizes(kernel: Kernel) -> str:
+    lines = len(emit(kernel).splitlines())
+    return f"{sum(1 for _ in statements(kernel.body))} statements, {size(kernel)} nodes, {lines} lines"
+
+
+def _replayed(script: Path) -> str:
+    """What a reproducer does when it is run."""
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    return "exits 0: the bug stands" if done.returncode == 0 else f"exits {done.returncode}: it doesn't show the bug"
