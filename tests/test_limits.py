@@ -192,6 +192,9 @@ LIMITED: Mapping[str, Kernel] = {
         while_(do("greater", v, 1.1), change("v", "mul", do("cos", v))),
         put("out", v),
     ),
+    "last value squared afterwards": kernel(
+        (X, N, OUT), let("v", at("x")), loop("j", n, let("v", at("x", j))), put("out", do("mul", v, v))
+    ),
     "halved value squared afterwards": kernel(
         (X, OUT),
         let("v", do("min", at("x"), 9.0)),
@@ -218,8 +221,8 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
         "remainder-divisor-gradient",
         kernel((X, Y, OUT), let("t", do("exp", at("y"))), put("out", do("mod", at("x"), t))),
     ),
-    "break": ("break-gradient", over(n, when(do("less", at("x", j), -1.5), Break()), SUM)),
-    "break of a static loop": ("break-gradient", over(4, when(do("less", at("x", j), -1.5), Break()), SUM)),
+    "break": ("break-gradient", over(n, when(do("less", at("x", j), at("y")), Break()), SUM)),
+    "break of a static loop": ("break-gradient", over(4, when(do("less", at("x", j), at("y")), Break()), SUM)),
     "break of a while": (
         "break-gradient",
         kernel(
