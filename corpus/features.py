@@ -36,20 +36,21 @@ def features_of(row: Mapping[str, Any]) -> set[tuple[str, str]]:
 
 def bigrams(source: str) -> Iterator[str]:
     """`store > add`, `add > sin`, …: what each operation and each statement is applied to."""
-    for stmt in ast.walk(_kernel(source)):
-        if isinstance(stmt, ast.stmt) and not isinstance(stmt, ast.FunctionDef):
+    for stmt in (node for function in _functions(source) for top in function.body for node in ast.walk(top)):
+        if isinstance(stmt, ast.stmt):
             for term in _terms(stmt):
                 yield from _bigrams(statement_kind(stmt), term)
 
 
 def nestings(source: str) -> Iterator[str]:
     """`for > if > store`, …: which statements stand in which."""
-    return _nestings(_kernel(source).body, ())
+    for function in _functions(source):
+        yield from _nestings(function.body, ())
 
 
 @lru_cache(maxsize=1)
-def _kernel(source: str) -> ast.FunctionDef:
-    return next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.decorator_list)
+def _functions(source: str) -> list[ast.FunctionDef]:
+    return [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
 
 
 def _nestings(body: Sequence[ast.stmt], around: tuple[str, ...]) -> Iterator[str]:

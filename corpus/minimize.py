@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +51,10 @@ class Survey:
     known: dict[Feature, int] = field(default_factory=dict)
     bytes: int = 0
     """Of the Parquet files."""
+
+    def spans(self, starts: Sequence[int]) -> list[tuple[int, int]]:
+        """The first row of each part, and the one after its last, given where parts start."""
+        return list(zip(starts, [*starts[1:], len(self.sizes)], strict=True))
 
 
 def survey(folders: Sequence[Path]) -> Survey:
@@ -87,7 +92,7 @@ def _add(found: Survey, rows: Sequence[Mapping[str, Any]]) -> None:
 def chosen(found: Survey, most: int | None = None) -> list[int]:
     """The rows to keep, increasing: data set by data set those that add what all rows kept before them lack."""
     kept: list[int] = []
-    for start, stop in zip(found.starts, [*found.starts[1:], len(found.sizes)], strict=True):
+    for start, stop in found.spans(found.starts):
         have = frozenset(feature for number in kept for feature in found.features[number])
         room = None if most is None else most - len(kept)
         kept += [start + number for number in cover(found.features[start:stop], found.sizes[start:stop], have, room)]
@@ -106,7 +111,8 @@ def minimized(folders: Sequence[Path], out: Path, most: int | None = None) -> tu
     try:
         _write(before, kept, part, folders)
         after = survey([part])
-        assert after.known.keys() == {_named(before)[f] for number in kept for f in before.features[number]}
+        names = list(before.known)
+        assert after.known.keys() == {names[feature] for number in kept for feature in before.features[number]}
         part.replace(out)
     except OSError as error:
         raise refused(out, "write", error) from error
@@ -115,15 +121,12 @@ def minimized(folders: Sequence[Path], out: Path, most: int | None = None) -> tu
     return before, after
 
 
-def _named(found: Survey) -> list[Feature]:
-    return list(found.known)
-
-
 def _check_out(out: Path, folders: Sequence[Path]) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; --out must name a folder")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty; --out must name a new or empty folder")
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise UserError(f"{out} is not empty; --out must name a new or empty folder")
+    except OSError as error:  # such as a file
+        raise refused(out, "write", error) from error
     if any(out.resolve().is_relative_to(folder.resolve()) for folder in folders):
         raise UserError(f"{out} lies in a data set that is read; choose another --out")
 
@@ -146,10 +149,8 @@ def _put(folder: Path, name: str, data: bytes) -> None:
 
 def _shards(found: Survey, kept: Sequence[int]) -> Iterator[Any]:
     """The rows kept, in order, as tables of a shard each."""
-    import pyarrow as pa
-
     pieces = []
-    for (path, start), stop in zip(found.shards, [*(s for _, s in found.shards[1:]), len(found.sizes)], strict=True):
+    for (path, _), (start, stop) in zip(found.shards, found.spans([s for _, s in found.shards]), strict=True):
         inside = [number - start for number in kept if start <= number < stop]
         if inside:
             pieces.append(store.read(path).select(schema_of().names).take(inside).replace_schema_metadata(None))
@@ -160,10 +161,10 @@ def _shards(found: Survey, kept: Sequence[int]) -> Iterator[Any]:
 
 def _settings(found: Survey, kept: Sequence[int], folders: Sequence[Path]) -> dict[str, Any]:
     """What says that this data set is a choice, and of what. The settings of the runs stay where they are the same."""
-    stops = [*found.starts[1:], len(found.sizes)]
-    rows = [stop - start for start, stop in zip(found.starts, stops, strict=True)]
-    taken = [sum(start <= k < stop for k in kept) for start, stop in zip(found.starts, stops, strict=True)]
-    sources = [f"{t} of {n} rows of {name}" for t, n, name in zip(taken, rows, found.names, strict=True)]
+    sources = [
+        f"{sum(start <= number < stop for number in kept)} of {stop - start} rows of {name}"
+        for name, (start, stop) in zip(found.names, found.spans(found.starts), strict=True)
+    ]
     return {**_common([_manifest(folder).get("settings", {}) for folder in folders]), "minimized": sources}
 
 
