@@ -25,7 +25,7 @@ RATE = 0.98
 
 LINE_SECONDS = 5.0
 
-SIDES = ("forward", "adjoint", "table")
+SIDES = ("forward", "adjoint")
 
 
 def command(n: int, seed: int, depth: int, jobs: int | None) -> int:

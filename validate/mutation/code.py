@@ -1,8 +1,9 @@
 """Faults for planting: in the C++ that Warp printed for a kernel, forward and adjoint.
 
 The key insight: Warp prints one statement per line in a handful of fixed forms, so a line is taken apart by cutting at
-fixed characters, and every fault is one line put in place of another. Faults that could only crash or write wild are not
-made: the integers that an index comes from are left alone, except to be off by one, which canaries see.
+fixed characters, and every fault is one line put in place of another. Faults that could only crash or write wild are
+not made: the integers that an index comes from are left alone, except to be off by one, which canaries see. Nor are
+those that plainly change nothing, such as an adjoint of a number, which no array ever sees.
 """
 
 from __future__ import annotations
@@ -31,9 +32,7 @@ class Kind(Enum):
 
     @property
     def side(self) -> str:
-        if self is Kind.CELL:
-            return "table"
-        return "forward" if self in FORWARD_KINDS else "adjoint"
+        return "forward" if self in (*FORWARD_KINDS, Kind.CELL) else "adjoint"
 
 
 FORWARD_KINDS = (Kind.OPERATOR, Kind.CONSTANT, Kind.INDEX, Kind.STATEMENT, Kind.COMPARISON)
@@ -141,9 +140,13 @@ def _declaration(line: str) -> tuple[str, str] | None:
 
 
 def _indexing(statements: Sequence[Statement]) -> frozenset[str]:
-    """The variables used as an index and, until nothing is added, those they are computed from."""
-    found = {s.args[1] for s in statements if s.function in READS or _is_write(s)}
-    size = -1
+    """The variables that an index is computed from."""
+    return _origins({s.args[1] for s in statements if s.function in READS or _is_write(s)}, statements)
+
+
+def _origins(names: set[str], statements: Sequence[Statement]) -> frozenset[str]:
+    """The variables and, until nothing is added, those they are computed from without memory between."""
+    found, size = set(names), -1
     while len(found) > size:
         size = len(found)
         for s in statements:
@@ -237,7 +240,7 @@ NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 def _forward_faults(body: Body) -> Iterator[Change]:
     used = {arg for s in body.statements.values() for arg in s.args}
     for n, line in enumerate(body.lines):
-        if line.strip().startswith("const ") and (changed := _other_constant(line, used, body.indexing)):
+        if changed := _other_constant(line, used, body):
             yield n, Kind.CONSTANT, changed
         s = body.statements.get(n)
         if s is None:
@@ -268,18 +271,21 @@ def _can_be_dropped(s: Statement, body: Body) -> bool:
     return _is_write(s) or (s.function == "assign" and s.args[0] not in body.indexing)
 
 
-def _other_constant(line: str, used: set[str], indexing: frozenset[str]) -> str:
-    """The declaration of a constant with another value; empty if the constant plays no part, or in an index."""
+def _other_constant(line: str, used: set[str], body: Body) -> str:
+    """A line that gives a variable the value of a literal, with another one; empty for other lines.
+
+    Empty too if the variable plays no part, or one in an index.
+    """
     begin, _, value = line.rstrip().removesuffix(";").partition(" = ")
-    kind, name = begin.split()[1:]
-    if name not in used or name in indexing or kind not in (*FLOATS, *INTS):
+    name = begin.split(" ")[-1]
+    kind = body.types.get(name, "")
+    if name not in used or name in body.indexing:
         return ""
     if kind in INTS:
         return f"{begin} = {_next(int(value))};\n" if value.removeprefix("-").isdecimal() else ""
-    try:
-        number = float(value)
-    except ValueError:  # Warp has names for infinities and NaN
+    if kind not in FLOATS or not value.removeprefix("-")[:1].isdecimal():  # Warp has names for infinities and NaN
         return ""
+    number = float(value)
     return f"{begin} = {number * 1.25 if number else 0.25!r};\n"
 
 
@@ -300,12 +306,17 @@ LINEAR = (
 
 def _adjoint_faults(body: Body) -> Iterator[Change]:
     earlier: list[str] = []
+    flows = {n: _flow(s, body) for n, s in body.statements.items() if n > body.reverse}
+    needed = _needed(body)
+    alive = _alive(list(flows.values()), body)
     for n, s in body.statements.items():
         if not s.function.startswith("adj_"):
-            yield from ((n, Kind.REPLAY, text) for text in _other_operators(s, body))
+            if s.target in needed:
+                yield from ((n, Kind.REPLAY, text) for text in _other_operators(s, body))
             continue
-        targets, source = _flow(s, body)
-        if n < body.reverse or not targets:
+        targets, source = flows.get(n, ([], ""))
+        targets = [target for target in targets if target in alive]
+        if not targets or not (source in alive or source == ""):
             continue
         yield n, Kind.ADJOINT_DROPPED, f"{s.indent};\n"
         yield n, Kind.SIGN, _sign_flipped(s, targets, source)
@@ -331,6 +342,24 @@ def _flow(s: Statement, body: Body) -> tuple[list[str], str]:
     else:
         targets, source = adjoints[:-1], adjoints[-1]
     return [target for target in targets if body.types.get(target) in FLOATS], source
+
+
+def _alive(flows: Sequence[tuple[list[str], str]], body: Body) -> frozenset[str]:
+    """The adjoints that are fed by some output's gradient, and that some input's gradient is fed by."""
+    fed, feeding = {""}, {name for targets, _ in flows for name in targets if body.types[name] not in FLOATS}
+    size = -1
+    while len(fed) + len(feeding) > size:
+        size = len(fed) + len(feeding)
+        for targets, source in flows:
+            fed |= set(targets) if source in fed else set()
+            feeding |= {source} if not feeding.isdisjoint(targets) else set()
+    return frozenset(fed & feeding)
+
+
+def _needed(body: Body) -> frozenset[str]:
+    """The values that some adjoint is computed from."""
+    adjoints = [s for s in body.statements.values() if s.function.startswith("adj_") and s.function not in LINEAR]
+    return _origins({arg for s in adjoints for arg in s.args if arg.startswith("var_")}, [*body.statements.values()])
 
 
 def _sign_flipped(s: Statement, targets: Sequence[str], source: str) -> str:
@@ -364,7 +393,7 @@ def _wrong_primals(n: int, s: Statement, body: Body) -> Iterator[tuple[str, ...]
 
 
 def _known_before(name: str, n: int, body: Body) -> Iterator[str]:
-    """Constants and parameters; and what is assigned outside of branches before `name` is, on line `n` at the latest."""
+    """Constants and parameters; and what is assigned outside of branches before `name` is, and before line `n`."""
     assigned = {s.target: m for m, s in reversed(body.statements.items()) if s.target}
     end = min(assigned.get(name, 0), n, body.reverse)
     for other, type in body.types.items():

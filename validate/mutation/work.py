@@ -166,8 +166,8 @@ def work(plan: Plan, indices: Sequence[int], journal: Path) -> None:
     with journal.open("ab", buffering=0) as notes:
         for subject in chosen:
             pickle.dump(subject.index, notes)
-            result = _judged(plan, subject, mutants.get(subject.index))
-            pickle.dump(subject.result(result), notes)
+            judgement = _judged(plan, subject, mutants.get(subject.index))
+            pickle.dump(subject.result(judgement), notes)
     for block in blocks:
         release(block)
     gc.collect()
@@ -188,13 +188,16 @@ def _judged(plan: Plan, subject: Subject, made: object) -> Judgement:
 # -- the crew ---------------------------------------------------------------------------------------------------------
 
 
-def results(plan: Plan, jobs: int, report: Callable[[int], None]) -> list[Result]:
+Work = Callable[[Plan, Sequence[int], Path], None]
+
+
+def results(plan: Plan, jobs: int, report: Callable[[int], None], work: Work = work) -> list[Result]:
     """All results, in order; `report` is told how many there are. Raises UserError if workers can't work."""
     found: dict[int, Result] = {}
     with tempfile.TemporaryDirectory(prefix="warpsmith-mutate-") as scratch:
         pool = ProcessPool(jobs, initializer=start_worker, initargs=(Path(scratch),), context=get_context("spawn"))
         try:
-            crew = _Crew(plan, Path(scratch), pool)
+            crew = _Crew(plan, Path(scratch), pool, work)
             for first in range(0, plan.n, BLOCK):
                 crew.submit(tuple(range(first, min(first + BLOCK, plan.n))))
             while crew.tasks:
@@ -216,15 +219,15 @@ class _Task:
 class _Crew:
     """The tasks that workers have; what a dead worker leaves undone becomes a new task."""
 
-    def __init__(self, plan: Plan, scratch: Path, pool: Any) -> None:
-        self.plan, self.scratch, self.pool = plan, scratch, pool
+    def __init__(self, plan: Plan, scratch: Path, pool: Any, work: Work) -> None:
+        self.plan, self.scratch, self.pool, self.work = plan, scratch, pool, work
         self.tasks: dict[Future[None], _Task] = {}
         self.count = 0
 
     def submit(self, indices: tuple[int, ...]) -> None:
         self.count += 1
         task = _Task(indices, self.scratch / f"journal-{self.count}")
-        future = self.pool.schedule(work, args=(self.plan, indices, task.journal), timeout=TASK_SECONDS)
+        future = self.pool.schedule(self.work, args=(self.plan, indices, task.journal), timeout=TASK_SECONDS)
         self.tasks[future] = task
 
     def settled(self) -> Iterator[Result]:
@@ -249,13 +252,13 @@ class _Crew:
             raise UserError(
                 f"a worker process ended ({death}) before it had planted a fault: try again, or fewer --jobs"
             )
-        yield begun_result(self.plan, begun, death)
+        yield _fatal(self.plan, begun, death)
         known = {begun, *(result.index for result in finished)}
         if rest := tuple(k for k in task.indices if k not in known):
             self.submit(rest)
 
 
-def begun_result(plan: Plan, index: int, death: str) -> Result:
+def _fatal(plan: Plan, index: int, death: str) -> Result:
     """The result of a fault that took its worker with it; its kernel and fault are found again, in this process."""
     start()
     (subject,), blocks = subjects(plan, (index,))
