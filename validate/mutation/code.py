@@ -394,7 +394,7 @@ def _wrong_primals(n: int, s: Statement, body: Body) -> Iterator[tuple[str, ...]
 
 def _known_before(name: str, n: int, body: Body) -> Iterator[str]:
     """Constants and parameters; and what is assigned outside of branches before `name` is, and before line `n`."""
-    assigned = {s.target: m for m, s in reversed(body.statements.items()) if s.target}
+    assigned = {s.target: m for m, s in [*body.statements.items()][::-1] if s.target}
     end = min(assigned.get(name, 0), n, body.reverse)
     for other, type in body.types.items():
         if type != body.types[name] or other == name or not other.startswith("var_"):

@@ -69,6 +69,10 @@ def judged_cell(right: Kernel, wrong: Kernel, handle: Handle, seed: int, lanes: 
         return Fate.KILLED, "endless"
     if verdict.outcome.is_finding:
         return Fate.KILLED, verdict.outcome.value
+    return _cell_survived(right, wrong, handle, seed, lanes)
+
+
+def _cell_survived(right: Kernel, wrong: Kernel, handle: Handle, seed: int, lanes: int) -> Judgement:
     masked = ""
     tried = 0
     for each in _seeds(seed):
@@ -79,13 +83,14 @@ def judged_cell(right: Kernel, wrong: Kernel, handle: Handle, seed: int, lanes: 
         try:
             one, other = run_plain(right, inputs).arrays, run_plain(wrong, inputs).arrays
         except EndlessLoopError:
-            return Fate.MISSED, "the wrong reference does not end on further inputs"
+            return Fate.MISSED, "the wrong reference does not end, only on inputs of another seed, where it is caught"
         known = _known(wrong, inputs, None, each)
         for param in (p for p in right.params if p.is_output):
             differs = _differs(one[param.name], other[param.name])
             if (differs & known[param.name].decided).any():
-                return Fate.MISSED, _told(param.name, differs, known[param.name], one[param.name], other[param.name])
-            masked = masked or (param.name if differs.any() else "")
+                where = _told(param.name, differs, known[param.name], one[param.name], other[param.name])
+                return Fate.MISSED, where + _elsewhere(wrong, handle, each, lanes, each == seed)
+            masked = masked or (_undecided(param.name, differs) if differs.any() else "")
     return (Fate.MASKED, masked) if masked else (Fate.EQUIVALENT, f"on {tried} sets of inputs")
 
 
@@ -121,15 +126,21 @@ def _survived(kernel: Kernel, original: Handle, mutant: Handle, seed: int, lanes
             differs = _differs(one, other)
             if (differs & known[name].decided).any():
                 where = _told(name, differs, known[name], one, other)
-                return Fate.MISSED, where if each == seed else f"{where}, {_elsewhere(kernel, mutant, each, lanes)}"
-            masked = masked or f"{name}: {int(differs.sum())} of {differs.size} elements, none of them decided"
+                return Fate.MISSED, where + _elsewhere(kernel, mutant, each, lanes, each == seed)
+            masked = masked or _undecided(name, differs)
     return (Fate.MASKED, masked) if masked else (Fate.EQUIVALENT, f"on {tried} sets of inputs")
 
 
-def _elsewhere(kernel: Kernel, mutant: Handle, seed: int, lanes: int) -> str:
-    outcome = check(kernel, mutant, seed, lanes).outcome
-    caught = "where it is caught" if outcome.is_finding else "where it is not caught either"
-    return f"only on inputs of another seed, {caught}"
+def _elsewhere(kernel: Kernel, handle: Handle, seed: int, lanes: int, is_own: bool) -> str:
+    """What is to be added where something differs on other inputs than those that were checked."""
+    if is_own:
+        return ""
+    caught = "" if check(kernel, handle, seed, lanes).outcome.is_finding else "not "
+    return f", only on inputs of another seed, where it is {caught}caught"
+
+
+def _undecided(name: str, differs: Mask) -> str:
+    return f"{name}: {int(differs.sum())} of {differs.size} elements, none of them decided"
 
 
 def _differences(

@@ -195,7 +195,8 @@ def results(plan: Plan, jobs: int, report: Callable[[int], None], work: Work = w
     """All results, in order; `report` is told how many there are. Raises UserError if workers can't work."""
     found: dict[int, Result] = {}
     with tempfile.TemporaryDirectory(prefix="warpsmith-mutate-") as scratch:
-        pool = ProcessPool(jobs, initializer=start_worker, initargs=(Path(scratch),), context=get_context("spawn"))
+        start_with = {"initializer": start_worker, "initargs": (Path(scratch),), "context": get_context("spawn")}
+        pool: Any = ProcessPool(jobs, **start_with)
         try:
             crew = _Crew(plan, Path(scratch), pool, work)
             for first in range(0, plan.n, BLOCK):
