@@ -17,6 +17,7 @@ from statistics import median
 import numpy as np
 import pytest
 
+from grammar.alive import is_alive
 from grammar.check import problems
 from grammar.choose import Seed, recording, replaying, seeded
 from grammar.evaluate import EndlessLoopError, Inputs, Interpreter, Mask, Plain, run_plain
@@ -30,6 +31,7 @@ from grammar.tree import (
     Apply,
     Assign,
     Atomic,
+    AtomicKind,
     AugAssign,
     AugStore,
     Const,
@@ -52,8 +54,26 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, FLOATS, I32, Array
-from tests.builders import LANES, OUT, Sample, X, at, do, edits, kernel, outputs, put, samples, when
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+from tests.builders import (
+    LANES,
+    OUT,
+    I,
+    Sample,
+    X,
+    accumulator,
+    array,
+    at,
+    atomic,
+    do,
+    edits,
+    kernel,
+    number,
+    outputs,
+    put,
+    samples,
+    when,
+)
 
 ALL_DEPTHS = tuple(range(1, 13))
 
@@ -265,6 +285,30 @@ def test_results_are_sane_numbers() -> None:
                 assert np.abs(values).max() <= 1e6, sample
 
 
+@pytest.mark.parametrize("type", [F32, F64, I32], ids=repr)
+@pytest.mark.parametrize("kind", AtomicKind)
+def test_plain_reductions_are_alive(kind: AtomicKind, type: Scalar) -> None:
+    """What doesn't depend on the order of the elements still depends on the elements."""
+    reduction = kernel((array("x", type, -500, 500), accumulator(type=type)), atomic(kind, "total", at("x", I, type)))
+    assert [is_alive(reduction, seed, LANES) for seed in range(5)] == [True] * 5
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        (put("out", number(1.0)),),
+        (put("out", do("mul", at("x"), 0.0)),),
+        (put("out", do("max", at("x"), 9.0)),),
+        (when(do("less", at("x"), 9.0), put("out", at("x"))),),
+        (put("out", do("sqrt", at("x"))),),
+        (put("out", do("mul", at("x"), 1e30)),),
+        (put("out", at("x", do("add", I, 1))),),
+    ],
+)
+def test_dull_kernels_are_not_alive(body: tuple[Stmt, ...]) -> None:
+    assert not is_alive(kernel((X, OUT), *body), 5, LANES)
+
+
 class Watching(Interpreter[Lanes]):
     """Runs a kernel, and remembers which way conditions went and which terms were no different from a part of them."""
 
@@ -464,14 +508,14 @@ def test_every_group_of_operations_is_reached_under_each_profile() -> None:
 
 def test_operations_switched_off_are_not_grown() -> None:
     """Swarms switch off about half; the arithmetic that holds kernels together is grown all the same."""
-    for number in range(100):
-        choose = seeded(Seed(number))
+    for nth in range(100):
+        choose = seeded(Seed(nth))
         swarming = swarm(profile("uniform"), choose)
-        family = families_at(5)[number % len(families_at(5))]
-        grown = grow(choose, family, swarming, 5, number, LANES)
+        family = families_at(5)[nth % len(families_at(5))]
+        grown = grow(choose, family, swarming, 5, nth, LANES)
         if grown is not None:
             off = {op.name for op in operations(grown) if op.group == "math"} & swarming.off
-            assert not off, f"{family.name}, {number}"
+            assert not off, f"{family.name}, {nth}"
 
 
 def test_all_types_are_grown() -> None:
