@@ -26,6 +26,7 @@ from grammar.emit import emit
 from grammar.families import FAMILIES, Family, families_at, family_named
 from grammar.ops import table_digest
 from grammar.profiles import PROFILES
+from grammar.serial import plain_of
 from grammar.tree import Kernel
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
@@ -81,9 +82,11 @@ def candidate(settings: Settings, index: int) -> Kernel | None:
     return grown(seed, family, settings.profile, settings.depth, settings.lanes)
 
 
-def describe(settings: Settings, index: int) -> tuple[str, str]:
-    kernel = candidate(settings, index)
-    return ("", "") if kernel is None else (kernel.family, emit(kernel))
+def describe(settings: Settings, index: int) -> Finding:
+    kernel, seed = candidate(settings, index), seed_of(settings, index)
+    if kernel is None:
+        return Finding("", "", "", seed, index, "")
+    return Finding("", "", emit(kernel), seed, index, kernel.family, plain_of(kernel))
 
 
 # -- the block --------------------------------------------------------------------------------------------------------
@@ -115,8 +118,8 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
 def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[Finding]:
     for one, verdict in zip(candidates, verdicts, strict=True):
         if verdict.outcome.is_finding:
-            outcome, family = verdict.outcome.value, one.kernel.family
-            yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, family)
+            outcome, kernel = verdict.outcome.value, one.kernel
+            yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, kernel.family, plain_of(kernel))
 
 
 def _tidy(block: int, built: BlockBuild, clock: Clock) -> None:

@@ -27,6 +27,8 @@ class Finding:
     seed: int
     index: int
     family: str
+    kernel: Mapping[str, Any] | None = None
+    """The kernel as `grammar.serial` writes it; None where even growing it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,9 @@ class Pipeline:
 
     run_block: Callable[[Settings, int, tuple[int, ...]], BlockResult]
     """(settings, block, indices) → what became of these candidates, a subset of the block's."""
-    describe: Callable[[Settings, int], tuple[str, str]]
-    """(settings, index) → (family, source) of a candidate, without compiling it: to blame it for a crash."""
+    describe: Callable[[Settings, int], Finding]
+    """(settings, index) → a candidate as a finding, without compiling it: to blame it for a crash. What it came to is
+    left empty."""
     start_worker: Callable[[], None]
     """Called once in each worker process, whose temporary folder is one that the run deletes at its end."""
     facts: Callable[[], Mapping[str, str]]

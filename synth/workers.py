@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,12 @@ class _Crew:
         except TimeoutError:
             self._blame(task, "timeout", f"took longer than {self.pipeline.limit(len(task.indices)):g} s")
             if task.fault:
-                yield task.block, (task.indices, _finding(self.settings, task, "", ""))
+                yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
         except ProcessExpired as error:
             self._died(_said_exit(error.exitcode))
             self._blame(task, "crash", f"the process {_said_exit(error.exitcode)}")
             if task.fault:
-                yield task.block, (task.indices, _finding(self.settings, task, "", ""))
+                yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
         except BrokenProcessPool as error:
             self.tasks[future] = task
             self._replace(str(error))
@@ -186,7 +186,7 @@ def _follow_parent() -> None:
 
 def _work(pipeline: Pipeline, settings: Settings, task: Task) -> bytes:
     if task.fault:
-        return _finding(settings, task, *pipeline.describe(settings, task.indices[0]))
+        return _blamed(task, pipeline.describe(settings, task.indices[0]))
     started = time.process_time()
     result = pipeline.run_block(settings, task.block, task.indices)
     assert result.outcomes.get(VERIFIED, 0) == len(result.rows), "every verified candidate is a row"
@@ -206,8 +206,12 @@ def _note(result: BlockResult, seconds: Mapping[str, float], cpu: float) -> dict
     }
 
 
-def _finding(settings: Settings, task: Task, family: str, source: str) -> bytes:
-    finding = Finding(task.fault, task.detail, source, settings.seed, task.indices[0], family)
+def _unknown(settings: Settings, task: Task) -> Finding:
+    return Finding("", "", "", settings.seed, task.indices[0], "")
+
+
+def _blamed(task: Task, described: Finding) -> bytes:
+    finding = replace(described, outcome=task.fault, detail=task.detail)
     return pack((), _note(BlockResult(task.block, (), {task.fault: 1}, (finding,)), {}, 0.0))
 
 

@@ -145,11 +145,11 @@ def none_block(_: Settings, block: int, __: tuple[int, ...]) -> BlockResult:
     return BlockResult(block, (), {})
 
 
-def describe(settings: Settings, index: int) -> tuple[str, str]:
-    return "math", f"# kernel {index} of {settings.seed}\n"
+def describe(settings: Settings, index: int) -> Finding:
+    return Finding("", "", f"# kernel {index} of {settings.seed}\n", settings.seed, index, "math")
 
 
-def crash_describe(settings: Settings, index: int) -> tuple[str, str]:
+def crash_describe(settings: Settings, index: int) -> Finding:
     os.kill(os.getpid(), signal.SIGSEGV)
     return describe(settings, index)
 

@@ -173,7 +173,7 @@ def test_one_kernel_is_blamed_and_its_neighbours_kept(tmp_path: Path, block: Any
     text, source = (path.read_text() for path in sorted((tmp_path / "out" / FOLDER).iterdir()))
     assert f'"index": {fakes.GUILTY},' in text
     assert detail in text
-    assert source == fakes.describe(summary.settings, fakes.GUILTY)[1]
+    assert source == fakes.describe(summary.settings, fakes.GUILTY).source
 
 
 def test_a_crash_that_is_nobodys_fault_changes_nothing(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:

@@ -37,6 +37,19 @@ def reduce_command(
     return command(finding, time_limit, out)
 
 
+@app.command("mutate")
+def mutate_command(
+    n: Annotated[int, typer.Option("--n", help="Faults to plant.")] = 500,
+    seed: Annotated[int, typer.Option(help="Seed of kernels and faults.")] = 0,
+    depth: Annotated[int, typer.Option(help="Greatest height of the kernels.")] = 4,
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; by default one per CPU.")] = None,
+) -> int:
+    """Plants faults in the table and in Warp's C++, and counts how many are caught; exit code 1 if too few are."""
+    from validate.mutate import command
+
+    return command(n, seed, depth, jobs)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m validate`: returns the exit code."""
     return call(app, "validate", argv)
