@@ -137,11 +137,14 @@ def in_blocks(body: Body, change: Callable[[Body], Iterable[Body]]) -> Iterator[
 
 
 def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
-    """The body with one of its terms changed, in source order, outer terms first."""
+    """The body with one of its terms changed, in source order, outer terms first.
+
+    A store to the thread's own element stays there: it is what makes the thread index needed, and threads apart.
+    """
     for k, stmt in enumerate(body):
         for name in ("start", "stop", "condition", "index", "value"):
             term = getattr(stmt, name, None)
-            if term is not None:
+            if term is not None and not (name == "index" and isinstance(stmt, Store) and isinstance(term, Var)):
                 for new in _in_term(term, change):
                     yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
         for name in ("body", "orelse"):
@@ -257,6 +260,52 @@ def _inside(stmt: Stmt) -> Iterator[Body]:
             yield inner
         case _:
             pass
+
+
+def isolate(kernel: Kernel) -> Iterator[Kernel]:
+    """With one of its terms alone, stored as it is; parameters stand in for its locals."""
+    param = next(p for p in kernel.params if p.is_output)
+    terms = {term for term in all_terms(kernel) if isinstance(term, Apply)}
+    inputs = {p.name for p in kernel.params}
+    leaves = {leaf.type: leaf for leaf in reversed(list(_leaves(kernel)))}
+
+    def without_locals(term: Term) -> Term:
+        if not isinstance(term, Var) or term.name in inputs:
+            return term
+        return leaves.get(term.type) or Const(term.type, SIMPLE[term.type][1])
+
+    for term in sorted(terms, key=lambda term: (sum(map(_weight, subterms(term))), repr(term))):
+        yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, _mapped_term(term, without_locals)))
+
+
+def _stored_alone(kernel: Kernel, param: Param, term: Term) -> Body:
+    thread = kernel.body[0]
+    assert isinstance(thread, Thread)
+    return thread, Store(param.name, Var(thread.name, I32), term)
+
+
+def _with_output(kernel: Kernel, param: Param, element: Scalar, body: Body) -> Kernel:
+    """With another body, in which `param` is an output of its own for each thread."""
+    own = Param(param.name, Array(element), Role.OUT)
+    return replace(kernel, params=tuple(own if p is param else p for p in kernel.params), body=body)
+
+
+def store_early(kernel: Kernel) -> Iterator[Kernel]:
+    """With a store where a local is given a value, and no other writes to that output."""
+    thread = kernel.body[0]
+    assert isinstance(thread, Thread)
+    for param in kernel.params:
+        if param.is_output:
+            rest = _without_writes(kernel.body, param.name)
+            for stmt in dict.fromkeys(s for s in statements(rest) if isinstance(s, Assign | AugAssign)):
+                store = Store(param.name, Var(thread.name, I32), stmt.value)
+                yield _with_output(kernel, param, stmt.value.type, _exchanged(rest, stmt, store))
+
+
+def _exchanged(body: Body, old: Stmt, new: Stmt) -> Body:
+    """The body with another statement in place of one, in the first block that holds it."""
+    blocks = in_blocks(body, lambda block: [tuple(new if s == old else s for s in block)] if old in block else [])
+    return next(blocks)
 
 
 def plain_writes(kernel: Kernel) -> Iterator[Kernel]:
@@ -436,11 +485,13 @@ def _narrow_stmt(stmt: Stmt) -> Stmt:
 
 PASSES: tuple[Pass, ...] = (
     drop_outputs,
+    isolate,
     drop_statements,
     unwrap,
     drop_params,
     inline_locals,
     replace_terms,
+    store_early,
     plain_writes,
     simplify_constants,
     narrow,

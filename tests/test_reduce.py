@@ -1,0 +1,284 @@
+"""What planted failures are reduced to: a kernel of one or two statements, with the one operation at fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from extract.compile import start
+from extract.options import DEFAULT
+from grammar.canon import canonical_hash
+from grammar.check import problems
+from grammar.emit import emit
+from grammar.errors import UserError
+from grammar.tree import Apply, Atomic, AtomicKind, Kernel, Return, Term, While, all_terms, size, statements
+from grammar.types import F64, I32
+from tests.builders import (
+    LANES,
+    OUT,
+    Sample,
+    X,
+    accumulator,
+    array,
+    at,
+    atomic,
+    change,
+    do,
+    double,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    samples,
+    scalar,
+    var,
+    when,
+    while_,
+)
+from tests.test_findings import EARLY, RIGHT
+from validate.findings import Finding, load, save
+from validate.judge import _judge, defects_of, judging, observe
+from validate.passes import PASSES, _complexity, mapped, measure, tidied
+from validate.reduce import Progress, command, go_on, load_progress, reduce, save_progress
+from validate.verdict import Outcome
+
+Interesting = Callable[[Kernel], bool]
+
+
+def applies(name: str) -> Interesting:
+    return lambda one: any(isinstance(term, Apply) and term.op.name == name for term in all_terms(one))
+
+
+def holds(*kinds: type) -> Interesting:
+    return lambda one: any(isinstance(stmt, kinds) for stmt in statements(one.body))
+
+
+@cache
+def grown(interesting: Interesting, count: int = 3) -> tuple[Sample, ...]:
+    """The largest of the sample's kernels that are interesting."""
+    found = [sample for sample in samples(2, (8,)) if interesting(sample.kernel)]
+    assert len(found) >= count
+    return tuple(sorted(found, key=lambda sample: -size(sample.kernel))[:count])
+
+
+# -- what failures are reduced to -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sin", "mul", "where", "float32"])
+def test_an_operation_is_all_that_is_left(name: str) -> None:
+    for sample in grown(applies(name)):
+        small = reduce(sample.kernel, applies(name))
+        assert problems(small) == ()
+        assert len(small.body) == 2, emit(small)
+        assert sum(isinstance(term, Apply) for term in all_terms(small)) == 1, emit(small)
+
+
+def test_a_loop_is_all_that_is_left() -> None:
+    long = kernel(
+        (X, array("y"), OUT),
+        let("total", 1.0),
+        let("scale", do("mul", at("x"), at("y"))),
+        while_(do("less", var("total"), 8.0), change("total", "mul", 2.0), change("total", "add", var("scale"))),
+        when(do("greater", var("total"), 9.0), change("total", "sub", at("y")), orelse=(let("total", 0.5),)),
+        put("out", do("add", var("total"), at("x"))),
+    )
+    small = reduce(long, holds(While))
+    assert emit(small).splitlines()[4:] == [
+        "def by_hand(out: wp.array[float]):",
+        "    i = wp.tid()",
+        "    while False:",
+        "        out[i] = 0.0",
+    ]
+
+
+def test_an_atomic_and_a_guard_are_all_that_is_left() -> None:
+    total, index = accumulator("total"), number(0)
+    guarded = kernel(
+        (X, scalar("n", I32, 1, 9), total, OUT),
+        when(do("greater_equal", ints("i"), ints("n")), Return()),
+        loop("j", 3, atomic(AtomicKind.MAX, "total", do("mul", at("x"), 2.0), index)),
+        put("out", at("x")),
+    )
+    small = reduce(guarded, lambda one: holds(Atomic)(one) and holds(Return)(one))
+    lines = emit(small).splitlines()[5:]
+    assert lines[0] == "    i = wp.tid()"
+    assert sorted(lines[1:]) == ["        return", "    if 0 >= i:", "    wp.atomic_max(total, 0, 0.0)"]
+
+
+def test_float64_becomes_float32_where_it_does_not_matter() -> None:
+    wide = kernel((array("x", F64), out("out", F64)), put("out", do("sin", do("add", at("x", type=F64), double(0.1)))))
+    small = reduce(wide, applies("sin"))
+    assert all(term.type is not F64 for term in all_terms(small))
+    kept = reduce(wide, lambda one: any(term.type is F64 for term in all_terms(one)) and applies("sin")(one))
+    assert applies("sin")(kept)
+    assert any(term.type is F64 for term in all_terms(kept))
+
+
+# -- what holds of every reduction ------------------------------------------------------------------------------------
+
+
+def test_no_step_leaves_the_grammar_or_grows() -> None:
+    for sample in grown(applies("sqrt"), 2):
+        asked: list[Kernel] = []
+
+        def interesting(one: Kernel, asked: list[Kernel] = asked) -> bool:
+            asked.append(one)
+            return applies("sqrt")(one)
+
+        reduce(sample.kernel, interesting)
+        assert len(asked) > 5
+        assert [problems(one) for one in asked if problems(one)] == []
+        assert all(measure(one) < measure(sample.kernel) for one in asked)
+        keys = [canonical_hash(one) for one in asked]
+        assert len(set(keys)) == len(keys), "nothing is asked twice"
+
+
+def test_the_end_is_minimal() -> None:
+    """No candidate of any pass, which are all that replace one node by a simpler one, is smaller and interesting."""
+    interesting: Interesting = lambda one: applies("mul")(one) and applies("less")(one)  # noqa: E731 # a predicate
+    small = reduce(grown(interesting, 1)[0].kernel, interesting)
+    for one in PASSES:
+        for proposed in one(small):
+            candidate = tidied(proposed)
+            assert candidate is None or measure(candidate) >= measure(small) or not interesting(candidate)
+
+
+def test_batches_and_interruptions_change_nothing(tmp_path: Path) -> None:
+    sample = grown(applies("mul"), 1)[0]
+    whole = reduce(sample.kernel, applies("mul"))
+    finding = Finding(Outcome.VALUE, "", sample.kernel, sample.seed, LANES)
+    path = tmp_path / "progress.json"
+    progress, sessions = Progress(sample.kernel), 0
+
+    def judge(kernels: Sequence[Kernel]) -> list[bool]:
+        return [applies("mul")(one) for one in kernels]
+
+    while not go_on(progress, judge, watch=lambda _: True, most=1 + sessions % 7):
+        save_progress(path, finding, progress)
+        progress, sessions = load_progress(path, finding), sessions + 1
+    assert sessions > 5
+    assert progress.kernel == whole == reduce(sample.kernel, applies("mul"))
+
+
+def test_progress_of_another_finding_or_none_is_a_beginning(tmp_path: Path) -> None:
+    one, other = (Finding(Outcome.VALUE, "", each, 1, LANES) for each in (EARLY, RIGHT))
+    path = tmp_path / "progress.json"
+    save_progress(path, one, Progress(RIGHT, 3, 4, True, {"ab": False}))
+    assert load_progress(path, one) == Progress(RIGHT, 3, 4, True, {"ab": False})
+    assert load_progress(path, other) == Progress(RIGHT)
+    path.write_text("{")
+    assert load_progress(path, one) == load_progress(tmp_path / "missing", one) == Progress(EARLY)
+
+
+def test_simple_constants_are_simplest_first() -> None:
+    floats = [0.0, 1.0, 0.5, 2.0, -1.0, 3.25]
+    assert sorted(floats, key=lambda value: _complexity(number(value))) == floats
+    assert sorted([7, -3, 3, 1, 0], key=lambda value: _complexity(number(value))) == [0, 1, 3, -3, 7]
+
+
+def test_a_kernel_that_comes_to_nothing_is_no_candidate() -> None:
+    assert tidied(replace(RIGHT, body=RIGHT.body[:1])) is None
+    dead = kernel((X, OUT), let("unused", at("x")), put("out", number(1.0)))
+    clean = tidied(dead)
+    assert clean is not None
+    assert (len(clean.params), len(clean.body)) == (1, 2)
+
+
+# -- with the compiler ------------------------------------------------------------------------------------------------
+
+
+def planted(term: Term) -> Term:
+    """The sine that the reference is led to believe in."""
+    if isinstance(term, Apply) and term.op.name == "sin":
+        right = term.op
+        return Apply(replace(right, meaning=lambda x: 0.9 * right.meaning(x)), term.args)
+    return term
+
+
+@pytest.mark.warp
+def test_a_wrong_cell_is_reduced_to_its_operation() -> None:
+    start()
+    sample = grown(applies("sin"), 1)[0]
+    finding = Finding(Outcome.VALUE, "", sample.kernel, sample.seed, LANES)
+
+    def observed(kernels: Sequence[Kernel]) -> list[tuple[Outcome, str]]:
+        misled = [replace(one, body=mapped(one.body, planted)) for one in kernels]
+        return observe(misled, sample.seed, LANES, DEFAULT)
+
+    judge = _judge(finding, observed)
+    assert judge([sample.kernel]) == [True]
+    progress = Progress(sample.kernel)
+    assert go_on(progress, judge)
+    assert len(progress.kernel.body) == 2
+    assert [term.op.name for term in all_terms(progress.kernel) if isinstance(term, Apply)] == ["sin"]
+
+
+@pytest.mark.warp
+def test_the_command_reduces_a_finding_and_its_program_shows_the_bug(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARP_CACHE_PATH", str(tmp_path / "cache"))
+    longer = kernel(
+        (X, array("y"), scalar("n", I32, 3, 6), scalar("a"), OUT),
+        let("scale", do("mul", do("sin", at("y")), var("a"))),
+        *EARLY.body[1:-1],
+        when(do("greater", at("y"), 0.5), change("total", "add", var("scale"))),
+        put("out", do("add", do("mul", var("total"), 2.0), var("scale"))),
+    )
+    path = save(tmp_path, Finding(Outcome.GRADIENT, "d/dx[0]: wrong", longer, 5, LANES, settings={"depth": 4}))
+    assert command(path, 1e-9, None) == 0
+    assert "run the same command again" in capsys.readouterr().out
+    assert path.with_suffix(".progress.json").exists()
+    small_path = tmp_path / "small.json"
+    assert command(path, None, small_path) == 0
+    told = capsys.readouterr().out
+    assert "exits 0: the bug stands" in told
+    assert "drop statements" in told
+    small = load(small_path)
+    assert len(emit(small.kernel).splitlines()) <= 12, emit(small.kernel)
+    assert defects_of(small.kernel) == {"break-gradient"}
+    assert small.settings == {"depth": 4, "reduced_from": path.stem}
+    assert not path.with_suffix(".progress.json").exists()
+
+
+@pytest.mark.warp
+def test_a_finding_that_no_longer_shows_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path, Finding(Outcome.VALUE, "", RIGHT, 5, LANES))
+    with pytest.raises(UserError, match="no longer shows"):
+        command(path, None, None)
+
+
+@pytest.mark.warp
+def test_candidates_that_are_not_defined_or_race_never_meet_the_compiler() -> None:
+    met: list[Kernel] = []
+
+    def observed(kernels: Sequence[Kernel]) -> list[tuple[Outcome, str]]:
+        met.extend(kernels)
+        return [(Outcome.VALUE, "") for _ in kernels]
+
+    outside = kernel((X, OUT), put("out", at("x", number(10_000))))
+    racing = kernel((X, OUT), put("out", at("x"), number(0)))
+    endless = kernel((X, OUT), while_(number(True), put("out", at("x"))))
+    judge = _judge(Finding(Outcome.VALUE, "", RIGHT, 5, LANES), observed)
+    assert judge([outside, racing, endless, EARLY, RIGHT]) == [False, False, False, False, True]
+    assert met == [RIGHT], "nor does what has a known defect that the finding is free of"
+
+
+@pytest.mark.warp
+@pytest.mark.slow
+def test_crashes_are_judged_in_a_process_of_their_own() -> None:
+    with judging(Finding(Outcome.CRASH, "", RIGHT, 5, LANES)) as judge:
+        assert judge([RIGHT]) == [False]
+
+
+def test_findings_are_plain_json(tmp_path: Path) -> None:
+    path = save(tmp_path, Finding(Outcome.COMPILE, "TypeError: no", EARLY, 5, LANES))
+    assert json.loads(path.read_text())["outcome"] == "compile"
