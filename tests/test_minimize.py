@@ -100,6 +100,19 @@ def test_native_functions_are_told_apart_by_types() -> None:
     assert list(native_functions(None, None, None, cuda)) == ["wp::adj_sin(wp::array_t<wp::float32>, wp::int32)"]
 
 
+def test_no_native_function_is_missed() -> None:
+    """On what Warp really prints: each word before a parenthesis in `wp::`, found by cutting the text at those."""
+    regressions = rows(Path(__file__).parent.parent / "corpus" / "regressions" / "kernels")
+    assert len(regressions) > 20
+    for row in regressions:
+        forward, adjoint = row["cpp_forward"], row["cpp_adjoint"]
+        lines = [line for line in (forward + adjoint).splitlines() if not line.strip().startswith("//")]
+        words = {part.partition("(")[0] for line in lines for part in line.split("wp::")[1:] if "(" in part}
+        found = native_functions(forward, adjoint, None, None)
+        names = {text[4:].partition("(")[0] for text in found if text.startswith("wp::") and "(" in text}
+        assert names == set(filter(str.isidentifier, words))
+
+
 def test_opcodes_are_read_from_lines() -> None:
     llvm = """define void @k() {
 entry:
