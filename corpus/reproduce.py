@@ -117,6 +117,8 @@ def command(folder: Path, name: str, console: Console) -> int:
     wrong = [column.name for column in columns if not column.is_same]
     size = sum(column.bytes for column in columns)
     said = f"differs in {', '.join(wrong)}" if wrong else f"is the same, byte for byte ({size:,} bytes)"
+    if "canonical_hash" in wrong:
+        said = f"is another kernel when it is grown here: {said}"
     console.print(f"row {row['id']} {said}", markup=False, highlight=False, soft_wrap=True)
     return 1 if wrong else 0
 

@@ -122,7 +122,7 @@ def test_a_seed_that_grows_something_else_is_told(
     folder = write(tmp_path / "set", [{**made[1], "seed": made[2]["seed"]}])
     assert main(["reproduce", str(folder), made[1]["id"]]) == 1
     text = capsys.readouterr().out
-    assert "differs in id, canonical_hash, shape_hash" in text
+    assert "is another kernel when it is grown here: differs in id, canonical_hash, shape_hash" in text
 
 
 def test_a_kernel_that_does_not_pass_is_told(
