@@ -195,8 +195,7 @@ def results(plan: Plan, jobs: int, report: Callable[[int], None], work: Work = w
     """All results, in order; `report` is told how many there are. Raises UserError if workers can't work."""
     found: dict[int, Result] = {}
     with tempfile.TemporaryDirectory(prefix="warpsmith-mutate-") as scratch:
-        start_with = {"initializer": start_worker, "initargs": (Path(scratch),), "context": get_context("spawn")}
-        pool: Any = ProcessPool(jobs, **start_with)
+        pool: Any = _recruit(jobs, Path(scratch))
         try:
             crew = _Crew(plan, Path(scratch), pool, work)
             for first in range(0, plan.n, BLOCK):
@@ -209,6 +208,10 @@ def results(plan: Plan, jobs: int, report: Callable[[int], None], work: Work = w
             pool.stop()
             pool.join()
     return [found[k] for k in sorted(found)]
+
+
+def _recruit(jobs: int, scratch: Path) -> Any:
+    return ProcessPool(jobs, initializer=start_worker, initargs=(scratch,), context=get_context("spawn"))
 
 
 @dataclass(slots=True)
