@@ -155,10 +155,8 @@ def _with_changes(kernel: Kernel, inputs: Inputs, changed: list[Param], seed: in
 
 
 def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
-    if isinstance(param.type, Array):
-        return values[:, ::-1]
     other = column(param, seed + 1, lanes)
-    if (other != values).any():
+    if isinstance(param.type, Array) or (other != values).any():
         return other
     return np.where(values < param.high, values + 1, values - 1).astype(values.dtype)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+from grammar.names import RESERVED
 from grammar.op import Infix
 from grammar.tree import (
     Apply,
@@ -52,6 +53,8 @@ class _Checker:
         self.read: set[str] = set()
         self.written: set[str] = set()
         self.types: Scope = {}
+        self.counters: list[str] = []
+        """The thread index, then the loop variables, innermost last."""
 
     def complaints(self) -> Iterator[str]:
         names = [self.kernel.name, *(param.name for param in self.kernel.params)]
@@ -81,29 +84,45 @@ class _Checker:
     def statement(self, stmt: Stmt, scope: Scope, loop: bool) -> Iterator[str]:
         match stmt:
             case Thread(name):
-                yield from self.define(name, I32, scope)
+                yield from self.own_name(name)
+                self.counters.append(name)
+                scope[name] = I32
             case Assign(name, value):
                 yield from self.term(value, scope, reader=name)
                 yield from self.define(name, value.type, scope)
             case AugAssign(name, op, value):
                 yield from self.term(value, scope, reader=name)
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
-            case Store(array, index, value) | Atomic(_, array, index, value):
+            case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
+                if index != Var(self.counters[0] if self.counters else "", I32):
+                    yield f"{array} is stored to at an index that is not the thread's own"
+            case Atomic(_, array, index, value):
+                yield from self.write(array, index, value, scope)
+                yield from self.updated(array, value)
             case AugStore(array, index, op, value):
                 yield from self.write(array, index, value, scope)
+                yield from self.updated(array, value)
+                if op.name not in ("add", "sub"):
+                    yield f"{array} is updated by {op.name}, which is not atomic"
                 yield from self.augmented(op.spelling, op.params, op.result, value.type, value)
             case If(condition, yes, no):
                 yield from self.condition(condition, scope)
                 yield from self.fork(yes, no, scope, loop)
             case For(variable, start, stop, body):
+                yield from self.own_name(variable)
+                if not body:
+                    yield "a loop has no body"
                 for bound in (stop,) if start is None else (start, stop):
                     yield from self.term(bound, scope)
                     if bound.type is not I32:
                         yield "a loop bound is not an int32"
-                inner = {**scope, variable: I32}
-                yield from self.block(body, inner, loop=True)
+                self.counters.append(variable)
+                yield from self.block(body, {**scope, variable: I32}, loop=True)
+                self.counters.pop()
             case While(condition, body):
+                if not body:
+                    yield "a loop has no body"
                 yield from self.condition(condition, scope)
                 yield from self.block(body, dict(scope), loop=True)
             case Break() | Continue():
@@ -115,9 +134,18 @@ class _Checker:
             case _:
                 assert_never(stmt)
 
+    def own_name(self, name: str) -> Iterator[str]:
+        """Of the thread index or a loop variable: nothing else in the kernel bears it."""
+        if name in self.params or name in self.types or name in self.counters:
+            yield f"{name} is the name of something else, too"
+
     def define(self, name: str, type: Scalar, scope: Scope) -> Iterator[str]:
         if name in self.params:
             yield f"parameter {name} is assigned to"
+        if name in self.counters:
+            yield f"{name} is assigned to, which is the thread index or a loop variable"
+        if name in RESERVED or name == self.kernel.name:
+            yield f"{name} can't be the name of a local"
         if self.types.setdefault(name, type) is not type:
             yield f"local {name} changes its type"
         scope[name] = type
@@ -147,6 +175,11 @@ class _Checker:
         elif param.element is not value.type or index.type is not I32:
             yield f"a value of type {value.type} is written to {array}, or at an index that is not an int32"
 
+    def updated(self, array: str, value: Term) -> Iterator[str]:
+        param = self.params.get(array)
+        if value.type is BOOL or param is None or param.role is not Role.ACCUMULATOR:
+            yield f"{array} is updated in place but holds no numbers to begin with"
+
     def augmented(
         self, spelling: object, params: tuple[Scalar, ...], result: Scalar, target: Scalar | None, value: Term
     ) -> Iterator[str]:
@@ -159,6 +192,8 @@ class _Checker:
         """`reader` is the local that the term is assigned to: reading only itself doesn't make it read."""
         match term:
             case Const(type, value):
+                if value != value or (type is I32 and not -(2**31) <= value < 2**31):
+                    yield f"{value!r} is no literal"
                 if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (type in (BOOL, I32)):
                     yield f"{value!r} is no {type}"
             case Var(name, type):
@@ -171,8 +206,10 @@ class _Checker:
                 yield from self.term(index, scope, reader)
                 if index.type is not I32:
                     yield f"{array} is indexed by a {index.type}"
-            case Size(array, _):
+            case Size(array, type):
                 yield from self.array(array, None)
+                if type is not I32:
+                    yield "a length is an int32"
             case Apply(op, args):
                 for arg in args:
                     yield from self.term(arg, scope, reader)

@@ -34,6 +34,10 @@ SPLIT = 0.08
 """A condition must hold on at least this share of the lanes, and fail on as many."""
 
 
+class StuckError(Exception):
+    """The draft came to where no lane goes: nothing can be seen there, so it is given up."""
+
+
 class Grown(NamedTuple):
     """A term and its value on each lane."""
 
@@ -120,11 +124,20 @@ def add_param(draft: Draft, param: Param) -> Param:
 
 def define(draft: Draft, role: NameRole, grown: Grown) -> Grown:
     """Gives a value a name: a local that is in scope from here on."""
-    variable = Var(draft.name(role), grown.term.type)
-    run(draft, Assign(variable.name, grown.term))
-    draft.scope.append(variable)
+    name = draft.name(role)
+    run(draft, Assign(name, grown.term))
     draft.locals_left -= 1
-    return Grown(variable, draft.interpreter.env[variable.name])
+    return local(draft, name, grown.term.type)
+
+
+def local(draft: Draft, name: str, type: Scalar) -> Grown:
+    """The local that statements just run have defined, in scope from here on. Raises StuckError if none of them ran."""
+    variable = Var(name, type)
+    if name not in draft.interpreter.env:
+        raise StuckError
+    if variable not in draft.scope:
+        draft.scope.append(variable)
+    return Grown(variable, draft.interpreter.env[name])
 
 
 def local_role(type: Scalar) -> NameRole:

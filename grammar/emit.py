@@ -6,6 +6,7 @@ them, so what is printed is what a person would have typed and parses back to th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, assert_never
@@ -129,7 +130,7 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
     literal = (
         cst.Float(repr(abs(value)).replace("e-0", "e-")) if isinstance(value, float) else cst.Integer(repr(abs(value)))
     )
-    negative = value < 0
+    negative = math.copysign(1.0, value) < 0
     if negative:
         literal = cst.UnaryOperation(operator("Minus"), literal)
     if type is F64:

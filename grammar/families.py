@@ -34,6 +34,10 @@ class Family:
     atomic: bool = False
     """The result is reduced into an array by an atomic operation."""
 
+    def has(self, feature: Feature) -> bool:
+        """Whether its kernels may have the feature."""
+        return any(feature is one for table in self.features for one, _ in table)
+
 
 BRANCHES: tuple[tuple[Feature, float], ...] = ((branch_update, 3.0), (branch_both, 2.0))
 LOOPS: tuple[tuple[Feature, float], ...] = ((loop_sum, 6.0), (loop_while, 1.0), (loop_count, 1.5))

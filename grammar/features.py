@@ -12,7 +12,7 @@ import numpy as np
 
 from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
-from grammar.draft import ANYWHERE, Draft, Grown, add_param, define, is_like, is_sound, local_role, nested, run
+from grammar.draft import ANYWHERE, Draft, Grown, add_param, define, is_like, is_sound, local, local_role, nested, run
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.terms import (
@@ -59,12 +59,11 @@ def number(type: Scalar, value: float) -> Const:
     return Const(type, int(value) if type is I32 else float(value))
 
 
-def local(draft: Draft, name: str, type: Scalar) -> Grown:
-    """The local just defined, in scope from here on."""
-    variable = Var(name, type)
-    if variable not in draft.scope:
-        draft.scope.append(variable)
-    return Grown(variable, draft.interpreter.env[name])
+def grow_value(draft: Draft, type: Scalar, height: int) -> Grown:
+    """A term; where there is room, sooner or later a branch or a loop of its own."""
+    if height >= 4 and chance(draft.choose, min(0.5, 0.12 * (height - 3))):
+        return pick(draft.choose, INNER)(draft, type, height - 1)
+    return grow_term(draft, type, height)
 
 
 # -- branches ---------------------------------------------------------------------------------------------------------
@@ -91,7 +90,7 @@ def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
             return AugAssign(name, op, value.term)
         return Assign(name, value.term)
     for _ in range(3):
-        value = grow_term(draft, type, height)
+        value = grow_value(draft, type, height)
         if value.term != Var(name, type) and not is_like(draft, value.value, draft.interpreter.env[name]):
             return Assign(name, value.term)
     return AugAssign(name, infix("add", type), number_of(type))
@@ -129,7 +128,7 @@ def _arms(draft: Draft, type: Scalar, height: int, count: int) -> Grown:
     for condition in [*conditions, None]:
         here = left if condition is None else left & condition.value
         with nested(draft, here) as body:
-            value = grow_term(draft, type, height - 1)
+            value = grow_value(draft, type, height - 1)
             draft.block.append(Assign(name, value.term))
         bodies.append(tuple(body))
         left = left & ~here
@@ -243,7 +242,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
 
 
 def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
-    value = _with_owed(draft, grow_term(draft, accumulator.type, max(1, height)))
+    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height)))
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
     return AugAssign(accumulator.name, op, value.term)
 
@@ -356,6 +355,10 @@ def _shrink(draft: Draft, variable: Var, type: Scalar) -> Stmt:
     return AugAssign(
         variable.name, infix("sub", type), number(type, pick(draft.choose, (1, 2)) if type is I32 else 0.5)
     )
+
+
+INNER: tuple[Feature, ...] = (branch_update, branch_both, loop_sum)
+"""What may stand within a branch or a loop."""
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ import numpy as np
 from grammar.alive import is_alive, live_names, names_in, swept
 from grammar.choose import Choose, chance, weighted
 from grammar.defects import defect
-from grammar.draft import Draft, Grown, add_param, run, start
+from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
-from grammar.features import combine, infix
+from grammar.features import combine, infix, stencil
 from grammar.limits import limitation
 from grammar.ops import ROWS
 from grammar.profiles import Profile
@@ -53,8 +53,11 @@ def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int
     """
     tolerant = chance(choose, LIMITED)
     for _ in range(ATTEMPTS):
-        with np.errstate(all="ignore"):
-            kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
+        try:
+            with np.errstate(all="ignore"):
+                kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
+        except StuckError:
+            continue
         if (
             kernel is not None
             and height(kernel) <= depth
@@ -75,7 +78,7 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     draft.locals_left = 1 + depth + choose(depth)
     name = draft.name("kernel")
     start(draft)
-    if depth >= 2 and chance(choose, 0.12):
+    if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
         _guard_count(draft)
     value = _varied(draft, _result(draft, family, depth))
     if family.atomic:

@@ -86,7 +86,7 @@ def _kinship(main: Scalar, op: Op) -> float:
     kin = {main, I32, BOOL}
     if all(p in kin for p in op.params):
         return 1.0
-    return 0.02 if main is F64 and F32 in op.params else 0.0
+    return 0.05 if op.group == "cast" else 0.0
 
 
 @cache
@@ -153,6 +153,8 @@ def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     args: list[Grown] = []
     for k, type in enumerate(op.params):
         own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
+        if type not in (draft.main, I32, BOOL):
+            own = 1  # what is only converted is read and no more
         constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.35)
         args.append(grow_constant(draft, type, spans[k]) if constant else grow_argument(draft, type, own, spans[k]))
     return args
