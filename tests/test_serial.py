@@ -76,7 +76,7 @@ def test_every_kind_of_statement_comes_back_the_same() -> None:
     assert any(isinstance(stmt, Atomic) for stmt in again(EVERYTHING).body)
 
 
-@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 0.1, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 0.1, math.inf, -math.inf])
 def test_each_float_comes_back_with_its_bits(value: float) -> None:
     stored = again(kernel((OUT,), put("out", number(value)))).body[1]
     constant = stored.value  # type: ignore[union-attr] # the store that was put there

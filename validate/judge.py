@@ -49,14 +49,15 @@ ISOLATED = (Outcome.CRASH, Outcome.TIMEOUT)
 def judging(finding: Finding) -> Iterator[Judge]:
     """Judges kernels by whether they fail as the finding does: in this process, or in another if that might end."""
     if finding.outcome in ISOLATED:
-        with _crew() as pool:
-            yield _judge(finding, lambda kernels: [_observed_apart(pool, kernel, finding) for kernel in kernels])
+        with crew() as pool:
+            yield judge_of(finding, lambda kernels: [observed_apart(pool, kernel, finding) for kernel in kernels])
     else:
         start()
-        yield _judge(finding, lambda kernels: observe(kernels, finding.seed, finding.lanes, finding.options))
+        yield judge_of(finding, lambda kernels: observe(kernels, finding.seed, finding.lanes, finding.options))
 
 
-def _judge(finding: Finding, observed: Callable[[Sequence[Kernel]], Sequence[Observed]]) -> Judge:
+def judge_of(finding: Finding, observed: Callable[[Sequence[Kernel]], Sequence[Observed]]) -> Judge:
+    """Judges kernels by what is observed of those that are fair: defined, and without a defect of their own."""
     known, overwrites = defects_of(finding.kernel), bool(_overwritten(finding.kernel, finding.seed, finding.lanes))
 
     def is_fair(kernel: Kernel) -> bool:
@@ -117,8 +118,9 @@ def observe_like(finding: Finding, kernel: Kernel) -> Finding:
 
 
 @contextmanager
-def _crew() -> Iterator[Any]:
-    pool: Any = ProcessPool(max_workers=1, initializer=start, context=get_context("spawn"))
+def crew(prepare: Callable[[], None] = start) -> Iterator[Any]:
+    """A process that may die: it is replaced as often as need be."""
+    pool: Any = ProcessPool(max_workers=1, initializer=prepare, context=get_context("spawn"))
     try:
         yield pool
     finally:
@@ -126,13 +128,14 @@ def _crew() -> Iterator[Any]:
         pool.join()
 
 
-def _observed_apart(pool: Any, kernel: Kernel, finding: Finding) -> Observed:
+def observed_apart(pool: Any, kernel: Kernel, finding: Finding, seconds: float = SECONDS) -> Observed:
+    """What is observed of one kernel in another process, a crash and a hang among it."""
     work = ([kernel], finding.seed, finding.lanes, finding.options)
     try:
-        observed: list[Observed] = pool.schedule(observe, args=work, timeout=SECONDS).result()
+        observed: list[Observed] = pool.schedule(observe, args=work, timeout=seconds).result()
         return observed[0]
     except TimeoutError:
-        return Outcome.TIMEOUT, f"took longer than {SECONDS:g} s"
+        return Outcome.TIMEOUT, f"took longer than {seconds:g} s"
     except (ProcessExpired, BrokenProcessPool) as error:
         return Outcome.CRASH, str(error)
 
