@@ -17,8 +17,12 @@ import pytest
 from extract.options import CompileOptions
 from grammar.errors import UserError
 from grammar.inputs import REGULAR_SETS
+from grammar.serial import plain_of
 from grammar.tree import Break, Kernel
 from grammar.types import F32, I32
+from synth.findings import FOLDER, save_finding
+from synth.result import Finding as Found
+from synth.settings import Settings
 from tests.builders import LANES, OUT, X, array, at, change, do, ints, kernel, let, loop, put, scalar, var, when
 from tests.test_imports import ROOMS, roots
 from validate import reproducer_driver as driver
@@ -196,3 +200,18 @@ def test_the_options_are_those_that_were_compiled_with() -> None:
     assert case_of(one)["options"]["optimization_level"] == 3
     assert case_of(one)["options"]["fuse_fp"] is True
     assert case_of(one)["arguments"]["out"][0] == F32.name
+
+
+def test_a_run_s_findings_are_read_here(tmp_path: Path) -> None:
+    settings = Settings(4, 10, tmp_path / "data", lanes=128)
+    save_finding(settings, Found("gradient", "d/dx[0]: wrong", "", 9, 3, EARLY.family, plain_of(EARLY)))
+    save_finding(settings, Found("crash", "died", "text", 9, 4, ""))
+    whole, bare = sorted((tmp_path / "data" / FOLDER).glob("*.json"), key=lambda path: "crash" in path.name)
+    stored = load(whole)
+    assert stored == Finding(Outcome.GRADIENT, "d/dx[0]: wrong", EARLY, 9, 128, settings=settings.identity())
+    assert whole.stem == stored.name
+    assert whole.with_suffix(".py").read_text() == reproducer(stored)
+    assert json.loads(whole.read_text())["index"] == 3
+    assert bare.with_suffix(".py").read_text() == "text"
+    with pytest.raises(UserError, match="it has no kernel"):
+        load(bare)
