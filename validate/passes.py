@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from grammar.alive import swept
+from grammar.alive import live_names, names_in
 from grammar.check import problems
 from grammar.op import Op
 from grammar.ops import ROWS
@@ -41,6 +41,7 @@ from grammar.tree import (
     Var,
     While,
     all_terms,
+    own_terms,
     statements,
     subterms,
 )
@@ -95,28 +96,37 @@ def complexity(constant: Const) -> int:
 
 def tidied(kernel: Kernel) -> Kernel | None:
     """The kernel without what is dead or empty in it; None if that is no kernel of the grammar."""
-    before = None
-    while before != kernel.body:
-        before = kernel.body
-        clean = swept(replace(kernel, body=_filled(kernel.body)))
-        if clean is None:
-            return None
-        kernel = clean
+    body, before = kernel.body, None
+    while body != before:
+        before = body
+        body = _filled(body, live_names(body))
+    used = {name for stmt in statements(body) for name in _names(stmt)}
+    kernel = replace(kernel, params=tuple(p for p in kernel.params if p.name in used), body=body)
     is_kernel = any(param.is_output for param in kernel.params) and not problems(kernel)
     return kernel if is_kernel else None
 
 
-def _filled(body: Body) -> Body:
-    """Without blocks that hold nothing, and without what comes after a leap."""
+def _names(stmt: Stmt) -> Iterator[str]:
+    """Of the parameters, and of the locals that are read."""
+    if isinstance(stmt, Store | AugStore | Atomic):
+        yield stmt.array
+    for term in own_terms(stmt):
+        yield from names_in(term)
+
+
+def _filled(body: Body, live: frozenset[str]) -> Body:
+    """Without what is given to dead names, blocks that hold nothing, and what comes after a leap."""
     kept: list[Stmt] = []
     for stmt in body:
         match stmt:
+            case Assign(name, _) | AugAssign(name, _, _) if name not in live:
+                pass
             case If(condition, yes, no):
-                stmt = If(condition, _filled(yes), _filled(no))
-                if stmt.body or stmt.orelse:
-                    kept.append(stmt)
+                one, other = _filled(yes, live), _filled(no, live)
+                if one or other:
+                    kept.append(If(condition, one, other) if one else If(condition, other))
             case For(_, _, _, inner) | While(_, inner):
-                if filled := _filled(inner):
+                if filled := _filled(inner, live):
                     kept.append(replace(stmt, body=filled))
             case Break() | Continue() | Return():
                 return (*kept, stmt)
@@ -138,14 +148,11 @@ def in_blocks(body: Body, change: Callable[[Body], Iterable[Body]]) -> Iterator[
 
 
 def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
-    """The body with one of its terms changed, in source order, outer terms first.
-
-    A store to the thread's own element stays there: it is what makes the thread index needed, and threads apart.
-    """
+    """The body with one of its terms changed, in source order, outer terms first."""
     for k, stmt in enumerate(body):
         for name in ("start", "stop", "condition", "index", "value"):
             term = getattr(stmt, name, None)
-            if term is not None and not (name == "index" and isinstance(stmt, Store) and isinstance(term, Var)):
+            if term is not None:
                 for new in _in_term(term, change):
                     yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
         for name in ("body", "orelse"):
@@ -253,6 +260,7 @@ def _inside(stmt: Stmt) -> Iterator[Body]:
             if no:
                 yield no
                 yield (If(condition, yes),)
+                yield (If(condition, no),)
         case For(variable, start, stop, inner):
             yield _substituted(inner, variable, Const(I32, 0) if start is None else start)
             if start is not None:
@@ -384,10 +392,16 @@ def _reads(term: Term, name: str) -> bool:
 
 
 def replace_terms(kernel: Kernel) -> Iterator[Kernel]:
-    """With a simpler term of the same type in place of one: a constant, a parameter, or a part of itself."""
+    """With a simpler term of the same type in place of one: a constant, a parameter, or a part of itself.
+
+    The thread index stays where it is: nothing is simpler to a reader than a thread that minds its own elements.
+    """
     leaves = list(_leaves(kernel))
+    thread = leaves[0]
 
     def simpler(term: Term) -> Iterator[Term]:
+        if term == thread:
+            return
         if not isinstance(term, Const):
             yield from _constants(term.type)
         if isinstance(term, Apply):

@@ -3,7 +3,8 @@
 The key insight: reducing is a walk that always restarts from one small record (the kernel so far, the pass, the
 position in it, what is known of candidates), so it can stop at any moment and go on later as if it had not. Candidates
 are taken in a fixed order and the first that is interesting wins, however many are tried at once: the result doesn't
-depend on batches. It ends when no pass finds anything, so no node can be replaced by a simpler one of its type.
+depend on batches. It ends when no pass finds anything, so no node but the thread index can be replaced by a simpler one
+of its type.
 
 Misherghi and Su, "HDD: Hierarchical Delta Debugging" (ICSE 2006).
 """
@@ -157,7 +158,7 @@ def command(path: Path, time_limit: float | None, out: Path | None) -> int:
     finding, started = load(path), time.monotonic()
     beside = path.with_suffix(".progress.json")
     progress = load_progress(beside, finding)
-    told = _Told(finding, beside, None if time_limit is None else started + time_limit)
+    told = _Told(finding, beside, None if time_limit is None else started + time_limit, progress.kernel)
     print(f"{finding.name}: {_sizes(progress.kernel)}")
     with judging(finding) as judge:
         if not judge([finding.kernel])[0]:
@@ -184,7 +185,7 @@ class _Told:
     finding: Finding
     beside: Path
     until: float | None
-    last: Kernel | None = None
+    last: Kernel
 
     def watch(self, progress: Progress) -> bool:
         if progress.kernel is not self.last:
