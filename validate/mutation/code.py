@@ -1,9 +1,8 @@
 """Faults for planting: in the C++ that Warp printed for a kernel, forward and adjoint.
 
-The key insight: Warp prints one statement per line in a handful of fixed forms, so a line is taken apart by cutting at
-fixed characters, and every fault is one line put in place of another. Faults that could only crash or write wild are
-not made: the integers that an index comes from are left alone, except to be off by one, which canaries see. Nor are
-those that plainly change nothing, such as an adjoint of a number, which no array ever sees.
+The key insight: every fault is one line put in place of another. Faults that could only crash or write wild are not
+made: the integers that an index comes from are left alone, except to be off by one, which canaries see. Nor are those
+that plainly change nothing, such as an adjoint of a number, which no array ever sees.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
+
+from validate.mutation.syntax import FLOATS, INTS, READS, Body, Statement, is_write, origins, read
 
 FORWARD, ADJOINT = "cpp_forward", "cpp_adjoint"
 
@@ -66,106 +67,9 @@ def faults(pieces: Mapping[str, str]) -> Iterator[Fault]:
     """Every fault that is made in a kernel's C++, in the order of the lines."""
     for piece, find in ((FORWARD, _forward_faults), (ADJOINT, _adjoint_faults)):
         if pieces.get(piece):
-            body = _read(pieces[piece])
+            body = read(pieces[piece])
             yield from (Fault(kind, piece, n, body.lines[n], after) for n, kind, after in find(body))
 
-
-# -- reading ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """`target = wp::function(arguments);`, or without a target; a comparison's function is its operator."""
-
-    indent: str
-    target: str
-    function: str
-    args: tuple[str, ...]
-
-    def text(self, args: Sequence[str] | None = None, function: str = "") -> str:
-        """The line, with other arguments or another function."""
-        begin = f"{self.indent}{self.target} = " if self.target else self.indent
-        return f"{begin}wp::{function or self.function}({', '.join(self.args if args is None else args)});\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """One function: its lines, the statements among them by line, the type of each variable."""
-
-    lines: Sequence[str]
-    statements: Mapping[int, Statement]
-    types: Mapping[str, str]
-    given: frozenset[str]
-    """Variables that have a value from their declaration on: constants and parameters."""
-    reverse: int
-    """The line after which the reverse pass stands; the number of lines where there is none."""
-    indexing: frozenset[str]
-    """Variables that an index is computed from."""
-
-
-def _read(text: str) -> Body:
-    lines = text.splitlines(keepends=True)
-    statements = {n: s for n, line in enumerate(lines) if (s := _statement(line)) is not None}
-    types = dict(declared for line in lines if (declared := _declaration(line)) is not None)
-    given = frozenset(d[0] for line in lines if " = " in line and (d := _declaration(line)) is not None)
-    marks = [n for n, line in enumerate(lines) if line == "    // reverse\n"]
-    indexing = _indexing(list(statements.values()))
-    return Body(lines, statements, types, given, marks[0] if marks else len(lines), indexing)
-
-
-def _statement(line: str) -> Statement | None:
-    code = line.strip()
-    indent = line[: len(line) - len(line.lstrip())]
-    target, equals, right = code.partition(" = ")
-    if not equals:
-        target, right = "", code
-    if not right.endswith(");") or not (target == "" or target.isidentifier()):
-        return None
-    if right.startswith("wp::"):
-        function, _, inner = right[len("wp::") : -len(");")].partition("(")
-        args = tuple(inner.split(", "))
-    elif target and right.startswith("("):
-        left, function, second = [*right[1 : -len(");")].split(" "), "", "", ""][:3]
-        args = (left, second)
-    else:
-        return None
-    return Statement(indent, target, function, args) if all(map(str.isidentifier, args)) else None
-
-
-def _declaration(line: str) -> tuple[str, str] | None:
-    """The variable that a line declares, and its type."""
-    words = line.strip().removesuffix(";").removeprefix("const ").split(" ")
-    is_declaration = len(words) > 1 and words[1].startswith(("var_", "adj_")) and words[0].startswith(("wp::", "bool"))
-    return (words[1], words[0]) if is_declaration else None
-
-
-def _indexing(statements: Sequence[Statement]) -> frozenset[str]:
-    """The variables that an index is computed from."""
-    return _origins({s.args[1] for s in statements if s.function in READS or _is_write(s)}, statements)
-
-
-def _origins(names: set[str], statements: Sequence[Statement]) -> frozenset[str]:
-    """The variables and, until nothing is added, those they are computed from without memory between."""
-    found, size = set(names), -1
-    while len(found) > size:
-        size = len(found)
-        for s in statements:
-            if s.target in found and s.function not in READS:
-                found |= set(s.args)
-            if s.function == "assign" and s.args[0] in found:
-                found.add(s.args[1])
-    return frozenset(found)
-
-
-READS = ("address",)
-
-
-def _is_write(statement: Statement) -> bool:
-    return statement.function == "array_store" or statement.function.startswith("atomic_")
-
-
-FLOATS = ("wp::float32", "wp::float64")
-INTS = ("wp::int32",)
 
 # -- forward ----------------------------------------------------------------------------------------------------------
 
@@ -246,7 +150,7 @@ def _forward_faults(body: Body) -> Iterator[Change]:
         if s is None:
             continue
         yield from ((n, Kind.OPERATOR, text) for text in _other_operators(s, body))
-        if s.function in READS or _is_write(s):
+        if s.function in READS or is_write(s):
             for step in (" + 1", " - 1"):
                 yield n, Kind.INDEX, s.text((s.args[0], s.args[1] + step, *s.args[2:]))
         if s.function in NEGATED:
@@ -268,7 +172,7 @@ def _can_be_dropped(s: Statement, body: Body) -> bool:
     """Writes, and values that may be zero instead: not pointers, ranges and what an index comes from."""
     if s.target:
         return body.types.get(s.target) in (*FLOATS, *INTS, "bool") and s.target not in body.indexing
-    return _is_write(s) or (s.function == "assign" and s.args[0] not in body.indexing)
+    return is_write(s) or (s.function == "assign" and s.args[0] not in body.indexing)
 
 
 def _other_constant(line: str, used: set[str], body: Body) -> str:
@@ -359,7 +263,7 @@ def _alive(flows: Sequence[tuple[list[str], str]], body: Body) -> frozenset[str]
 def _needed(body: Body) -> frozenset[str]:
     """The values that some adjoint is computed from."""
     adjoints = [s for s in body.statements.values() if s.function.startswith("adj_") and s.function not in LINEAR]
-    return _origins({arg for s in adjoints for arg in s.args if arg.startswith("var_")}, [*body.statements.values()])
+    return origins({arg for s in adjoints for arg in s.args if arg.startswith("var_")}, [*body.statements.values()])
 
 
 def _sign_flipped(s: Statement, targets: Sequence[str], source: str) -> str:
