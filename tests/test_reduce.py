@@ -46,9 +46,11 @@ from tests.builders import (
     while_,
 )
 from tests.test_findings import EARLY, RIGHT
+from validate.cli import main
+from validate.edits import complexity, mapped, measure, tidied
 from validate.findings import Finding, load, save
 from validate.judge import crew, defects_of, judge_of, observe, observed_apart
-from validate.passes import PASSES, complexity, mapped, measure, tidied
+from validate.passes import PASSES
 from validate.reduce import Progress, command, go_on, load_progress, reduce, save_progress
 from validate.verdict import Outcome
 
@@ -300,3 +302,19 @@ def test_crashes_and_hangs_are_observed_in_a_process_of_their_own() -> None:
 def test_findings_are_plain_json(tmp_path: Path) -> None:
     path = save(tmp_path, Finding(Outcome.COMPILE, "TypeError: no", EARLY, 5, LANES))
     assert json.loads(path.read_text())["outcome"] == "compile"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["reduce", "missing.json"],
+        ["reduce"],
+        ["reduce", "x.json", "--out", "y.py"],
+        ["reduce", "x.json", "--time-limit", "x"],
+    ],
+)
+def test_mistakes_are_one_line(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("validate: ")

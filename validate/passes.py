@@ -9,12 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from grammar.alive import live_names, names_in
-from grammar.check import problems
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.tree import (
@@ -23,15 +20,12 @@ from grammar.tree import (
     Atomic,
     AugAssign,
     AugStore,
-    Break,
     Const,
-    Continue,
     For,
     If,
     Kernel,
     Param,
     Read,
-    Return,
     Role,
     Size,
     Stmt,
@@ -41,167 +35,22 @@ from grammar.tree import (
     Var,
     While,
     all_terms,
-    own_terms,
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from validate.edits import (
+    SIMPLE,
+    Body,
+    changed,
+    in_blocks,
+    in_terms,
+    mapped,
+    mapped_term,
+    weight,
+)
 
-Body = tuple[Stmt, ...]
 Pass = Callable[[Kernel], Iterator[Kernel]]
-
-Measure = tuple[int, int, int, int, int]
-"""Statements, weight of terms, complexity of constants, parameters, places of float64: compared in this order."""
-
-SIMPLE: dict[Scalar, tuple[float | int | bool, ...]] = {
-    F32: (0.0, 1.0, 0.5, 2.0),
-    F64: (0.0, 1.0, 0.5, 2.0),
-    I32: (0, 1, 2),
-    BOOL: (False, True),
-}
-"""The constants that any term may become, simplest first."""
-
-# -- how small a kernel is --------------------------------------------------------------------------------------------
-
-
-def measure(kernel: Kernel) -> Measure:
-    """Each part is a natural number, so no chain of ever smaller kernels is endless."""
-    stmts = list(statements(kernel.body))
-    terms = list(all_terms(kernel))
-    constants = sum(complexity(term) for term in terms if isinstance(term, Const))
-    wide = sum(term.type is F64 for term in terms) + sum(param.element is F64 for param in kernel.params)
-    weight = sum(map(_weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AugStore | Atomic))
-    return len(stmts), weight, constants, len(kernel.params), wide
-
-
-def _weight(term: Term) -> int:
-    """Of the node alone. A constant weighs less than any other term, an element less than any operation."""
-    match term:
-        case Const():
-            return 1
-        case Var() | Size() | Read():
-            return 2
-        case Apply():
-            return 4
-
-
-def complexity(constant: Const) -> int:
-    """0 for the simplest constant of its type."""
-    value = constant.value
-    if constant.type not in FLOATS:
-        return 2 * abs(int(value)) + (value < 0)
-    simple = [repr(other) for other in SIMPLE[constant.type]]
-    return simple.index(repr(value)) if repr(value) in simple else len(simple) + len(repr(value))
-
-
-def tidied(kernel: Kernel) -> Kernel | None:
-    """The kernel without what is dead or empty in it; None if that is no kernel of the grammar."""
-    body, before = kernel.body, None
-    while body != before:
-        before = body
-        body = _filled(body, live_names(body))
-    used = {name for stmt in statements(body) for name in _names(stmt)}
-    kernel = replace(kernel, params=tuple(p for p in kernel.params if p.name in used), body=body)
-    is_kernel = any(param.is_output for param in kernel.params) and not problems(kernel)
-    return kernel if is_kernel else None
-
-
-def _names(stmt: Stmt) -> Iterator[str]:
-    """Of the parameters, and of the locals that are read."""
-    if isinstance(stmt, Store | AugStore | Atomic):
-        yield stmt.array
-    for term in own_terms(stmt):
-        yield from names_in(term)
-
-
-def _filled(body: Body, live: frozenset[str]) -> Body:
-    """Without what is given to dead names, blocks that hold nothing, and what comes after a leap."""
-    kept: list[Stmt] = []
-    for stmt in body:
-        match stmt:
-            case Assign(name, _) | AugAssign(name, _, _) if name not in live:
-                pass
-            case If(condition, yes, no):
-                one, other = _filled(yes, live), _filled(no, live)
-                if one or other:
-                    kept.append(If(condition, one, other) if one else If(condition, other))
-            case For(_, _, _, inner) | While(_, inner):
-                if filled := _filled(inner, live):
-                    kept.append(replace(stmt, body=filled))
-            case Break() | Continue() | Return():
-                return (*kept, stmt)
-            case _:
-                kept.append(stmt)
-    return tuple(kept)
-
-
-# -- walking ----------------------------------------------------------------------------------------------------------
-
-
-def in_blocks(body: Body, change: Callable[[Body], Iterable[Body]]) -> Iterator[Body]:
-    """The body with one of its blocks changed, outer blocks first."""
-    yield from change(body)
-    for k, stmt in enumerate(body):
-        for name in ("body", "orelse"):
-            for new in in_blocks(getattr(stmt, name, ()), change):
-                yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
-
-
-def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
-    """The body with one of its terms changed, in source order, outer terms first."""
-    for k, stmt in enumerate(body):
-        for name in ("start", "stop", "condition", "index", "value"):
-            term = getattr(stmt, name, None)
-            if term is not None:
-                for new in _in_term(term, change):
-                    yield (*body[:k], _with(stmt, name, new), *body[k + 1 :])
-        for name in ("body", "orelse"):
-            for block in in_terms(getattr(stmt, name, ()), change):
-                yield (*body[:k], _with(stmt, name, block), *body[k + 1 :])
-
-
-def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
-    yield from change(term)
-    match term:
-        case Apply(op, args):
-            for k, arg in enumerate(args):
-                yield from (Apply(op, (*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
-        case Read(array, index, type):
-            yield from (Read(array, new, type) for new in _in_term(index, change))
-        case _:
-            pass
-
-
-def mapped(body: Body, change: Callable[[Term], Term]) -> Body:
-    """The body with every term changed, inner terms first."""
-    return tuple(_mapped_stmt(stmt, change) for stmt in body)
-
-
-def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
-    for name in ("start", "stop", "condition", "index", "value"):
-        term = getattr(stmt, name, None)
-        if term is not None:
-            stmt = _with(stmt, name, _mapped_term(term, change))
-    for name in ("body", "orelse"):
-        block = getattr(stmt, name, ())
-        if block:
-            stmt = _with(stmt, name, mapped(block, change))
-    return stmt
-
-
-def _mapped_term(term: Term, change: Callable[[Term], Term]) -> Term:
-    match term:
-        case Apply(op, args):
-            return change(Apply(op, tuple(_mapped_term(arg, change) for arg in args)))
-        case Read(array, index, type):
-            return change(Read(array, _mapped_term(index, change), type))
-        case _:
-            return change(term)
-
-
-def _with(stmt: Stmt, name: str, value: object) -> Stmt:
-    changes: dict[str, Any] = {name: value}
-    return replace(stmt, **changes)
 
 
 def _bodies(kernel: Kernel, bodies: Iterable[Body]) -> Iterator[Kernel]:
@@ -226,7 +75,7 @@ def _without_writes(body: Body, array: str) -> Body:
 def _without_inner_writes(stmt: Stmt, array: str) -> Stmt:
     for name in ("body", "orelse"):
         if hasattr(stmt, name):
-            stmt = _with(stmt, name, _without_writes(getattr(stmt, name), array))
+            stmt = changed(stmt, name, _without_writes(getattr(stmt, name), array))
     return stmt
 
 
@@ -283,8 +132,8 @@ def isolate(kernel: Kernel) -> Iterator[Kernel]:
             return term
         return leaves.get(term.type) or Const(term.type, SIMPLE[term.type][1])
 
-    for term in sorted(terms, key=lambda term: (sum(map(_weight, subterms(term))), repr(term))):
-        yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, _mapped_term(term, without_locals)))
+    for term in sorted(terms, key=lambda term: (sum(map(weight, subterms(term))), repr(term))):
+        yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, mapped_term(term, without_locals)))
 
 
 def _stored_alone(kernel: Kernel, param: Param, term: Term) -> Body:
@@ -348,7 +197,7 @@ def _stored_stmt(stmt: Stmt, array: str, index: Var) -> Stmt:
         return Store(array, index, stmt.value)
     for name in ("body", "orelse"):
         if hasattr(stmt, name):
-            stmt = _with(stmt, name, _stored(getattr(stmt, name), array, index))
+            stmt = changed(stmt, name, _stored(getattr(stmt, name), array, index))
     return stmt
 
 
@@ -407,7 +256,7 @@ def replace_terms(kernel: Kernel) -> Iterator[Kernel]:
         if isinstance(term, Apply):
             yield from (leaf for leaf in leaves if leaf.type is term.type)
             parts = [part for part in subterms(term) if part.type is term.type and part is not term]
-            yield from sorted(parts, key=lambda part: sum(map(_weight, subterms(part))))
+            yield from sorted(parts, key=lambda part: sum(map(weight, subterms(part))))
         elif isinstance(term, Read):
             yield from (leaf for leaf in leaves if leaf.type is term.type)
 
@@ -491,10 +340,10 @@ def _narrow_ops(body: Body) -> Body:
 
 def _narrow_stmt(stmt: Stmt) -> Stmt:
     if isinstance(stmt, AugAssign | AugStore):
-        return _with(stmt, "op", _narrow_op(stmt.op))
+        return changed(stmt, "op", _narrow_op(stmt.op))
     for name in ("body", "orelse"):
         if hasattr(stmt, name):
-            stmt = _with(stmt, name, _narrow_ops(getattr(stmt, name)))
+            stmt = changed(stmt, name, _narrow_ops(getattr(stmt, name)))
     return stmt
 
 

@@ -26,9 +26,10 @@ from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Kernel, size, statements
+from validate.edits import measure, tidied
 from validate.findings import Finding, load, save_as, write
 from validate.judge import Judge, judging, observe_like
-from validate.passes import PASSES, Pass, measure, tidied
+from validate.passes import PASSES, Pass
 
 FIRST, MOST = 2, 24
 """Candidates that are judged at once: at first, and after long without success."""
@@ -155,6 +156,8 @@ def load_progress(path: Path, finding: Finding) -> Progress:
 
 def command(path: Path, time_limit: float | None, out: Path | None) -> int:
     """`python -m validate reduce`. Raises UserError."""
+    if out is not None and out.suffix != ".json":
+        raise UserError(f"--out must name a .json file, not {out}; the reproducer goes beside it")
     finding, started = load(path), time.monotonic()
     beside = path.with_suffix(".progress.json")
     progress = load_progress(beside, finding)
