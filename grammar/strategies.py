@@ -39,6 +39,8 @@ LANES = 64
 """Threads that kernels are grown and launched with."""
 SEED = Seed(0)
 """Kernels are alive on `grammar.inputs.regular(kernel, SEED, LANES)`."""
+DIGIT = 32
+"""Numbers below this are drawn at once."""
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
@@ -119,9 +121,31 @@ def inputs(draw: Draw, kernel: Kernel, lanes: int = LANES) -> Inputs:
 # -- how they are made ------------------------------------------------------------------------------------------------
 
 
+class _Choosing(st.SearchStrategy[Choose]):
+    """Choices that Hypothesis makes and shrinks.
+
+    A strategy of its own, because a choice drawn by `draw(st.integers(…))` is a span, and Hypothesis makes five in six
+    of its examples by copying one span over another: of one among a hundred choices, most of which only pick a name.
+    """
+
+    def do_draw(self, data: Any) -> Choose:
+        return lambda n: int(data.draw_integer(0, n - 1))
+
+
 def choosing(draw: Draw) -> Choose:
-    """Choices that Hypothesis makes, and shrinks."""
-    return lambda n: int(draw(st.integers(0, n - 1)))
+    """Choices that Hypothesis makes, and shrinks.
+
+    Hypothesis draws small numbers evenly but of large ones mostly the smallest, so a large one is drawn digit by digit.
+    """
+    digit: Choose = draw(_Choosing())
+
+    def choose(n: int) -> int:
+        if n <= DIGIT:
+            return digit(n)
+        high = choose(-(-n // DIGIT))
+        return min(high * DIGIT + choose(DIGIT), n - 1)
+
+    return choose
 
 
 def resolved(given: str | Profile, choose: Choose) -> Profile:
