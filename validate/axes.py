@@ -93,7 +93,7 @@ def check_axes(
     `axes` are names in `AXES`, by default all of them. Kernels that Warp refuses anyway have COMPILE everywhere.
     """
     subjects = [subject_of(kernel, seed, lanes) for kernel in kernels]
-    base = _compiled(kernels, CompileOptions())
+    base = _compiled(kernels, CompileOptions(), TEXTS)
     try:
         results = [_axis(name, subjects, base) for name in (AXES if axes is None else axes)]
     finally:
@@ -119,9 +119,12 @@ def check_spellings(
     return results
 
 
-def _compiled(kernels: Sequence[Kernel], options: CompileOptions) -> BlockBuild:
+TEXTS = frozenset({Target.CPP, Target.CUDA})
+
+
+def _compiled(kernels: Sequence[Kernel], options: CompileOptions, texts: frozenset[Target] = frozenset()) -> BlockBuild:
     sources = [(kernel.name, emit(kernel)) for kernel in kernels]
-    return compile_block(sources, frozenset({Target.CPP, Target.CUDA}), options)
+    return compile_block(sources, texts, options)
 
 
 def _axis(name: str, subjects: Sequence[Subject], base: BlockBuild) -> list[Verdict]:
@@ -277,7 +280,7 @@ def _casts_counter(kernel: Kernel) -> bool:
 
 def _beside_others(subjects: Sequence[Subject], base: BlockBuild) -> list[Verdict]:
     """In the reverse order, each kernel has the same text and does the same, to the bit."""
-    other = _compiled([one.kernel for one in reversed(subjects)], CompileOptions())
+    other = _compiled([one.kernel for one in reversed(subjects)], CompileOptions(), TEXTS)
     try:
         return [
             _named(_codegen(first, second) or _both(one, first, second), "neighbours")
@@ -291,7 +294,7 @@ def _alone(subjects: Sequence[Subject], base: BlockBuild) -> list[Verdict]:
     """Compiled alone, a kernel has the text it has among others."""
     verdicts = []
     for one, first in zip(subjects, base.kernels, strict=True):
-        own = _compiled([one.kernel], CompileOptions())
+        own = _compiled([one.kernel], CompileOptions(), TEXTS)
         verdicts.append(_named(_codegen(first, own.kernels[0]) or SAME, "codegen"))
         release(own)
     return verdicts
@@ -408,7 +411,7 @@ def _cuda(one: Subject, made: Compiled) -> Verdict:
     return _same_gradients(one, here, there, loose=True)
 
 
-# In debug mode an index out of bounds ends the process, and in adjoints Warp has some: there, values alone are compared.
+# A failed assertion of debug mode ends the process, and adjoints have such: in debug mode, values alone are compared.
 BLOCKS: Mapping[str, Callable[[Sequence[Subject], BlockBuild], list[Verdict]]] = {
     "neighbours": _beside_others,
     "codegen": _alone,
