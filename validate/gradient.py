@@ -25,7 +25,7 @@ PLAIN = (1.0, -1.0, 2.0, -2.0)
 UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
 """What an adjoint may lose where a product on the way underflows."""
 
-TELLING, NEGLIGIBLE = 0.1, 1e-6
+TELLING, NEGLIGIBLE = 0.1, 1e-5
 """A tolerance above this share of the gradient, and above this, says that differences can't tell what it is."""
 
 MOST = 24
@@ -76,7 +76,8 @@ def expected_gradients(
         algebra = run_shadowed(kernel, inputs, noise, steps)
         uncertain |= algebra.unsmooth
         with np.errstate(all="ignore"):
-            _differences(results, algebra, steps, weights, patterns, uncertain)
+            finals = {array: expected(first, array) for array in weights}
+            _differences(results, algebra, steps, weights, finals, uncertain)
     _blame(results, first, uncertain, lanes)
     for result in results.values():
         result.decided &= result.tolerance <= TELLING * result.magnitude + NEGLIGIBLE
@@ -135,16 +136,16 @@ def _differences(
     algebra: Shadowed,
     steps: Steps,
     weights: Mapping[str, Lanes],
-    patterns: int,
+    finals: Mapping[str, Expected],
     uncertain: Mask,
 ) -> None:
-    slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
-    finals = {array: expected(algebra, array) for array in weights}
+    slots = len(steps.arrays) // (len(PLAIN) + 2 * algebra.noise.patterns)
     for event in algebra.events:
         array = event.stmt.array
         if array not in weights or event.value.shadow is None:
             continue
-        weight = _weight(event, weights[array].reshape(-1), finals[array], uncertain)
+        before = algebra.inputs.arrays[array].reshape(-1)
+        weight = _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
         eps = float(np.finfo(event.value.lanes.dtype).eps)
         for k in range(slots):
             slope, error = _slope(event.value, steps, k, slots, eps)
@@ -183,7 +184,7 @@ def _add(
     np.add.at(result.magnitude, target[here], np.abs(weight * slope)[here])
 
 
-def _weight(event: Event, weights: Lanes, final: Expected, uncertain: Mask) -> Gradient:
+def _weight(event: Event, weights: Lanes, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:
     """By how much each lane's written value counts in the sum that the adjoint differentiates."""
     weight = np.where(event.active, weights[event.where].astype(np.float64), 0.0)
     match event.stmt:
@@ -194,15 +195,17 @@ def _weight(event: Event, weights: Lanes, final: Expected, uncertain: Mask) -> G
         case Atomic(kind, _, _, _):
             if kind in (AtomicKind.ADD, AtomicKind.SUB):
                 return -weight if kind is AtomicKind.SUB else weight
-            return _winner(event, weight, final, uncertain)
+            return _winner(event, weight, final, before, uncertain)
 
 
-def _winner(event: Event, weight: Gradient, final: Expected, uncertain: Mask) -> Gradient:
-    """A minimum hands its gradient to the lane that gave it; where two lanes come close, nobody can say to which."""
+def _winner(event: Event, weight: Gradient, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:
+    """A minimum hands its gradient to who gave it, a lane or the array before; between two that are close, who knows."""
+    best = final.lanes.astype(np.float64)
+    close = 2 * final.tolerance + 1e-6 * np.abs(best)
     value = event.value.lanes.astype(np.float64)
-    best = final.lanes[event.where].astype(np.float64)
-    near = event.active & (np.abs(value - best) <= 2 * final.tolerance[event.where] + 1e-6 * np.abs(best))
-    rivals = np.zeros(final.lanes.shape, np.intp)
+    near = event.active & (np.abs(value - best[event.where]) <= close[event.where])
+    size = before.size
+    rivals = (np.abs(before.astype(np.float64) - best[:size]) <= close[:size]).astype(np.intp)
     np.add.at(rivals, event.where[near], 1)
     uncertain |= near & (rivals[event.where] > 1)
     return np.where(near, weight, 0.0)

@@ -184,7 +184,8 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
         if self.steps is not None:
-            np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
+            for met in (shadow, *(v for v in variants if v.dtype.kind == "f")):
+                np.fmax(self.scale, np.abs(met[0]), out=self.scale, where=active)
         if self.steps is not None and not op.exact:
             self._passed_back(op, shadow, variants)
         if self.steps is not None and not op.differentiable:
