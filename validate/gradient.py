@@ -199,7 +199,7 @@ def _weight(event: Event, weights: Lanes, final: Expected, before: Lanes, uncert
 
 
 def _winner(event: Event, weight: Gradient, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:
-    """A minimum hands its gradient to who gave it, a lane or the array before; between two that are close, who knows."""
+    """A minimum hands its gradient to the lane or the old value that gave it; of two that are close, who knows."""
     best = final.lanes.astype(np.float64)
     close = 2 * final.tolerance + 1e-6 * np.abs(best)
     value = event.value.lanes.astype(np.float64)

@@ -207,13 +207,12 @@ class Shadowed(Algebra[Value]):
     def _used(self, op: Op, variants: Variants) -> Variants:
         """An argument as one use of it sees it, in the noisy steps: what is passed back to it is rounded.
 
-        Functions that are not exact are asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) round inside.
+        The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
         used = variants.copy()
         blocks = self.noise.blocks(used)
         blocks += (blocks - variants[0]) * (self._draw(op) * (2 * _epsilon(op)))
-        if not op.exact:
-            blocks *= 1.0 + self._draw(op) * _epsilon(op)
+        blocks *= 1.0 + self._draw(op) * _epsilon(op)
         return used
 
     def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
