@@ -27,11 +27,12 @@ from grammar.profiles import PROFILES
 from synth.cli import app as synth_app
 from synth.settings import RANGES, Settings, default_out
 from tests.readme import README, ROOT, SECTIONS, renewed
+from validate.cli import app as validate_app
 
 DOCUMENTS = sorted(ROOT.glob("*.md"))
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 FOLDERS = tuple(f"{room}/" for room in ("grammar", "extract", "validate", "corpus", "synth", "tests"))
-APPS = {"synth": synth_app, "corpus": corpus_app, "grammar": grammar_app}
+APPS = {"synth": synth_app, "corpus": corpus_app, "grammar": grammar_app, "validate": validate_app}
 
 
 @cache
