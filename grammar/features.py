@@ -73,7 +73,8 @@ def branch_update(draft: Draft, type: Scalar, height: int) -> Grown:
     """`v = a`, then `if c: v = b` or `v += b`."""
     first = grow_term(draft, type, height)
     variable = define(draft, local_role(type), first)
-    name = variable.term.name if isinstance(variable.term, Var) else ""
+    assert isinstance(variable.term, Var)
+    name = variable.term.name
     condition = grow_condition(draft, min(height, 3))
     with nested(draft, draft.active & condition.value) as body:
         draft.block.append(_change(draft, name, type, height - 1))
@@ -93,7 +94,7 @@ def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
         value = grow_value(draft, type, height)
         if value.term != Var(name, type) and not is_like(draft, value.value, draft.interpreter.env[name]):
             return Assign(name, value.term)
-    return AugAssign(name, infix("add", type), number_of(type))
+    return AugAssign(name, infix("add", type), number(type, 1))
 
 
 def _without(draft: Draft, variable: Var, height: int) -> Grown:
@@ -103,10 +104,6 @@ def _without(draft: Draft, variable: Var, height: int) -> Grown:
     value = grow_term(draft, variable.type, height)
     draft.scope.insert(place, variable)
     return value
-
-
-def number_of(type: Scalar) -> Const:
-    return number(type, 1)
 
 
 def branch_both(draft: Draft, type: Scalar, height: int) -> Grown:
