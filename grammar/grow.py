@@ -46,10 +46,13 @@ ATTEMPTS = 12
 """Drafts per kernel before a family is given up at this depth for this seed."""
 
 
-def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel | None:
+def grow(
+    choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, *, allow_known: bool = False
+) -> Kernel | None:
     """A kernel of the family, of height `depth` or less, alive on the regular inputs of (`seed`, `lanes`).
 
-    None where a dozen drafts came to nothing, as happens when the depth leaves the family hardly any room.
+    None where a dozen drafts came to nothing, as happens when the depth leaves the family hardly any room. With
+    `allow_known` it may hold the idioms of known defects.
     """
     tolerant = chance(choose, LIMITED)
     for _ in range(ATTEMPTS):
@@ -61,16 +64,16 @@ def grow(choose: Choose, family: Family, profile: Profile, depth: int, seed: int
         if (
             kernel is not None
             and height(kernel) <= depth
-            and _is_wanted(kernel, tolerant)
+            and _is_wanted(kernel, tolerant, allow_known)
             and is_alive(kernel, seed, lanes)
         ):
             return kernel
     return None
 
 
-def _is_wanted(kernel: Kernel, tolerant: bool) -> bool:
-    """Without the idioms of known defects; with a documented limit of Warp only now and then."""
-    return defect(kernel) is None and (tolerant or not limitation(kernel))
+def _is_wanted(kernel: Kernel, tolerant: bool, allow_known: bool) -> bool:
+    """Without the idioms of known defects, unless they are asked for; with a documented limit only now and then."""
+    return (allow_known or defect(kernel) is None) and (tolerant or not limitation(kernel))
 
 
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
