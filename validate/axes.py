@@ -92,13 +92,16 @@ def check_axes(
 
     `axes` are names in `AXES`, by default all of them. Kernels that Warp refuses anyway have COMPILE everywhere.
     """
-    subjects = [subject_of(kernel, seed, lanes) for kernel in kernels]
-    base = _compiled(kernels, CompileOptions(), TEXTS)
+    return compared([subject_of(kernel, seed, lanes) for kernel in kernels], AXES if axes is None else axes)
+
+
+def compared(subjects: Sequence[Subject], names: Sequence[str]) -> list[dict[str, Verdict]]:
+    """As `check_axes`, of subjects, which may differ in seed and lanes."""
+    base = _compiled([one.kernel for one in subjects], CompileOptions(), TEXTS)
     try:
-        results = [_axis(name, subjects, base) for name in (AXES if axes is None else axes)]
+        results = [_axis(name, subjects, base) for name in names]
     finally:
         release(base)
-    names = list(AXES if axes is None else axes)
     return [dict(zip(names, verdicts, strict=True)) for verdicts in zip(*results, strict=True)]
 
 
@@ -106,12 +109,20 @@ def check_spellings(
     kernels: Sequence[Kernel], seed: int, lanes: int, rewrites: Mapping[str, Rewrite] = REWRITES
 ) -> list[dict[str, Verdict]]:
     """For each kernel and rewrite that applies to it: whether both spellings do the same."""
+    return spelled([(kernel, seed) for kernel in kernels], lanes, rewrites)
+
+
+def spelled(
+    seeded: Sequence[tuple[Kernel, int]], lanes: int, rewrites: Mapping[str, Rewrite] = REWRITES
+) -> list[dict[str, Verdict]]:
+    """As `check_spellings`, of kernels with a seed each."""
+    kernels = [kernel for kernel, _ in seeded]
     pairs = [(k, name, new) for k, old in enumerate(kernels) for name, how in rewrites.items() if (new := how(old))]
     base = _compiled([*kernels, *(new for _, _, new in pairs)], CompileOptions())
     results: list[dict[str, Verdict]] = [{} for _ in kernels]
     try:
         for (k, name, new), made in zip(pairs, base.kernels[len(kernels) :], strict=True):
-            one, other = subject_of(kernels[k], seed, lanes), subject_of(new, seed, lanes)
+            one, other = (subject_of(kernel, seeded[k][1], lanes) for kernel in (kernels[k], new))
             verdict = _both(one, base.kernels[k], made, other=other, exact_gradient=False)
             results[k][name] = _named(verdict, name)
     finally:
