@@ -18,7 +18,7 @@ from corpus import store
 from corpus.card import card
 from corpus.cli import main
 from corpus.cover import cover
-from corpus.features import bigrams, features_of, llvm_opcodes, native_functions, nestings, ptx_opcodes
+from corpus.features import features_of, llvm_opcodes, ptx_opcodes
 from corpus.minimize import minimized, survey
 from corpus.schema import schema_of
 from corpus.stats import stats_of
@@ -26,6 +26,7 @@ from grammar.emit import emit
 from grammar.tree import size
 from tests import fakes
 from tests.builders import samples
+from validate.features import bigrams, native_functions, nestings
 
 # -- features ---------------------------------------------------------------------------------------------------------
 
