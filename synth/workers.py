@@ -8,7 +8,6 @@ joined in the order of their indices, are what the block would have given.
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import threading
 import time
@@ -17,7 +16,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from corpus.store import pack, pack_table, table_of, unpack
 from synth.manifest import VERIFIED
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
+from validate.processes import follow_parent, said_exit
 
 TICK_SECONDS = 0.25
 """How long the parent waits at most before it looks at the clock and for signals."""
@@ -122,8 +122,8 @@ class _Crew:
             if task.fault:
                 yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
         except ProcessExpired as error:
-            self._died(_said_exit(error.exitcode))
-            self._blame(task, "crash", f"the process {_said_exit(error.exitcode)}")
+            self._died(said_exit(error.exitcode))
+            self._blame(task, "crash", f"the process {said_exit(error.exitcode)}")
             if task.fault:
                 yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
         except BrokenProcessPool as error:
@@ -170,18 +170,10 @@ class _Crew:
 
 
 def _enlist(pipeline: Pipeline, scratch: Path) -> None:
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=follow_parent, daemon=True).start()
     os.environ["TMPDIR"] = str(scratch)
     tempfile.tempdir = str(scratch)
     pipeline.start_worker()
-
-
-def _follow_parent() -> None:
-    """Ends this process when its parent does, even in the midst of a native loop."""
-    parent = parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _work(pipeline: Pipeline, settings: Settings, task: Task) -> bytes:
@@ -238,9 +230,3 @@ def _summed(counts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     for count in counts:
         total.update(count)
     return dict(total)
-
-
-def _said_exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        return f"died of {signal.Signals(-code).name}"
-    return f"exited with code {code}"
