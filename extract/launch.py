@@ -50,6 +50,8 @@ class LaunchResult:
 class AdjointResult:
     gradients: Mapping[str, NDArray[Any]]
     """With respect to each float input array, in its type."""
+    forward: LaunchResult
+    """What the forward launch alone did."""
     arrays: Mapping[str, NDArray[Any]]
     """Every array parameter as forward and adjoint launch left it."""
     stray: str = ""
@@ -68,18 +70,6 @@ def run(handle: Handle, params: Sequence[Param], values: Values, lanes: int, dev
     memory = _memory(params, values)
     ENTRY(handle.forward)(_bounds(lanes), _arguments(params, values, memory, {}))
     return LaunchResult(_arrays(memory), _stray(params, memory))
-
-
-def run_adjoint(
-    handle: Handle,
-    params: Sequence[Param],
-    values: Values,
-    cotangents: Mapping[str, NDArray[Any]],
-    lanes: int,
-    device: str = "cpu",
-) -> Mapping[str, NDArray[Any]]:
-    """The gradients of `differentiate`."""
-    return differentiate(handle, params, values, cotangents, lanes, device).gradients
 
 
 def differentiate(
@@ -101,8 +91,9 @@ def differentiate(
     memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
     bounds, arguments = _bounds(lanes), _arguments(params, values, memory, gradients)
     ENTRY(handle.forward)(bounds, arguments)
+    forward = LaunchResult(_copies(memory), _stray(params, memory))
     ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, gradients))
-    return _adjoint_result(params, memory, gradients)
+    return _adjoint_result(params, memory, gradients, forward)
 
 
 def _check(handle: Handle, params: Sequence[Param]) -> None:
@@ -175,12 +166,19 @@ def _arrays(memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
     return {name: guarded.array for name, guarded in memory.items()}
 
 
+def _copies(memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
+    return {name: guarded.array.copy() for name, guarded in memory.items()}
+
+
 def _adjoint_result(
-    params: Sequence[Param], memory: Mapping[str, _Guarded], gradients: Mapping[str, _Guarded]
+    params: Sequence[Param],
+    memory: Mapping[str, _Guarded],
+    gradients: Mapping[str, _Guarded],
+    forward: LaunchResult,
 ) -> AdjointResult:
     stray = _stray(params, memory) or next((name for name, g in gradients.items() if not g.edges_intact), "")
     wanted = {p.name: gradients[p.name].array for p in params if p.name in gradients and not p.is_output}
-    return AdjointResult(wanted, _arrays(memory), stray)
+    return AdjointResult(wanted, forward, _arrays(memory), stray)
 
 
 def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
@@ -297,7 +295,9 @@ def _differentiate_publicly(
     tape = wp.Tape()  # type: ignore[no-untyped-call]  # Warp does not annotate it
     with tape:
         wp.launch(handle.kernel, dim=lanes, inputs=inputs, device=device)
+    arrays.fetch()
+    forward = LaunchResult(_copies(memory), _stray(params, memory))
     tape.backward()
     arrays.fetch()
     adjoints.fetch()
-    return _adjoint_result(params, memory, gradients)
+    return _adjoint_result(params, memory, gradients, forward)

@@ -458,14 +458,20 @@ def test_too_little_decided_is_no_pass(proofs: Mapping[str, Proof], monkeypatch:
 def test_more_input_sets_than_the_regular_ones_are_run(
     proofs: Mapping[str, Proof], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from extract.launch import run as true
+    from extract import launch
 
-    launched: list[int] = []
+    launched: list[str] = []
 
-    def counting(*args: Any) -> Any:
-        launched.append(args[3])
-        return true(*args)
+    def counting(name: str) -> None:
+        true = getattr(launch, name)
 
-    monkeypatch.setattr("validate.oracle.run", counting)
+        def noted(*args: Any) -> Any:
+            launched.append(name)
+            return true(*args)
+
+        monkeypatch.setattr(f"validate.oracle.{name}", noted)
+
+    counting("run")
+    counting("differentiate")
     assert_verified(proofs["square"].of(proofs["square"].kernel), "square")
-    assert launched == [LANES] * 3
+    assert launched == ["differentiate", "differentiate", "run"]

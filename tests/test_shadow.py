@@ -48,7 +48,7 @@ from tests.builders import (
 )
 from validate.gradient import ExpectedGradient, cotangents, expected_gradients
 from validate.oracle import compare
-from validate.shadow import Expected, Noise, Shadowed, expected, run_shadowed, signs
+from validate.shadow import Expected, Noise, Shadowed, expected, run_shadowed
 
 PATTERNS = 12
 ULP = 2.0**-23
@@ -64,7 +64,7 @@ def inputs_of(**columns: Sequence[float] | Lanes) -> Inputs:
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, patterns: int = PATTERNS) -> Shadowed:
-    return run_shadowed(kernel, inputs, Noise(1, patterns, signs(patterns, inputs.launches * inputs.lanes)))
+    return run_shadowed(kernel, inputs, Noise(1, patterns, inputs.launches * inputs.lanes))
 
 
 def judged(kernel: Kernel, inputs: Inputs, name: str = "out") -> Expected:

@@ -28,7 +28,7 @@ from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Threa
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import values_of
-from validate.shadow import Expected, Noise, Shadowed, Value, expected, signs
+from validate.shadow import Expected, Noise, Shadowed, Value, expected
 from validate.specials import joined, special
 from validate.verdict import Outcome, Verdict
 
@@ -213,7 +213,7 @@ class _Contracted(Shadowed):
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
-    noise = Noise(1, PATTERNS, signs(PATTERNS, inputs.launches * inputs.lanes))
+    noise = Noise(1, PATTERNS, inputs.launches * inputs.lanes)
     algebra = (_Contracted if contracted else Shadowed)(inputs, noise)
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)

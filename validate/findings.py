@@ -32,7 +32,7 @@ from grammar.tree import Kernel
 from grammar.types import Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import GRADIENT_PATTERNS, PATTERNS, values_of
-from validate.shadow import Noise, Shadowed, expected, run_shadowed, signs
+from validate.shadow import Noise, Shadowed, expected, run_shadowed
 from validate.specials import joined, special
 from validate.verdict import Outcome
 
@@ -228,7 +228,7 @@ def _only(inputs: Inputs, launch: int) -> Inputs:
 
 
 def _shadowed(kernel: Kernel, inputs: Inputs) -> Shadowed:
-    return run_shadowed(kernel, inputs, Noise(1, PATTERNS[-1], signs(PATTERNS[-1], inputs.lanes)))
+    return run_shadowed(kernel, inputs, Noise(1, PATTERNS[-1], inputs.launches * inputs.lanes))
 
 
 def _outputs(kernel: Kernel, inputs: Inputs) -> dict[str, tuple[list[Any], list[Any]]]:

@@ -17,10 +17,10 @@ from grammar.inputs import uniform
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
 from grammar.types import FLOATS, Array
-from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed, signs
+from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed
 
-PLAIN = (1.0, -1.0, 2.0, -2.0)
-"""Steps without noise, in units of h. Variants are laid out by step first, then by element; the noisy ±h come last."""
+QUIET, NOISY = (1.0, -1.0), (2.0, -2.0)
+"""Steps in units of h, without noise and with. The latter are longer, so that they also tell how the slope changes."""
 
 UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
 """What an adjoint may lose where a product on the way underflows."""
@@ -71,8 +71,8 @@ def expected_gradients(
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     uncertain = (first.undecided | first.undefined)[:lanes] | missed
     if steps is not None:
-        slots = len(steps.arrays) // (len(PLAIN) + 2 * patterns)
-        noise = Noise(1 + len(PLAIN) * slots, patterns, signs(patterns, lanes), 2 * slots)
+        elements = len(steps.targets)
+        noise = Noise(1 + len(QUIET) * elements, patterns, lanes, len(NOISY) * elements)
         algebra = run_shadowed(kernel, inputs, noise, steps)
         uncertain |= algebra.unsmooth
         with np.errstate(all="ignore"):
@@ -92,22 +92,22 @@ def _nothing_yet(size: int) -> ExpectedGradient:
 
 
 def _steps(kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int) -> tuple[Steps | None, Mask]:
+    """The steps, None where nothing is read; and the lanes that read more elements than there is room for."""
     lanes = inputs.launches * inputs.lanes
     missed = np.zeros(lanes, np.bool_)
-    arrays: list[str] = []
+    slots: dict[str, slice] = {}
     targets: list[NDArray[np.intp]] = []
+    sizes: list[Gradient] = []
     for param in float_inputs(kernel):
-        slots = _distinct(first.reads.get(param.name, []), lanes)
+        elements = _distinct(first.reads.get(param.name, []), lanes)
         room = MOST - len(targets)
-        missed |= (slots[room:] >= 0).any(axis=0)
-        targets.extend(slots[:room])
-        arrays.extend([param.name] * len(slots[:room]))
+        missed |= (elements[room:] >= 0).any(axis=0)
+        slots[param.name] = slice(len(targets), len(targets) + len(elements[:room]))
+        targets.extend(elements[:room])
+        sizes.extend(_step(inputs.arrays[param.name].reshape(-1), each) for each in elements[:room])
     if not targets:
         return None, missed
-    step = np.array([_step(inputs.arrays[a].reshape(-1), t) for a, t in zip(arrays, targets, strict=True)])
-    factors = [*PLAIN, *(1.0, -1.0) * patterns]
-    sizes = np.concatenate([factor * step for factor in factors])
-    return Steps(tuple(arrays) * len(factors), np.array(targets * len(factors)), sizes), missed
+    return Steps(slots, np.array(targets), np.array(sizes), (*QUIET, *NOISY * patterns)), missed
 
 
 def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:
@@ -139,7 +139,6 @@ def _differences(
     finals: Mapping[str, Expected],
     uncertain: Mask,
 ) -> None:
-    slots = len(steps.arrays) // (len(PLAIN) + 2 * algebra.noise.patterns)
     for event in algebra.events:
         array = event.stmt.array
         if array not in weights or event.value.shadow is None:
@@ -147,23 +146,23 @@ def _differences(
         before = algebra.inputs.arrays[array].reshape(-1)
         weight = _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
         eps = float(np.finfo(event.value.lanes.dtype).eps)
-        for k in range(slots):
-            slope, error = _slope(event.value, steps, k, slots, eps)
-            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k]
-            _add(results[steps.arrays[k]], steps.targets[k], weight, slope, error, uncertain)
+        for name, slots in steps.slots.items():
+            for k in range(slots.start, slots.stop):
+                slope, error = _slope(event.value, steps, k, eps)
+                error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k]
+                _add(results[name], steps.targets[k], weight, slope, error, uncertain)
 
 
-def _slope(value: Value, steps: Steps, k: int, slots: int, eps: float) -> tuple[Gradient, Gradient]:
+def _slope(value: Value, steps: Steps, k: int, eps: float) -> tuple[Gradient, Gradient]:
     """The derivative of a written value by the k-th element, and by how much a right adjoint may differ from it."""
     assert value.shadow is not None
     if value.shadow.shape[0] == 1:
         return np.zeros(value.lanes.shape), np.zeros(value.lanes.shape)
-    block = value.shadow[1 + k :: slots]
+    moved = value.shadow[1 + k :: len(steps.targets)]
     h = steps.sizes[k]
-    plain = (block[0] - block[1]) / (2 * h)
-    twice = (block[2] - block[3]) / (4 * h)
-    noisy = (block[4::2] - block[5::2]) / (2 * h)
-    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 2 * np.abs(plain - twice) + 16 * eps * np.abs(plain)
+    plain = (moved[0] - moved[1]) / (2 * h)
+    noisy = (moved[2::2] - moved[3::2]) / (4 * h)
+    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
     return plain, error + UNDERFLOW[value.lanes.dtype]
 
 

@@ -13,10 +13,10 @@ et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,6 @@ from grammar.types import F32, F64, FLOATS, I32, Scalar
 
 Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree."""
-
-ROUNDING = {True: 0.5, False: 4.0}
-"""Noise put on an operation's result, in units of its type's epsilon: exact rows round, others err by a few ulp."""
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
@@ -61,29 +58,34 @@ class Value:
 class Steps:
     """Which input elements the step variants move, and how far.
 
-    Variant `1 + k` moves, on each lane, element `targets[k]` (−1: none) of array `arrays[k]` by `sizes[k]`.
+    Element k that a lane reads is `targets[k]` (−1: none) of the array whose range in `slots` holds k. The variants
+    after the first move it by `sizes[k]` times each of `factors`: all elements by the first factor, then by the next.
     """
 
-    arrays: tuple[str, ...]
+    slots: Mapping[str, slice]
     targets: NDArray[np.intp]
     sizes: Variants
+    factors: tuple[float, ...]
 
-    def of(self, array: str) -> NDArray[np.intp]:
-        return np.flatnonzero(np.array([name == array for name in self.arrays]))
+    def move(self, shadow: Variants, array: str, where: NDArray[np.intp]) -> None:
+        """Adds the steps to the variants of what each lane read of the array."""
+        mine = self.slots[array]
+        size = np.where(self.targets[mine] == where, self.sizes[mine], 0.0)
+        moved = shadow[1:].reshape(len(self.factors), *self.targets.shape)[:, mine]
+        moved += np.multiply.outer(self.factors, size)
 
 
 @dataclass(frozen=True, slots=True)
 class Noise:
     """How the variants err: the first `quiet` don't; then, for each of `patterns`, come as many as there are steps.
 
-    `signs` has shape (pool, 2 · patterns, lanes). A step up and the step down beside it err alike, so that their
-    difference shows how the derivative itself depends on rounding. In float64 the difference's own rounding is what
-    matters, so there they err apart.
+    A step up and the step down beside it err alike, so that their difference shows how the derivative itself depends on
+    rounding. In float64 the difference's own rounding is what matters, so there they err apart.
     """
 
     quiet: int
     patterns: int
-    signs: NDArray[np.float64]
+    lanes: int
     steps: int = 1
 
     @property
@@ -95,12 +97,9 @@ class Noise:
         ways = 2 if self.steps > 1 else 1
         return shadow[self.quiet :].reshape(self.patterns, ways, self.steps // ways, -1)
 
-    def draw(self, turn: int, apart: bool) -> NDArray[np.float64]:
-        """Numbers in [−1, 1] that fit `blocks`."""
-        signs = self.signs[turn % len(self.signs)]
-        if apart and self.steps > 1:
-            return np.asarray(signs.reshape(2, self.patterns, 1, -1).swapaxes(0, 1))
-        return np.asarray(signs[: self.patterns, np.newaxis, np.newaxis])
+    def errors(self, turn: int, double: bool) -> Errors:
+        """Errors that fit `blocks`, of a size with those of float64 or else of float32."""
+        return errors(turn % POOL, self.patterns, self.lanes, double, double and self.steps > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +155,12 @@ class Shadowed(Algebra[Value]):
         where = flat_index(self.inputs, array, index, active, self.undefined)
         self.reads.setdefault(array, []).append((where, active))
         lanes = self.inputs.arrays[array].reshape(-1)[where]
-        if self.steps is None or not (moved := self.steps.of(array)).size:
+        if self.steps is None or array not in self.steps.slots:
             return Value(lanes)
-        shadow = np.tile(lanes.astype(np.float64), (self.noise.variants, 1))
-        hits = self.steps.targets[moved] == where
-        shadow[1 + moved] += np.where(hits, self.steps.sizes[moved], 0.0)
+        shadow = np.empty((self.noise.variants, lanes.size))
+        shadow[:] = lanes
+        self.steps.move(shadow, array, where)
+        np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
         return Value(lanes, shadow)
 
     def apply(self, op: Op, args: Sequence[Value], active: Mask) -> Value:
@@ -185,24 +185,27 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
         if self.steps is not None:
-            for met in (shadow, *(v for v in variants if v.dtype.kind == "f")):
-                np.fmax(self.scale, np.abs(met[0]), out=self.scale, where=active)
-        if self.steps is not None and not op.exact:
+            self._stepped(op, shadow, variants, active)
+        return Value(lanes, shadow)
+
+    def _stepped(self, op: Op, shadow: Variants, variants: Sequence[Lanes], active: Mask) -> None:
+        """What is the matter only where steps are taken."""
+        np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
+        if not op.exact:
             self._passed_back(op, shadow, variants)
-        if self.steps is not None and not op.differentiable:
+        if not op.differentiable:
             shadow[1 : self.noise.quiet] = shadow[0]
             blocks = self.noise.blocks(shadow)
             blocks[:] = blocks[:, :1, :1]  # the noise stays, the step goes
-        return Value(lanes, shadow)
 
     def _noisy(self, op: Op, shadow: Variants) -> Variants:
         """The variants with what rounding the result may do to each."""
         if shadow.shape[0] == 1:
             shadow = np.repeat(shadow, self.noise.variants, axis=0)
-        blocks = self.noise.blocks(shadow)
-        blocks *= 1.0 + self._draw(op) * (ROUNDING[op.exact] * _epsilon(op))
+        blocks, errors = self.noise.blocks(shadow), self._errors(op)
+        blocks *= errors.exact if op.exact else errors.inexact
         if self.steps is not None and op.result is F64 and not op.exact:
-            blocks += self._draw(op) * _epsilon(op)  # not all library functions are accurate near their zeros
+            blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
 
     def _used(self, op: Op, variants: Variants) -> Variants:
@@ -211,9 +214,9 @@ class Shadowed(Algebra[Value]):
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
         used = variants.copy()
-        blocks = self.noise.blocks(used)
-        blocks += (blocks - variants[0]) * (self._draw(op) * (2 * _epsilon(op)))
-        blocks *= 1.0 + self._draw(op) * _epsilon(op)
+        blocks, errors = self.noise.blocks(used), self._errors(op)
+        blocks *= errors.used
+        blocks -= variants[0] * errors.kept
         return used
 
     def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
@@ -222,11 +225,12 @@ class Shadowed(Algebra[Value]):
         for used in variants:
             if used.dtype.kind == "f" and used.shape[0] > 1:
                 change = self.noise.blocks(used) / np.where(used[0] == 0, 1, used[0]) - 1
-                blocks += blocks * change * (self._draw(op) * (ROUNDING[op.exact] * _epsilon(op)))
+                change *= LIBRARY * self._errors(op).unit
+                blocks += blocks * change
 
-    def _draw(self, op: Op) -> NDArray[np.float64]:
-        self.turn += 1
-        return self.noise.draw(self.turn, apart=op.result is F64)
+    def _errors(self, op: Op) -> Errors:
+        self.turn += 5  # of the pool's draws one turn uses four
+        return self.noise.errors(self.turn, op.result is F64)
 
     def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which rounding may carry the arguments across a jump."""
@@ -239,6 +243,8 @@ class Shadowed(Algebra[Value]):
 
     def _watch_slope(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which a step crosses a jump or a kink, or where the slope may be infinite."""
+        if op.jump is None and op.kink is None and op.domain is None:
+            return
         if op.jump is not None:
             moved = variants if op.differentiable else [v[:1] for v in variants]
             self.unsmooth |= active & _differ(op.jump(*moved), op.jump(*(arg.lanes for arg in args)))
@@ -281,25 +287,52 @@ def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
     return np.asarray(np.any(np.atleast_2d(other), axis=0), np.bool_)
 
 
-def _epsilon(op: Op) -> float:
-    return EPSILON[op.result] if op.result in FLOATS else EPSILON[F32]
+# -- the noise --------------------------------------------------------------------------------------------------------
 
+ROUNDED, LIBRARY = 0.5, 4.0
+"""By how many epsilons of its type a result is off: that of an exact row is only rounded."""
 
 EPSILON = {type: float(np.finfo(type.dtype).eps) for type in FLOATS}
-
-
-# -- the noise --------------------------------------------------------------------------------------------------------
 
 POOL = 61
 """Draws of noise before they recur; prime, so that loops don't fall in step with them."""
 
 
-@lru_cache(maxsize=8)
-def signs(patterns: int, lanes: int) -> NDArray[np.float64]:
+class Errors(NamedTuple):
+    """By what one operation is off, in the shape of `Noise.blocks`."""
+
+    exact: Variants
+    """Factor of a result that is only rounded."""
+    inexact: Variants
+    """Factor of what a library function gives."""
+    used: Variants
+    """(1 + a) · (1 + b), where an argument x moves from x₀ by a too much, and is off by b as a whole."""
+    kept: Variants
+    """a · (1 + b): times x₀, by how much x times `used` is then too large."""
+    unit: Variants
+    """Numbers in ± epsilon."""
+
+
+@lru_cache(maxsize=512)
+def errors(turn: int, patterns: int, lanes: int, double: bool, apart: bool) -> Errors:
     """The same for all kernels: it only has to be unrelated to what they compute."""
-    drawn = np.random.Generator(np.random.PCG64([patterns, lanes])).uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))
-    drawn.setflags(write=False)
-    return drawn
+    eps = EPSILON[F64 if double else F32]
+    a, b, result, unit = (_fitting(turn + k, patterns, lanes, apart) * eps for k in range(4))
+    each = (1 + ROUNDED * result, 1 + LIBRARY * result, (1 + 2 * a) * (1 + b), 2 * a * (1 + b), unit)
+    for array in each:
+        array.setflags(write=False)
+    return Errors(*each)
+
+
+def _fitting(turn: int, patterns: int, lanes: int, apart: bool) -> Variants:
+    """Numbers in [−1, 1] that fit `Noise.blocks`: the same up and down unless they are to be apart."""
+    drawn = _signs(patterns, lanes)[turn % POOL]
+    return np.asarray(drawn.reshape(patterns, 2, 1, -1) if apart else drawn[:patterns, np.newaxis, np.newaxis])
+
+
+@lru_cache(maxsize=8)
+def _signs(patterns: int, lanes: int) -> Variants:
+    return np.random.Generator(np.random.PCG64([patterns, lanes])).uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))
 
 
 def run_shadowed(kernel: Kernel, inputs: Inputs, noise: Noise, steps: Steps | None = None) -> Shadowed:
@@ -333,6 +366,7 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     with np.errstate(all="ignore"):
         for event in events:
             _write(result, event, len(events) > 1)
+    result.decided &= np.isfinite(result.tolerance)
     return result
 
 

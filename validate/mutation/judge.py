@@ -23,7 +23,7 @@ from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import cotangents, expected_gradients
 from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, values_of
-from validate.shadow import Noise, expected, run_shadowed, signs
+from validate.shadow import Noise, expected, run_shadowed
 from validate.specials import joined, special
 
 FURTHER = 3
@@ -200,12 +200,12 @@ def _differs(one: Lanes, other: Lanes) -> Mask:
 
 def _known(kernel: Kernel, inputs: Inputs, usual: Inputs | None, seed: int, look: int) -> Mapping[str, Known]:
     """By output, and by gradient where `usual` is given: what the oracle can decide at a look, and how exactly."""
-    noise = Noise(1, PATTERNS[look], signs(PATTERNS[look], inputs.launches * inputs.lanes))
+    noise = Noise(1, PATTERNS[look], inputs.launches * inputs.lanes)
     shadowed = run_shadowed(kernel, inputs, noise)
     known = {}
     for name in (p.name for p in kernel.params if p.is_output):
         wanted = expected(shadowed, name)
-        known[name] = Known(wanted.decided & np.isfinite(wanted.tolerance), wanted.tolerance)
+        known[name] = Known(wanted.decided, wanted.tolerance)
     if usual is not None and _is_differentiated(kernel):
         weights = cotangents(kernel, usual, seed)
         for name, gradient in expected_gradients(kernel, usual, shadowed, weights, GRADIENT_PATTERNS[look]).items():
