@@ -33,7 +33,7 @@ from synth.settings import Settings
 from validate.verdict import Verdict
 
 ROUND = 8
-"""Blocks between two whole rounds of the garbage collector."""
+"""Blocks between two whole rounds of the garbage collector, each of which costs as much as growing a block."""
 
 
 def facts() -> Mapping[str, str]:
@@ -48,7 +48,7 @@ def start_worker() -> None:
     table_digest()
     gc.collect()
     gc.freeze()
-    gc.disable()  # each block collects once, at its end
+    gc.disable()  # each block collects once, when it begins
 
 
 # -- candidates -------------------------------------------------------------------------------------------------------
@@ -95,6 +95,8 @@ def describe(settings: Settings, index: int) -> Finding:
 def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
     """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
     clock = Clock()
+    with clock("tidy"):
+        gc.collect(2 if block % ROUND == 0 else 1)  # what the block before left behind, of which nothing is held now
     with clock("grow"):
         kernels = [(index, candidate(settings, index)) for index in indices]
     with clock("emit"):
@@ -111,7 +113,7 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
         alike = recipe(settings.profile, settings.depth, settings.lanes)
         made = (stored(*each, alike) for each in zip(candidates, built.kernels, verdicts, strict=True))
         rows = tuple(row for row in made if row is not None)
-    _tidy(block, built, clock)
+    _tidy(built, clock)
     return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds, clock.total)
 
 
@@ -122,11 +124,10 @@ def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[
             yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, kernel.family, plain_of(kernel))
 
 
-def _tidy(block: int, built: BlockBuild, clock: Clock) -> None:
+def _tidy(built: BlockBuild, clock: Clock) -> None:
     """What the compiler spent is told apart from what its callers did."""
     with clock("tidy"):
         release(built)
-        gc.collect(2 if block % ROUND == 0 else 1)  # a whole round costs as much as growing a block
     for phase, seconds in built.seconds.items():
         clock.seconds[phase] = seconds
         clock.seconds["compile"] -= seconds
