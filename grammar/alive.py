@@ -15,12 +15,10 @@ from grammar.evaluate import EndlessLoopError, Inputs, Plain, run_plain
 from grammar.inputs import column, regular
 from grammar.op import Lanes
 from grammar.tree import (
-    Apply,
     Assign,
     Atomic,
     AugAssign,
     AugStore,
-    Const,
     For,
     If,
     Kernel,
@@ -46,32 +44,36 @@ from grammar.types import BOOL, Array
 def names_in(term: Term) -> Iterator[str]:
     """The locals and parameters a term reads."""
     for part in subterms(term):
-        match part:
-            case Var(name, _):
-                yield name
-            case Read(array, _, _) | Size(array, _):
-                yield array
-            case Const() | Apply():
-                pass
+        if isinstance(part, Var):
+            yield part.name
+        elif isinstance(part, Read | Size):
+            yield part.array
 
 
 def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
     """The names whose values can reach an output, or decide whether something does."""
     live: set[str] = set()
     waiting = [(stmt, _needs(stmt)) for stmt in statements(body)]
+    waiting.reverse()  # values flow downwards, but for what loops carry: one round finds nearly all
     while True:
-        woken = [entry for entry in waiting if _is_live(entry[0], live)]
-        if not woken:
+        asleep = []
+        for entry in waiting:
+            if _is_live(entry[0], live):
+                live |= entry[1]
+            else:
+                asleep.append(entry)
+        if len(asleep) == len(waiting):
             return frozenset(live)
-        for _, names in woken:
-            live |= names
-        asleep = {id(stmt) for stmt, _ in waiting} - {id(stmt) for stmt, _ in woken}
-        waiting = [entry for entry in waiting if id(entry[0]) in asleep]
+        waiting = asleep
 
 
 def _needs(stmt: Stmt) -> set[str]:
-    names = {name for term in own_terms(stmt) for name in names_in(term)}
-    return names | {stmt.array} if isinstance(stmt, Store | AugStore | Atomic) else names
+    names: set[str] = set()
+    for term in own_terms(stmt):
+        names.update(names_in(term))
+    if isinstance(stmt, Store | AugStore | Atomic):
+        names.add(stmt.array)
+    return names
 
 
 def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
@@ -90,8 +92,7 @@ def swept(kernel: Kernel) -> Kernel | None:
     body = _sweep(kernel.body, live)
     if body is None:
         return None
-    used = {name for stmt in statements(body) for name in _needs(stmt)}
-    return Kernel(kernel.name, tuple(p for p in kernel.params if p.name in used), body, kernel.family)
+    return Kernel(kernel.name, tuple(p for p in kernel.params if p.name in live), body, kernel.family)
 
 
 def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | None:

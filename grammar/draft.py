@@ -172,21 +172,23 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
         return False
     if seen.dtype == np.bool_:
         return _parts(draft, value, active)
-    low, high = float(seen.min()), float(seen.max())
+    low, high = float(np.minimum.reduce(seen)), float(np.maximum.reduce(seen))  # NaN where any is: fails all below
     if seen.dtype == np.int32:
         return low < high and low >= -INT_LIMIT and high <= INT_LIMIT
-    return bool(np.isfinite(low) and np.isfinite(high)) and _varies(low, high)
+    return _varies(low, high)
 
 
 def _parts(draft: Draft, condition: Lanes, active: Mask) -> bool:
     """In each launch that is active at all, the condition holds on some lanes and fails on others."""
-    held = (condition & active).reshape(-1, draft.lanes).sum(axis=1)
-    there = active.reshape(-1, draft.lanes).sum(axis=1)
-    return bool(((held >= SPLIT * there) & (held <= (1 - SPLIT) * there) & (there > 0)).all())
+    for there, held in zip(active.reshape(-1, draft.lanes), (condition & active).reshape(-1, draft.lanes), strict=True):
+        count, share = np.count_nonzero(there), np.count_nonzero(held)
+        if not (count and SPLIT * count <= share <= (1 - SPLIT) * count):
+            return False
+    return True
 
 
 def _varies(low: float, high: float) -> bool:
-    magnitude = max(-low, high)
+    magnitude = high if high > -low else -low
     return FLOOR <= magnitude <= LIMIT and high - low > 1e-3 * magnitude
 
 
@@ -194,8 +196,10 @@ def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
     """Whether two values are the same on nearly all lanes: then the operation between them does nothing."""
     if one.dtype != other.dtype:
         return False
-    same = np.count_nonzero((one == other) & draft.active)
-    return bool(same > (1 - SPLIT) * np.count_nonzero(draft.active))
+    same = one == other
+    if draft.active is draft.interpreter.everywhere:
+        return bool(np.count_nonzero(same) > (1 - SPLIT) * same.size)
+    return bool(np.count_nonzero(same & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
 
 
 def in_span(value: Lanes, span: tuple[float, float]) -> bool:

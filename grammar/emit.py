@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, assert_never
 
 import libcst as cst
@@ -26,7 +26,6 @@ from grammar.tree import (
     For,
     If,
     Kernel,
-    Param,
     Read,
     Return,
     Size,
@@ -38,7 +37,7 @@ from grammar.tree import (
     While,
     blocks,
 )
-from grammar.types import F64, Array, Scalar
+from grammar.types import F64, Array, Scalar, Type
 
 ATOM = 14
 UNARY = 11
@@ -72,7 +71,22 @@ def emit(kernel: Kernel) -> str:
 
 def emit_term(term: Term) -> str:
     """One term as Python source."""
-    return cst.Module(body=[]).code_for_node(_term(term, 0))
+    return _printed(_term(term, 0))
+
+
+def _printed(node: cst.CSTNode) -> str:
+    return cst.Module(body=[]).code_for_node(node)
+
+
+class Leaf(cst.Name):
+    """The text of an expression as one token: libcst prints node by node, and some stand in nearly every line."""
+
+    def _validate(self) -> None:
+        """A name would have to be an identifier."""
+
+
+def leaf(node: cst.BaseExpression) -> cst.Name:
+    return Leaf(_printed(node))
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -93,8 +107,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
         case Read(array, index, _):
             return _element(array, index), ATOM
         case Size(array, _):
-            shape = cst.Attribute(identifier(array), identifier("shape"))
-            return _subscript(shape, cst.Integer("0")), ATOM
+            return _subscript(dotted(f"{array}.shape"), cst.Integer("0")), ATOM
         case Apply(op, args):
             match op.spelling:
                 case Infix(token):
@@ -163,32 +176,47 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
     return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
 
 
-@cache
-def dotted(name: str) -> cst.BaseExpression:
+@lru_cache(maxsize=4096)
+def dotted(name: str) -> cst.Name:
     first, *rest = name.split(".")
     node: cst.BaseExpression = identifier(first)
     for part in rest:
         node = cst.Attribute(node, identifier(part))
-    return node
+    return leaf(node)
+
+
+NOTHING = cst.SimpleWhitespace("")
+SPACE = cst.SimpleWhitespace(" ")
+OPEN, CLOSE = cst.LeftSquareBracket(), cst.RightSquareBracket()
+END = cst.TrailingWhitespace()
+EMPTY = cst.EmptyLine(indent=False)
+"""Nodes without children of their own may stand in many places, too; libcst would make new ones at each."""
 
 
 def call(function: str, args: Sequence[cst.BaseExpression]) -> cst.Call:
-    return cst.Call(dotted(function), [cst.Arg(arg) for arg in args])
+    nodes = [cst.Arg(arg, whitespace_after_star=NOTHING, whitespace_after_arg=NOTHING) for arg in args]
+    return cst.Call(dotted(function), nodes, whitespace_after_func=NOTHING, whitespace_before_args=NOTHING)
 
 
 def _subscript(value: cst.BaseExpression, index: cst.BaseExpression) -> cst.Subscript:
-    return cst.Subscript(value, [cst.SubscriptElement(cst.Index(index))])
+    parts = [cst.SubscriptElement(cst.Index(index))]
+    return cst.Subscript(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)
 
 
-def _element(array: str, index: Term) -> cst.Subscript:
-    return _subscript(identifier(array), _term(index, 0))
+def _element(array: str, index: Term) -> cst.Name | cst.Subscript:
+    return _at(array, index.name) if isinstance(index, Var) else _subscript(identifier(array), _term(index, 0))
+
+
+@lru_cache(maxsize=4096)
+def _at(array: str, variable: str) -> cst.Name:
+    return leaf(_subscript(identifier(array), identifier(variable)))
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
 
 
 def _block(body: Sequence[Stmt], loose: frozenset[str]) -> cst.IndentedBlock:
-    return cst.IndentedBlock([_statement(stmt, loose) for stmt in body])
+    return cst.IndentedBlock([_statement(stmt, loose) for stmt in body], header=END)
 
 
 def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
@@ -202,7 +230,7 @@ def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
         case While(condition, body):
             return cst.While(_term(condition, 0), _block(body, loose))
         case _:
-            return cst.SimpleStatementLine([_small(stmt, loose)])
+            return cst.SimpleStatementLine([_small(stmt, loose)], trailing_whitespace=END)
 
 
 def _small(stmt: Stmt, loose: frozenset[str]) -> cst.BaseSmallStatement:
@@ -243,7 +271,7 @@ def _orelse(orelse: tuple[Stmt, ...], loose: frozenset[str]) -> cst.If | cst.Els
 
 
 def _assign(target: cst.BaseAssignTargetExpression, value: cst.BaseExpression) -> cst.Assign:
-    return cst.Assign([cst.AssignTarget(target)], value)
+    return cst.Assign([cst.AssignTarget(target, SPACE, SPACE)], value)
 
 
 def _augmented(target: cst.BaseAssignTargetExpression, spelling: object, value: Term) -> cst.AugAssign:
@@ -288,14 +316,16 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 # -- the module -------------------------------------------------------------------------------------------------------
 
 
-def _annotation(param: Param) -> cst.BaseExpression:
-    if isinstance(param.type, Array):
-        return _subscript(dotted("wp.array"), dotted(param.type.element.spelling))
-    return dotted(param.type.spelling)
+@cache
+def _annotation(type: Type) -> cst.Name:
+    if isinstance(type, Array):
+        return leaf(_subscript(dotted("wp.array"), dotted(type.element.spelling)))
+    return dotted(type.spelling)
 
 
-def _param(param: Param) -> cst.Param:
-    return cst.Param(identifier(param.name), cst.Annotation(_annotation(param)))
+@lru_cache(maxsize=4096)
+def _param(name: str, type: Type) -> cst.Param:
+    return cst.Param(identifier(name), cst.Annotation(_annotation(type)))
 
 
 LINE = 100
@@ -303,13 +333,13 @@ LINE = 100
 
 
 def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    params = [_param(param) for param in kernel.params]
+    params = [_param(param.name, param.type) for param in kernel.params]
     width = sum(
         len(param.name) + len(param.element.spelling) + (14 if isinstance(param.type, Array) else 4)
         for param in kernel.params
     )
     if width + len(kernel.name) < LINE:
-        return params, cst.SimpleWhitespace("")
+        return params, NOTHING
     apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
     close = cst.ParenthesizedWhitespace(indent=True)
     commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
@@ -323,11 +353,17 @@ def _function(kernel: Kernel) -> cst.FunctionDef:
         params=cst.Parameters(params),
         whitespace_before_params=opening,
         body=_block(kernel.body, frozenset(rebound_in_loops(kernel.body))),
-        decorators=[cst.Decorator(dotted("wp.kernel"))],
-        leading_lines=[cst.EmptyLine(indent=False), cst.EmptyLine(indent=False)],
+        decorators=[_decorator()],
+        leading_lines=[EMPTY, EMPTY],
     )
 
 
+@cache
+def _decorator() -> cst.Decorator:
+    return cst.Decorator(dotted("wp.kernel"))
+
+
+@cache
 def _import_warp() -> cst.SimpleStatementLine:
     alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
     return cst.SimpleStatementLine([cst.Import([alias])])

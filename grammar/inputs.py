@@ -57,6 +57,11 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
             return (param.low + (param.high - param.low) * share).astype(element.dtype)
 
 
+MIXES = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
+LAST_SHIFT, SPARE_BITS = np.uint64(31), np.uint64(64 - 53)
+"""Of SplitMix64, and what a float64 has no room for; as NumPy's numbers, since these are slow to make."""
+
+
 def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Numbers in [0, 1) that depend on nothing else: SplitMix64 (Steele et al. 2014) from a hashed start.
 
@@ -64,11 +69,11 @@ def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]
     """
     start = int.from_bytes(blake2b(f"{seed} {name}".encode(), digest_size=8).digest())
     z = _weyl(math.prod(shape)) + np.uint64(start)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z ^= z >> np.uint64(shift)
-        z *= np.uint64(factor)
-    z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
+    for shift, factor in MIXES:
+        z ^= z >> shift
+        z *= factor
+    z ^= z >> LAST_SHIFT
+    return (z >> SPARE_BITS).reshape(shape) * np.float64(2.0**-53)
 
 
 @lru_cache

@@ -49,7 +49,12 @@ CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 
 def limitation(kernel: Kernel) -> str:
     """The documented reason why this kernel's adjoint is not to be trusted; empty if there is none."""
-    return _walked(kernel).found
+    return _walked(kernel).found if any(map(_is_dynamic, statements(kernel.body))) else ""
+
+
+def _is_dynamic(stmt: Stmt) -> bool:
+    """Whether it is a loop that runs at run time: nothing goes stale but by one."""
+    return isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt))
 
 
 def gradients_of(kernel: Kernel) -> list[tuple[Apply, list[bool]]]:
@@ -100,7 +105,7 @@ class _Walk:
             case For(_, start, stop, body):
                 for bound in (stop,) if start is None else (start, stop):
                     self.needed(self.term(bound)[1])
-                self.loop(body, dynamic=not is_unrolled(stmt))
+                self.loop(body, dynamic=_is_dynamic(stmt))
             case While(condition, body):
                 self.needed(self.term(condition)[1] and self.carries_gradient(body))
                 self.loop(body, dynamic=True)

@@ -218,15 +218,17 @@ class Kernel:
 
 def subterms(term: Term) -> Iterator[Term]:
     """The term and all below it, parents first."""
-    yield term
-    match term:
-        case Apply(_, args):
-            for arg in args:
-                yield from subterms(arg)
-        case Read(_, index, _):
-            yield from subterms(index)
-        case _:
-            pass
+    waiting = [term]  # a generator for each term within would take most of the time
+    while waiting:
+        term = waiting.pop()
+        yield term
+        match term:
+            case Apply(_, args):
+                waiting += args[::-1]
+            case Read(_, index, _):
+                waiting.append(index)
+            case _:
+                pass
 
 
 def own_terms(stmt: Stmt) -> tuple[Term, ...]:
@@ -257,10 +259,12 @@ def blocks(stmt: Stmt) -> tuple[tuple[Stmt, ...], ...]:
 
 def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
     """All statements of a body, nested ones too, in source order."""
-    for stmt in body:
+    waiting = list(body[::-1])
+    while waiting:
+        stmt = waiting.pop()
         yield stmt
-        for block in blocks(stmt):
-            yield from statements(block)
+        for block in reversed(blocks(stmt)):
+            waiting += block[::-1]
 
 
 def all_terms(kernel: Kernel) -> Iterator[Term]:
