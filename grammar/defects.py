@@ -7,23 +7,25 @@ before it is compiled; whatever fails without one is news. Each entry has a stan
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from grammar.emit import is_broken, is_unrolled
+from grammar.emit import is_unrolled, rebound_in_loops
+from grammar.flow import undone
 from grammar.limits import gradients_of
 from grammar.tree import (
     Apply,
     Assign,
     AugAssign,
+    Break,
     Const,
+    Continue,
     For,
     Kernel,
     Stmt,
-    Term,
     Var,
-    While,
     all_terms,
     blocks,
     own_terms,
@@ -59,35 +61,45 @@ def _divides_by_active(kernel: Kernel) -> bool:
 
 
 def _breaks_with_gradient(kernel: Kernel) -> bool:
-    floats = {stmt.name for stmt in statements(kernel.body) if isinstance(stmt, Assign) and stmt.value.type in FLOATS}
-    return any(
-        isinstance(loop, For | While)
-        and is_broken(loop.body)
-        and any(isinstance(stmt, Assign | AugAssign) and stmt.name in floats for stmt in statements(loop.body))
-        for loop in statements(kernel.body)
-    )
+    return any(kind is Break for kind, _ in undone(kernel))
+
+
+def _continues_with_gradient(kernel: Kernel) -> bool:
+    return any(kind is Continue for kind, _ in undone(kernel))
 
 
 def _widens_a_constant(kernel: Kernel) -> bool:
+    """Whether a name of a constant is widened, unless that is all that ever happens to it."""
+    if not any(isinstance(term, Apply) and term.op.name == "float64" for term in all_terms(kernel)):
+        return False
+    variables = frozenset(rebound_in_loops(kernel.body))
+    bound = Counter(stmt.name for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign))
     return any(
-        isinstance(term, Apply)
-        and term.op.name == "float64"
-        and isinstance(term.args[0], Var)
-        and term.args[0].name in names
-        for term, names in _with_constants(kernel.body, frozenset())
+        _is_spoilt(kernel.body, stmt.name, once=bound[stmt.name] == 1)
+        if isinstance(stmt, Assign) and isinstance(stmt.value, Const) and stmt.name not in variables
+        else isinstance(stmt, For) and is_unrolled(stmt) and _is_spoilt(stmt.body, stmt.variable, once=True)
+        for stmt in statements(kernel.body)
     )
 
 
-def _with_constants(body: tuple[Stmt, ...], names: frozenset[str]) -> Iterator[tuple[Term, frozenset[str]]]:
-    """Each term, with the names that may stand for a compile-time constant there."""
+def _is_spoilt(body: tuple[Stmt, ...], name: str, once: bool) -> bool:
+    """Whether the constant is widened there, and is bound more than once, read more than once or unrolled."""
+    parts = (part for stmt in statements(body) for term in own_terms(stmt) for part in subterms(term))
+    widened = any(
+        isinstance(t, Apply) and t.op.name == "float64" and t.args == (Var(name, t.op.params[0]),) for t in parts
+    )
+    return widened and not (once and list(_reads(body, name)) == [False])
+
+
+def _reads(body: tuple[Stmt, ...], name: str, unrolled: bool = False) -> Iterator[bool]:
+    """For each place that reads the name: whether Warp repeats it in the source."""
     for stmt in body:
+        if isinstance(stmt, AugAssign) and stmt.name == name:
+            yield unrolled
         for term in own_terms(stmt):
-            yield from ((part, names) for part in subterms(term))
-        if isinstance(stmt, Assign) and isinstance(stmt.value, Const):
-            names |= {stmt.name}
-        inner = names | {stmt.variable} if isinstance(stmt, For) and is_unrolled(stmt) else names
+            yield from (unrolled for part in subterms(term) if isinstance(part, Var) and part.name == name)
         for block in blocks(stmt):
-            yield from _with_constants(block, inner)
+            yield from _reads(block, name, unrolled or (isinstance(stmt, For) and is_unrolled(stmt)))
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -103,15 +115,25 @@ DEFECTS: tuple[Defect, ...] = (
         "break-gradient",
         date(2026, 11, 21),
         "1.19.0",
-        "a loop that is left by break has a wrong gradient, all zero if its bound is known only at run time",
+        "going back, a for loop starts at the end of its range and ends at the first break it meets: trips that never"
+        " ran pass gradients, those that ran do not; a while loop skips what its last trip did before the break",
         "",
         _breaks_with_gradient,
+    ),
+    Defect(
+        "continue-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "what a trip of a loop does before it comes to continue passes no gradient, unless the loop is unrolled",
+        "https://github.com/NVIDIA/warp/issues/1552",
+        _continues_with_gradient,
     ),
     Defect(
         "float64-of-constant",
         date(2026, 11, 21),
         "1.19.0",
-        "wp.float64(k) makes k itself a float64 where k is bound to a constant, as in an unrolled loop",
+        "wp.float64(k) makes k itself a float64 where k is bound to a constant, as in an unrolled loop, and gives it"
+        " its value only there: a read of k before it sees whatever is in memory, one after it another type",
         "",
         _widens_a_constant,
     ),

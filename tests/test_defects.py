@@ -54,10 +54,13 @@ def test_idioms_are_recognised_and_their_harmless_kin_are_not() -> None:
     calm = For("j", None, Const(I32, 4), (AugAssign("total", add, Y),))
     assert _named(kernel(total, calm, Store("out", LANE, Var("total", F32)))) == ""
     wide = Apply(row("float64(int32)"), (Var("j", I32),))
-    widened = AugAssign("total", row("add(float64,float64)"), wide)
+    element = Apply(row("float64(float32)"), (Read("x", Var("j", I32), F32),))
+    alone = AugAssign("total", row("add(float64,float64)"), wide)
+    widened = AugAssign("total", row("add(float64,float64)"), Apply(row("mul(float64,float64)"), (element, wide)))
     start = Assign("total", Const(F64, 0.0))
     assert _named(kernel(start, For("j", None, Const(I32, 4), (widened,)))) == "float64-of-constant"
     assert _named(kernel(start, For("j", None, Const(I32, 40), (widened,)))) == ""
+    assert _named(kernel(start, For("j", None, Const(I32, 4), (alone,)))) == ""
 
 
 def _named(one: Kernel) -> str:

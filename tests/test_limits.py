@@ -13,7 +13,7 @@ import pytest
 from grammar.defects import DEFECTS, defect
 from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Break, Continue, Kernel, Stmt, Var
+from grammar.tree import AtomicKind, Break, Continue, If, Kernel, Read, Stmt, Var
 from grammar.types import F64, I32
 from tests.builders import (
     OUT,
@@ -58,6 +58,17 @@ def over(stop: Var | int, *body: Stmt, start: float = 0.0, after: Stmt = RESULT)
 def after_sum(*after: Stmt) -> Kernel:
     """What follows upon a sum over x at run time."""
     return kernel(PARAMS, let("v", 0.0), loop("j", n, change("v", "add", at("x", j))), *after)
+
+
+BREAK: If = when(do("less", at("x", j), at("y")), Break())
+SKIP: If = when(do("less", at("x", j), 0.0), Continue())
+NEXT = change("c", "add", 1)
+FEW = do("less", ints("c"), 6)
+
+
+def repeat(*body: Stmt, start: float | Read = 0.0) -> Kernel:
+    """`v = start`, and at most six trips of a `while` that `c` counts."""
+    return kernel((X, Y, OUT), let("v", start), let("c", 0), while_(FEW, *body), put("out", do("add", v, at("y"))))
 
 
 SUM = change("v", "add", at("x", j))
@@ -116,6 +127,65 @@ FINE: Mapping[str, Kernel] = {
         let("c", 0),
         loop("j", n, when(do("less", at("x", j), 0.0), Break()), change("c", "add", 1)),
         put("out", do("add", do("float32", ints("c")), at("x"))),
+    ),
+    "search with break": kernel(
+        (X, Y, N, OUT),
+        let("c", 0),
+        loop("j", n, let("t", do("mul", at("x", j), at("y"))), when(do("less", t, 0.0), Break()), NEXT),
+        put("out", do("add", do("float32", ints("c")), at("x"))),
+    ),
+    "number added until a break": over(n, BREAK, change("v", "add", 1.0), start=1.0),
+    "number added in a term until a break": kernel(
+        (X, Y, N, OUT), let("v", at("x")), loop("j", n, BREAK, let("v", do("sub", v, 0.5))), put("out", v)
+    ),
+    "float count with break": kernel(
+        (X, Y, N, OUT),
+        let("v", 0.0),
+        loop("j", n, BREAK, let("v", do("add", do("mul", v, 0.5), 1.0))),
+        put("out", do("add", v, at("y"))),
+    ),
+    "sum around a search": kernel(
+        (X, Y, N, OUT),
+        let("v", 0.0),
+        let("c", 0),
+        loop("j", n, loop("k", 3, when(do("less", at("y", k), 0.0), Break()), NEXT), SUM),
+        put("out", do("add", v, do("float32", ints("c")))),
+    ),
+    "break of a while before all else": repeat(
+        when(do("less", at("x"), 0.0), Break()),
+        change("v", "add", do("mul", at("x"), at("y"))),
+        NEXT,
+    ),
+    "number added to a while's value before the break": kernel(
+        (X, OUT),
+        let("v", at("x")),
+        let("c", 0),
+        while_(FEW, change("v", "add", 0.5), when(do("less", at("x"), 0.0), Break()), NEXT),
+        put("out", v),
+    ),
+    "local of a trip before continue": over(
+        n, let("t", do("mul", at("x", j), at("y"))), SKIP, change("v", "add", do("mul", t, t))
+    ),
+    "sum before continue, unrolled": over(4, change("v", "add", at("y")), SKIP, SUM),
+    "run-time sum before continue, unrolled": over(4, loop("k", n, change("v", "add", at("x", k))), SKIP, SUM),
+    "either a sum or continue": over(n, when(do("less", at("x", j), 0.0), SUM, orelse=(Continue(),))),
+    "number widened": kernel(
+        (array("z", F64), out("wide", F64)),
+        let("c", 2),
+        put("wide", do("mul", at("z", I, F64), do("float64", ints("c")))),
+    ),
+    "counters of static loops widened": kernel(
+        (array("z", F64), out("wide", F64)),
+        let("w", double(0.0)),
+        loop("j", 3, change("w", "add", do("float64", j))),
+        loop("j", 4, change("w", "add", do("mul", at("z", I, F64), do("float64", j)))),
+        put("wide", do("add", var("w", F64), at("z", I, F64))),
+    ),
+    "variable number widened": kernel(
+        (array("z", F64), N, out("wide", F64)),
+        let("c", 2),
+        loop("j", n, NEXT),
+        put("wide", do("add", at("z", I, F64), do("add", do("float64", ints("c")), do("float64", ints("c"))))),
     ),
     "widened at run time": kernel(
         (array("z", F64), N, out("wide", F64)),
@@ -228,16 +298,84 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
         kernel(
             (X, OUT),
             let("v", do("max", at("x"), -9.0)),
-            while_(do("less", v, 3.0), change("v", "add", 0.5), when(do("greater", v, 1.0), Break())),
+            while_(do("less", v, 3.0), change("v", "mul", 0.5), when(do("less", v, 1.0), Break())),
             put("out", v),
         ),
     ),
-    "number widened": (
-        "float64-of-constant",
+    "break after a while's sum": (
+        "break-gradient",
+        repeat(
+            change("v", "add", do("mul", at("x"), at("y"))),
+            when(do("less", at("x"), 0.0), Break()),
+            NEXT,
+        ),
+    ),
+    "break after a sum": ("break-gradient", over(n, SUM, BREAK)),
+    "break of a long loop": (
+        "break-gradient",
+        over(40, when(do("greater", j, 3), Break()), change("v", "add", at("x"))),
+    ),
+    "value found": ("break-gradient", over(n, when(do("less", at("x", j), at("y")), let("v", at("x")), Break()))),
+    "number set until a break": (
+        "break-gradient",
         kernel(
-            (array("z", F64), out("wide", F64)),
-            let("c", 2),
-            put("wide", do("mul", at("z", I, F64), do("float64", ints("c")))),
+            (X, Y, N, OUT),
+            let("v", at("x")),
+            loop("j", n, when(do("greater", j, 1), Break()), let("v", 2.0)),
+            put("out", do("add", v, at("y"))),
+        ),
+    ),
+    "halved until a break": (
+        "break-gradient",
+        kernel((X, Y, N, OUT), let("v", at("x")), loop("j", n, BREAK, change("v", "mul", 0.5)), put("out", v)),
+    ),
+    "inner loop with break": (
+        "break-gradient",
+        over(n, loop("k", n, when(do("less", at("x", k), at("y")), Break()), change("v", "add", at("x", k))), SUM),
+    ),
+    "break around a loop": ("break-gradient", over(n, BREAK, loop("k", 3, change("v", "add", at("x", k))))),
+    "additions to an output until a break": (
+        "break-gradient",
+        kernel((X, Y, N, accumulator("out", size=None)), loop("j", n, BREAK, bump("out", "add", at("x", j)))),
+    ),
+    "reduction until a break": (
+        "break-gradient",
+        kernel((X, Y, N, accumulator()), loop("j", n, BREAK, atomic(AtomicKind.ADD, "total", at("x", j)))),
+    ),
+    "stores until a break": (
+        "break-gradient",
+        kernel((X, Y, N, OUT), put("out", at("y")), loop("j", n, BREAK, put("out", at("x", j)))),
+    ),
+    "sum before continue": ("continue-gradient", over(n, change("v", "add", at("y")), SKIP, SUM)),
+    "sum before continue, a long loop": (
+        "continue-gradient",
+        over(17, change("v", "add", at("y")), when(do("less", j, 9), Continue()), change("v", "add", at("x"))),
+    ),
+    "sum and continue": (
+        "continue-gradient",
+        over(n, when(do("less", at("x", j), 0.0), SUM, Continue()), change("v", "sub", at("y"))),
+    ),
+    "loop before continue": ("continue-gradient", over(n, loop("k", 2, change("v", "add", at("x", k))), SKIP, SUM)),
+    "sum before the continue of a while": (
+        "continue-gradient",
+        repeat(
+            NEXT,
+            change("v", "add", do("mul", at("x"), at("y"))),
+            when(do("less", at("x"), 0.0), Continue()),
+            change("v", "add", at("x")),
+        ),
+    ),
+    "reduction before continue": (
+        "continue-gradient",
+        kernel(
+            (X, Y, N, accumulator()),
+            loop(
+                "j",
+                n,
+                atomic(AtomicKind.ADD, "total", at("x", j)),
+                when(do("less", at("x", j), at("y")), Continue()),
+                atomic(AtomicKind.SUB, "total", at("y")),
+            ),
         ),
     ),
     "counter of a static loop widened": (
@@ -247,6 +385,31 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             let("w", double(0.0)),
             loop("j", 3, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
             put("wide", var("w", F64)),
+        ),
+    ),
+    "number widened after it was an index": (
+        "float64-of-constant",
+        kernel(
+            (array("z", F64), out("wide", F64)),
+            let("c", 2),
+            put("wide", do("mul", at("z", ints("c"), F64), do("float64", ints("c")))),
+        ),
+    ),
+    "number widened where not every trip goes": (
+        "float64-of-constant",
+        kernel(
+            (array("z", F64), out("wide", F64)),
+            let("w", double(0.0)),
+            let("c", 2),
+            loop(
+                "j",
+                3,
+                when(
+                    do("less", at("z", I, F64), do("float64", j)),
+                    change("w", "add", do("float64", ints("c"))),
+                ),
+            ),
+            put("wide", do("add", var("w", F64), at("z", I, F64))),
         ),
     ),
 }

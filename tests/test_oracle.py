@@ -409,17 +409,13 @@ def test_documented_limits_are_labelled_and_really_wrong(
     assert found.detail.startswith("d/d")
 
 
-@pytest.mark.parametrize(
-    "name", ["remainder", "remainder by a term", "remainder by a local", "break", "break of a static loop"]
-)
-def test_defects_of_the_adjoint_are_found(name: str, proofs: Mapping[str, Proof]) -> None:
+@pytest.mark.parametrize("name", DEFECTIVE)
+def test_defects_are_found(name: str, proofs: Mapping[str, Proof], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each idiom really comes out wrong, whatever else Warp documents about such a kernel."""
+    monkeypatch.setattr("validate.oracle.limitation", lambda _: "")
     proof = proofs[f"defect: {name}"]
-    assert proof.of(proof.kernel).outcome is Outcome.GRADIENT
-
-
-def test_a_defect_of_values_is_found(proofs: Mapping[str, Proof]) -> None:
-    proof = proofs["defect: counter of a static loop widened"]
-    assert proof.of(proof.kernel).outcome is Outcome.VALUE
+    wanted = Outcome.GRADIENT if DEFECTIVE[name][0].endswith("-gradient") else Outcome.VALUE
+    assert proof.of(proof.kernel).outcome is wanted
 
 
 # -- stray writes and special values ----------------------------------------------------------------------------------
