@@ -7,8 +7,10 @@ bounds, an integer divided by zero), and whether it does is seen by running the 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
@@ -20,6 +22,9 @@ FLOAT_SPECIALS = (
     *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
     *(np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 1e30, -1e30, 3.4028234e38, -3.4028234e38),
 )
+FLOAT_CHOICES = {scalar: np.array(FLOAT_SPECIALS).astype(scalar.dtype) for scalar in FLOATS}
+SHUFFLES = 256
+"""Ways to lay them out among ordinary values; that two parameters have another is what matters."""
 ROUNDS = 4
 """How often lanes that turn out undefined are given ordinary values before the set is done without."""
 
@@ -61,17 +66,22 @@ def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
         return values
     chosen: Lanes
     if param.element in FLOATS:
-        chosen = np.array(FLOAT_SPECIALS).astype(param.element.dtype)
+        chosen = FLOAT_CHOICES[param.element]
     elif param.element is I32:
         chosen = np.unique(np.clip([param.low, param.high, -1, 0, 1], param.low, param.high)).astype(np.int32)
     else:
         return values
     length = values.shape[-1]
-    shuffled = np.argsort(uniform(seed, f"{param.name} special", (length,)), kind="stable")
-    places = shuffled[: max(1, min(2 * length // 3, 2 * len(chosen)))]
+    which = int(uniform(seed, f"{param.name} special", (1,))[0] * SHUFFLES)
+    places = _shuffled(length, which)[: max(1, min(2 * length // 3, 2 * len(chosen)))]
     result = values.copy()
     result[0, places] = np.resize(chosen, len(places))
     return result
+
+
+@lru_cache(maxsize=4 * SHUFFLES)
+def _shuffled(length: int, which: int) -> NDArray[np.intp]:
+    return np.argsort(uniform(which, "shuffled", (length,)), kind="stable")
 
 
 def _mended(mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
