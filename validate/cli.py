@@ -50,6 +50,32 @@ def mutate_command(
     return command(n, seed, depth, jobs)
 
 
+@app.command("fuzz")
+def fuzz_command(
+    minutes: Annotated[
+        float | None, typer.Option(help="Minutes of fuzzing, reducing aside; 30 unless --n says when to end.")
+    ] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Kernels after which to end.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all kernels.")] = 0,
+    depth: Annotated[str, typer.Option(metavar="D|D-D", help="Greatest height of kernels, or a range of it.")] = "1-8",
+    profile: Annotated[str, typer.Option(help="natural, uniform, swarm or all: what kernels are made of.")] = "swarm",
+    axes: Annotated[
+        str,
+        typer.Option(
+            metavar="AXIS,…", help="What kernels are compared with themselves across; sample: each in turn; all; none."
+        ),
+    ] = "sample",
+    jobs: Annotated[int | None, typer.Option(help="Worker processes; by default one per CPU.")] = None,
+    allow_known: Annotated[bool, typer.Option("--allow-known", help="Grow the idioms of known defects, too.")] = False,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where findings go.")] = Path("findings"),
+    reduce: Annotated[bool, typer.Option(help="Make a finding of each bucket small at the end.")] = True,
+) -> int:
+    """Grows kernels at random and looks for what the compiler gets wrong; exit code 1 if that is not known."""
+    from validate.fuzz import Wanted, command
+
+    return command(Wanted(minutes, n, seed, depth, profile, axes, jobs, allow_known, out, reduce))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m validate`: returns the exit code."""
     return call(app, "validate", argv)

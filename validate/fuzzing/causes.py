@@ -1,0 +1,69 @@
+"""What findings are due to, and their kernels made small.
+
+The key insight: a kernel that was grown holds much that its failure doesn't need, and perhaps two known idioms; what is
+left of it when it is reduced says what it is due to. So findings are put into buckets by what can be seen at once, one
+of each is reduced, and buckets whose kernels come to the same are one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from grammar.canon import shape_hash
+from grammar.defects import DEFECTS
+from grammar.tree import Kernel
+from validate.findings import Finding
+from validate.fuzzing.work import disagreement
+from validate.judge import ISOLATED, Judge, Observed, defects_of, judge_of, judging, observe_like
+from validate.reduce import Progress, go_on
+from validate.verdict import Outcome
+
+DIGITS = 8
+"""Of the hash of a kernel's shape, where nothing else tells its failure from others."""
+
+
+def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
+    """A short name, and whether it is that of known defects."""
+    if names := defects_of(kernel):
+        return "+".join(known.name for known in DEFECTS if known.name in names), True
+    if outcome == Outcome.COMPILE.value:
+        return detail.partition(":")[0], False
+    return shape_hash(kernel)[:DIGITS], False
+
+
+def reduced(finding: Finding, seconds: float) -> tuple[Finding, str]:
+    """A finding made small, for so many seconds at most, and what that came to in words."""
+    progress, until = Progress(finding.kernel), time.monotonic() + seconds
+    with _judging(finding) as (judge, retold):
+        if not judge([finding.kernel])[0]:
+            return finding, "does not show when it is looked at again"
+        finished = go_on(progress, judge, watch=lambda _: time.monotonic() > until)
+        return retold(progress.kernel), "reduced" if finished else f"not at its smallest after {seconds:g} s"
+
+
+Retold = Callable[[Kernel], Finding]
+
+
+@contextmanager
+def _judging(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
+    """Judges kernels by whether they fail as the finding does, against the reference or against themselves."""
+    axis = str(finding.settings.get("axis", ""))
+    if not axis or finding.outcome in ISOLATED:
+        with judging(finding) as judge:
+            yield judge, lambda kernel: observe_like(finding, kernel)
+        return
+
+    def observed(kernels: Sequence[Kernel]) -> list[Observed]:
+        if not kernels:
+            return []
+        verdicts = disagreement([(kernel, finding.seed) for kernel in kernels], [axis], finding.lanes)
+        return [(named[axis].outcome, named[axis].detail) for named in verdicts]
+
+    def retold(kernel: Kernel) -> Finding:
+        ((_, detail),) = observed([kernel])
+        settings = {**finding.settings, "reduced_from": finding.name}
+        return Finding(finding.outcome, detail, kernel, finding.seed, finding.lanes, finding.options, settings)
+
+    yield judge_of(finding, observed), retold
