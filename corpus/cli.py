@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from corpus.command import call
+from grammar.command import call
 
 app = typer.Typer(add_completion=False, help="Works on data sets that `python -m synth` made.")
 

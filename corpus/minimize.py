@@ -23,9 +23,9 @@ from rich.table import Table
 from corpus import store
 from corpus.card import card
 from corpus.cover import cover
-from corpus.errors import UserError, refused
 from corpus.features import COLUMNS, KINDS, features_of
 from corpus.schema import FORMAT, schema_of
+from grammar.errors import UserError, refused
 
 MANIFEST = "manifest.json"
 BATCH = 500

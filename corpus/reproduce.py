@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from corpus.candidate import OPTIONS, Candidate, emitted, grown, judged, recipe, stored
-from corpus.errors import UserError
 from corpus.row import Row
 from corpus.schema import COLUMNS, Column
 from corpus.show import find
@@ -25,6 +24,7 @@ from extract.build import PIECES, Target
 from extract.compile import compile_block, release, start
 from extract.versions import versions
 from grammar.choose import Seed
+from grammar.errors import UserError
 from grammar.families import family_named
 from grammar.ops import table_digest
 

@@ -14,10 +14,10 @@ import numpy as np
 from rich.console import Console
 from rich.syntax import Syntax
 
-from corpus.errors import UserError
 from corpus.row import Row, array_of
 from corpus.store import column, opened, read, shards
 from extract.build import PIECES, Target
+from grammar.errors import UserError
 
 LEXERS = {Target.CPP: "cpp", Target.CUDA: "cuda", Target.LLVM: "llvm", Target.PTX: "ptx"}
 ELEMENTS = 6

@@ -17,8 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpus.errors import UserError, refused
 from corpus.schema import COLUMNS, schema_of
+from grammar.errors import UserError, refused
 
 DATA = "data"
 SHARD_ROWS = 2000

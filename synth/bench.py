@@ -33,7 +33,7 @@ ALONE = 12
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A run, less what starting its processes costs: that is told apart, as a long run has it once."""
+    """A run, less what starting and ending its processes costs: that is told apart, as a long run has it once."""
 
     summary: Summary
     start: Summary
@@ -47,8 +47,18 @@ class Measure:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds of all processes."""
-        return self.summary.cpu - self.start.cpu
+        """CPU seconds spent on blocks and on writing."""
+        return self.blocks + self.summary.cpu_parent - self.start.cpu_parent
+
+    @property
+    def blocks(self) -> float:
+        """CPU seconds."""
+        return self.summary.cpu_blocks - self.start.cpu_blocks
+
+    @property
+    def once(self) -> float:
+        """CPU seconds that a run costs however long it is; blocks begun in vain before it ended are among them."""
+        return self.summary.cpu - self.cpu
 
     def phase(self, name: str) -> float:
         """CPU seconds."""
@@ -71,8 +81,10 @@ def bench(n: int, profile: str) -> int:
     measures = {(d, jobs): Measure(*_run(d, jobs, n, profile, starts[jobs])) for d in DEPTHS for jobs in JOBS}
     console.print(_overview(measures))
     console.print(_phases({depth: measures[depth, 1] for depth in DEPTHS}))
-    for jobs, begun in starts.items():
-        console.print(f"starting {jobs} worker{'s' * (jobs > 1)}: {begun.cpu:.1f} CPU s, once a run, not counted above")
+    for jobs in JOBS:
+        once = sum(measures[depth, jobs].once for depth in DEPTHS) / len(DEPTHS)
+        workers = f"{jobs} worker{'s' * (jobs > 1)}"
+        console.print(f"starting and ending {workers}: {once:.1f} CPU s, once a run, not counted above")
     alone = one_by_one(DEPTHS[0], profile)
     row = 1000 * measures[DEPTHS[0], 1].cpu / n
     console.print(
@@ -134,6 +146,5 @@ def _phases(measures: dict[int, Measure]) -> Table:
     phases = sorted({phase for one in measures.values() for phase in one.summary.seconds})
     for phase in phases:
         table.add_row(phase, *(f"{1000 * m.phase(phase) / m.rows:.2f}" for m in measures.values()))
-    known = {depth: sum(map(m.phase, phases)) for depth, m in measures.items()}
-    table.add_row("writing", *(f"{1000 * (m.cpu - known[depth]) / m.rows:.2f}" for depth, m in measures.items()))
+    table.add_row("writing", *(f"{1000 * (m.cpu - m.blocks) / m.rows:.2f}" for m in measures.values()))
     return table

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpus.command import call
+from grammar.command import call
 
 if TYPE_CHECKING:
     from synth.result import Pipeline

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from corpus.errors import UserError, refused
 from corpus.store import write_atomically
+from grammar.errors import UserError, refused
 
 FILE = "manifest.json"
 WORK = ".work"

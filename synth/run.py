@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from corpus import store
 from corpus.card import card
-from corpus.errors import UserError, refused
+from grammar.errors import UserError, refused
 from synth.feed import Block, Feed
 from synth.findings import save_finding
 from synth.manifest import DUPLICATE, WORK, Cursor, Manifest, Shard, Totals, resumable, save
@@ -60,8 +60,10 @@ class Summary:
     """CPU seconds by phase in the blocks that this session computed."""
     cpu_blocks: float = 0.0
     """CPU seconds in these blocks altogether."""
+    cpu_parent: float = 0.0
+    """CPU seconds of the process that writes."""
     cpu: float = 0.0
-    """CPU seconds of all processes of the session, their start included."""
+    """CPU seconds of all processes of the session, their start and end included."""
     wall: float = 0.0
     rows_before: int = 0
     """Rows that were there when the session began."""
@@ -84,7 +86,8 @@ def run(settings: Settings, pipeline: Pipeline, report: Report = lambda _: None)
             _work(manifest, pipeline, summary, report)
         if summary.ended:
             shutil.rmtree(settings.out / WORK, ignore_errors=True)
-    summary.cpu, summary.wall = _cpu_seconds() - before, time.monotonic() - started
+    summary.cpu_parent, children = (after - then for after, then in zip(_cpu_seconds(), before, strict=True))
+    summary.cpu, summary.wall = summary.cpu_parent + children, time.monotonic() - started
     return summary
 
 
@@ -314,7 +317,7 @@ def _tick(summary: Summary, report: Report, received: list[str], elapsed: float)
         raise Stop("time limit")
 
 
-def _cpu_seconds() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def _cpu_seconds() -> tuple[float, float]:
+    """CPU seconds of this process, and of its children that have ended."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime, children.ru_utime + children.ru_stime

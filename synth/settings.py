@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus.errors import UserError
 from extract.build import Target
+from grammar.errors import UserError
 
 RANGES = {
     "depth": (1, 64),

@@ -23,8 +23,8 @@ from typing import Any
 import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
-from corpus.errors import FULL_DISK, UserError, refused
 from corpus.store import pack, pack_table, table_of, unpack
+from grammar.errors import FULL_DISK, UserError, refused
 from synth.manifest import VERIFIED
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings

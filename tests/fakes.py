@@ -183,7 +183,7 @@ def settings(out: Path, **given: Any) -> Settings:
 def main(run_block: str, shard_rows: str, *argv: str) -> int:
     """`python -m synth` on a pipeline of this module, with shards of another size."""
     from corpus import store
-    from corpus.command import call
+    from grammar.command import call
     from synth.cli import app
 
     store.SHARD_ROWS = int(shard_rows)

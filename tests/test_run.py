@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from corpus import store
-from corpus.errors import UserError
+from grammar.errors import UserError
 from synth import workers
 from synth.findings import FOLDER
 from synth.manifest import FILE, WORK, Totals

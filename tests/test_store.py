@@ -20,8 +20,8 @@ import pytest
 
 from corpus import store
 from corpus.card import card
-from corpus.errors import UserError
 from corpus.schema import COLUMNS
+from grammar.errors import UserError
 from tests import fakes
 
 LOAD = """

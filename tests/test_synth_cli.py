@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from corpus.command import call
-from corpus.errors import UserError
 from extract.build import Target
+from grammar.command import call
+from grammar.errors import UserError
 from synth import report
 from synth.cli import app
 from synth.manifest import Totals
