@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Generic, TypeVar, assert_never
 
 import numpy as np
@@ -53,7 +53,7 @@ class EndlessLoopError(Exception):
     """A loop ran `TRIP_LIMIT` times."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inputs:
     """What a kernel is launched with, for several launches at once.
 
@@ -64,7 +64,7 @@ class Inputs:
     arrays: Mapping[str, Lanes]
     scalars: Mapping[str, Lanes]
 
-    @property
+    @cached_property
     def launches(self) -> int:
         return len(next(iter(self.arrays.values())))
 
@@ -210,10 +210,14 @@ class Interpreter(Generic[V]):
             left = left | (active & ~here)
             if not here.any():
                 return left
-            counter = np.broadcast_to(np.int32(first + trip), active.shape)
-            self.env[variable] = self.algebra.lift(counter, I32)
+            self.env[variable] = self.counter(first + trip)
             active, left = self.trip(body, active if (here == active).all() else here, left)
         raise EndlessLoopError
+
+    def counter(self, value: Lanes | int) -> V:
+        if isinstance(value, int):
+            return self.algebra.const(value, I32)
+        return self.algebra.lift(value, I32)
 
     def while_true(self, condition: Term, body: Sequence[Stmt], active: Mask) -> Mask:
         left = self.nowhere
