@@ -21,6 +21,7 @@ from grammar.terms import (
     grow_condition,
     grow_leaf,
     grow_term,
+    lowered,
     menu_of_comparisons,
     new_array,
     stored_index,
@@ -224,7 +225,7 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
 def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     """The body of a loop: a term that differs from trip to trip is added, perhaps under a condition."""
     draft.pending.append(_per_trip(draft, accumulator.type, draft.indices[-1], height - 1))
-    if height < 2 or not chance(draft.choose, 0.25):
+    if height < 3 or not chance(draft.choose, 0.25):
         draft.block.append(_addition(draft, accumulator, height - 1))
         return
     guard = grow_condition(draft, 2)
@@ -239,7 +240,8 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
 
 
 def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
-    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height)))
+    """A statement one higher than `height`: to the value comes what it has not used."""
+    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height)), height + 1)
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
     return AugAssign(accumulator.name, op, value.term)
 
@@ -279,18 +281,19 @@ def _per_trip(draft: Draft, type: Scalar, counter: Var, height: int) -> Grown:
     return draft.grown(Read(param.name, Apply(infix("mod", I32), (around, Size(param.name, I32))), type))
 
 
-def _with_owed(draft: Draft, value: Grown) -> Grown:
+def _with_owed(draft: Draft, value: Grown, height: int) -> Grown:
     """The value, with what differs from trip to trip worked in as far as it has not been used."""
     counters = {v.name for v in draft.indices[1:]}
     owed = [g for g in draft.pending if not counters.isdisjoint(names_in(g.term))]
     draft.pending[:] = [g for g in draft.pending if not any(g is o for o in owed)]
-    return combine(draft, [value, *owed])
+    return combine(draft, [value, *owed], height)
 
 
-def combine(draft: Draft, parts: list[Grown]) -> Grown:
-    """One value out of several of a type, by whatever plain operation is sound on them."""
+def combine(draft: Draft, parts: list[Grown], height: int) -> Grown:
+    """One value out of several of a type, at most that high, by whatever plain operation is sound on them."""
     total = parts[0]
     for part in parts[1:]:
+        total, part = (lowered(draft, grown, height - 1) for grown in (total, part))
         type = total.term.type
         names = [("add", 4.0), ("mul", 4.0), ("sub", 2.0)]
         first = weighted(draft.choose, names)
@@ -387,7 +390,7 @@ def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:
             draft.pending[:] = [g for g in draft.pending if g != owed]
         else:
             parts.append(owed)
-    return combine(draft, parts)
+    return combine(draft, parts, height)
 
 
 def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:

@@ -8,6 +8,8 @@ anew.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from grammar.alive import is_alive, live_names, names_in, swept
@@ -19,13 +21,14 @@ from grammar.features import combine, infix, stencil
 from grammar.limits import limitation
 from grammar.ops import ROWS
 from grammar.profiles import Profile
-from grammar.terms import grow_condition, grow_favoured, grow_term, new_scalar, read_element
+from grammar.terms import grow_condition, grow_favoured, grow_term, lowered, new_scalar, read_element
 from grammar.tree import (
     Apply,
     Atomic,
     AtomicKind,
     AugStore,
     Const,
+    For,
     If,
     Kernel,
     Param,
@@ -61,6 +64,8 @@ def grow(
                 kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
         except StuckError:
             continue
+        if kernel is not None and not tolerant and limitation(kernel):
+            kernel = _with_known_bounds(choose, kernel)
         if (
             kernel is not None
             and height(kernel) <= depth
@@ -76,6 +81,25 @@ def _is_wanted(kernel: Kernel, tolerant: bool, allow_known: bool) -> bool:
     return (allow_known or defect(kernel) is None) and (tolerant or not limitation(kernel))
 
 
+def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
+    """The kernel with numbers for the parameters that bound its loops: what is unrolled has no documented limit."""
+
+    def known(stmt: Stmt) -> Stmt:
+        match stmt:
+            case For(variable, start, Var(name, _), body):
+                param = kernel.param(name)
+                trips = int(param.low) + choose(int(param.high - param.low) + 1)
+                return For(variable, start, Const(I32, trips), tuple(map(known, body)))
+            case For(variable, start, stop, body):
+                return For(variable, start, stop, tuple(map(known, body)))
+            case If(condition, body, orelse):
+                return If(condition, tuple(map(known, body)), tuple(map(known, orelse)))
+            case _:
+                return stmt
+
+    return swept(replace(kernel, body=tuple(map(known, kernel.body))))
+
+
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
     draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
     draft.locals_left = 1 + depth + choose(depth)
@@ -83,15 +107,15 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     start(draft)
     if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
         _guard_count(draft)
-    value = _varied(draft, _result(draft, family, depth))
+    value = _varied(draft, _result(draft, family, depth), depth)
     if family.atomic:
-        _reduce(draft, value)
+        _reduce(draft, value, depth)
     else:
         _store(draft, value, depth)
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
             type = weighted(choose, [(draft.main, 8.0), (I32, 1.0), (BOOL, 1.0 if depth > 2 else 0.0)])
             second = grow_term(draft, type, _term_height(draft, max(1, depth - 1)))
-            _store(draft, _varied(draft, second), depth)
+            _store(draft, _varied(draft, second, depth), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
 
@@ -124,7 +148,7 @@ def _result(draft: Draft, family: Family, depth: int) -> Grown:
     bare = not made and height > 1 and not family.atomic
     value = (grow_favoured if bare and family.favoured else grow_term)(draft, draft.main, height)
     draft.pending.clear()
-    return combine(draft, [value, *_forgotten(draft, value, made)])
+    return combine(draft, [value, *_forgotten(draft, value, made)], depth)
 
 
 def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
@@ -134,14 +158,15 @@ def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
     return [g for g in made if not live.issuperset(names_in(g.term))]
 
 
-def _varied(draft: Draft, value: Grown) -> Grown:
+def _varied(draft: Draft, value: Grown, depth: int) -> Grown:
     """The value, with an array worked in if it is the same on all lanes of a launch."""
     launches = value.value.reshape(-1, draft.lanes)
     if value.term.type is BOOL or all(
         np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)
     ):
         return value
-    return combine(draft, [value, read_element(draft, value.term.type)])
+    read = read_element(draft, value.term.type)
+    return combine(draft, [value, read], depth) if depth > 1 else read
 
 
 # -- how the result leaves the kernel ---------------------------------------------------------------------------------
@@ -154,6 +179,7 @@ def _store(draft: Draft, value: Grown, depth: int) -> None:
         out = _output(draft, type, Role.ACCUMULATOR)
         run(draft, AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
     elif depth >= 3 and chance(draft.choose, 0.08):
+        value = lowered(draft, value, depth - 1)
         condition = grow_condition(draft, min(depth, 3))
         out = _output(draft, type, Role.OUT)
         other = grow_term(draft, type, 2)
@@ -166,15 +192,16 @@ def _output(draft: Draft, type: Scalar, role: Role, size: int | None = None) -> 
     return add_param(draft, Param(draft.name("array_out"), Array(type), role, -1.0, 1.0, size)).name
 
 
-def _reduce(draft: Draft, value: Grown) -> None:
+def _reduce(draft: Draft, value: Grown, depth: int) -> None:
     """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
     kind = weighted(
         draft.choose,
         [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, 2.0), (AtomicKind.MIN, 2.0), (AtomicKind.SUB, 1.0)],
     )
-    bins = 4 if chance(draft.choose, 0.2) else 1
+    bins = 4 if depth >= 2 and chance(draft.choose, 0.2) else 1
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
-    condition = grow_condition(draft, 2) if chance(draft.choose, 0.25) else None
+    condition = grow_condition(draft, 2) if depth >= 2 and bins < depth and chance(draft.choose, 0.25) else None
+    value = value if condition is None else lowered(draft, value, depth - 1)
     array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
     stmt: Stmt = Atomic(kind, array, index, value.term)
     run(draft, stmt if condition is None else If(condition.term, (stmt,)))

@@ -123,10 +123,11 @@ def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) ->
     if type is BOOL and height >= 2:
         return grow_condition(draft, height)
     if height <= 1 or chance(draft.choose, 0.12):
-        return grow_leaf(draft, type, span)
+        return grow_leaf(draft, type, span, height)
     op = menu(draft, type).spin(draft.choose)
     args = grow_arguments(draft, op, height - 1)
-    return settle(draft, op, args) or args_as_they_are(draft, type, args) or grow_leaf(draft, type, span)
+    grown = settle(draft, op, args, height) or args_as_they_are(draft, type, args)
+    return grown or grow_leaf(draft, type, span, height)
 
 
 def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
@@ -134,7 +135,7 @@ def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
     for _ in range(TRIES):
         op = _favoured(draft.profile, draft.favoured, draft.main, type).spin(draft.choose)
         args = grow_arguments(draft, op, height - 1)
-        grown = attempt(draft, op, args) or (guarded(draft, op, args) if op.domain is not None else None)
+        grown = attempt(draft, op, args) or (guarded(draft, op, args, height) if op.domain is not None else None)
         if grown is not None:
             return grown
     return grow_term(draft, type, height)
@@ -172,11 +173,16 @@ def _deserves_name(draft: Draft, grown: Grown) -> bool:
     return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
 
 
-def settle(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
+def lowered(draft: Draft, grown: Grown, height: int) -> Grown:
+    """The value, under a name of its own if its term is higher than that."""
+    return grown if term_height(grown.term) <= height else define(draft, local_role(grown.term.type), grown)
+
+
+def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None:
     """The operation on these arguments, or a guarded or kindred one where it would be undefined or do nothing."""
     grown = attempt(draft, op, args)
     if grown is None and op.domain is not None and chance(draft.choose, 0.5):
-        grown = guarded(draft, op, args)
+        grown = guarded(draft, op, args, height)
     if grown is None:
         kin = _kin(draft.profile, op)
         for _ in range(TRIES if kin else 0):
@@ -222,8 +228,11 @@ def _is_prefix(term: Term) -> bool:
     return isinstance(term, Apply) and term.op.name in ("neg", "pos", "logical_not")
 
 
-def guarded(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
-    """The operation with its first argument brought into the domain the way people do: `abs(x)`, `max(x, 0.1)`, …"""
+def guarded(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None:
+    """The operation with its first argument brought into the domain the way people do: `abs(x)`, `max(x, 0.1)`, …
+
+    None where that doesn't do, or there is no room for it.
+    """
     inner = args[0]
     name = inner.term.type.name
     if inner.term.type not in FLOATS or isinstance(inner.term, Const):
@@ -238,6 +247,8 @@ def guarded(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     ]
     first = draft.choose(len(guards))
     for guard in guards[first:] + guards[:first]:
+        if term_height(guard) >= height:
+            continue
         grown = attempt(draft, op, [draft.grown(guard), *args[1:]])
         if grown is not None:
             return grown
@@ -317,18 +328,18 @@ def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: floa
 # -- leaves -----------------------------------------------------------------------------------------------------------
 
 
-def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
-    """A variable, an element of an array, or a new parameter: never a constant."""
+def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE, height: int = 1) -> Grown:
+    """A variable, an element of an array, or a new parameter: never a constant; or what is owed, at most that high."""
     owed = [k for k, g in enumerate(draft.pending) if g.term.type is type and in_span(g.value, span)]
     if owed and not chance(draft.choose, 0.15):
-        return draft.pending.pop(owed[0])
+        return lowered(draft, draft.pending.pop(owed[0]), height)
     weights = draft.profile.leaves
     found = _locals(draft, type, span)
     options: list[tuple[str, float]] = [
         ("local", weights["local"] if found else 0.0),
         ("read", weights["read"]),
         ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6)),
-        ("counter", 0.03 if type is not BOOL else 0.0),
+        ("counter", 0.03 if type is I32 or (type in FLOATS and height >= 2) else 0.0),
     ]
     match weighted(draft.choose, options):
         case "local":
