@@ -135,6 +135,7 @@ class Tally:
             "profile": recipe.profile,
             "axis": one.axis,
             "allow known": self.plan.allow_known,
+            "choices": " ".join(map(str, one.choices)),
         }
         options = OPTIONS.get(one.axis, DEFAULT)
         return Finding(Outcome(one.outcome), one.detail, kernel, recipe.seed, self.plan.lanes, options, settings)
