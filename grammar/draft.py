@@ -66,6 +66,8 @@ class Draft:
     favoured: frozenset[str] = frozenset()
     """Groups of operations that the family favours."""
     locals_left: int = 6
+    tall: bool = False
+    """Whether the kernel is to fill the height it may have, by statements within statements."""
     interpreter: Interpreter[Lanes] = field(init=False)
     plain: Plain = field(init=False)
     active: Mask = field(init=False)
@@ -106,16 +108,29 @@ def run(draft: Draft, stmt: Stmt) -> None:
     draft.active = draft.interpreter.statement(stmt, draft.active)
 
 
+def assign(draft: Draft, stmt: Stmt, variable: Var, value: Lanes) -> Grown:
+    """Appends a statement that does no more than give a local the value, on the active lanes; in scope from here on.
+
+    Raises StuckError if there are no such lanes.
+    """
+    draft.block.append(stmt)
+    if not draft.active.any():
+        raise StuckError
+    draft.interpreter.assign(variable.name, value, draft.active)
+    return local(draft, variable.name, variable.type)
+
+
 def add_param(draft: Draft, param: Param) -> Param:
-    """Declares a parameter and makes its values."""
+    """Declares a parameter and makes its values; but for outputs, which nothing in a kernel reads."""
     draft.params.append(param)
     draft.taken.add(param.name)
+    if param.is_output:
+        return param
     values = column(param, draft.seed, draft.lanes)
     inputs = draft.interpreter.inputs
     if isinstance(param.type, Array):
         inputs.arrays[param.name] = values  # type: ignore[index] # a draft's inputs grow: its mappings are dicts
-        draft.plain.arrays[param.name] = values.reshape(-1).copy() if param.is_output else values.reshape(-1)
-        draft.plain.written[param.name] = np.zeros(values.size, np.bool_)
+        draft.plain.arrays[param.name] = values.reshape(-1)
     else:
         inputs.scalars[param.name] = values  # type: ignore[index] # as above
         draft.interpreter.env[param.name] = np.repeat(values, draft.lanes)
@@ -124,10 +139,9 @@ def add_param(draft: Draft, param: Param) -> Param:
 
 def define(draft: Draft, role: NameRole, grown: Grown) -> Grown:
     """Gives a value a name: a local that is in scope from here on."""
-    name = draft.name(role)
-    run(draft, Assign(name, grown.term))
+    variable = Var(draft.name(role), grown.term.type)
     draft.locals_left -= 1
-    return local(draft, name, grown.term.type)
+    return assign(draft, Assign(variable.name, grown.term), variable, grown.value)
 
 
 def local(draft: Draft, name: str, type: Scalar) -> Grown:

@@ -12,8 +12,23 @@ import numpy as np
 
 from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
-from grammar.draft import ANYWHERE, Draft, Grown, add_param, define, is_like, is_sound, local, local_role, nested, run
-from grammar.op import Op
+from grammar.draft import (
+    ANYWHERE,
+    SPLIT,
+    Draft,
+    Grown,
+    add_param,
+    assign,
+    define,
+    is_like,
+    is_sound,
+    local,
+    local_role,
+    nested,
+    run,
+)
+from grammar.evaluate import Mask
+from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.terms import (
     attempt,
@@ -45,11 +60,14 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    subterms,
 )
 from grammar.types import I32, Scalar
 
 Feature = Callable[[Draft, Scalar, int], Grown]
 """Grows statements of at most the given height; gives the value they compute, which the caller must use."""
+Inner = Callable[[Draft, Scalar, int, str], Grown]
+"""Such a feature that may stand within another: a name that isn't empty is the one its value is to have."""
 
 
 def infix(name: str, type: Scalar) -> Op:
@@ -60,81 +78,113 @@ def number(type: Scalar, value: float) -> Const:
     return Const(type, int(value) if type is I32 else float(value))
 
 
-def grow_value(draft: Draft, type: Scalar, height: int) -> Grown:
-    """A term; where there is room, sooner or later a branch or a loop of its own."""
-    if height >= 4 and chance(draft.choose, min(0.5, 0.12 * (height - 3))):
-        return pick(draft.choose, INNER)(draft, type, height - 1)
+def grow_value(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
+    """A term; where there is room, sooner or later a branch or a loop of its own, which may take the name."""
+    share = 0.9 if draft.tall else min(0.5, 0.12 * (height - 3))
+    if height >= 4 and np.count_nonzero(draft.active) >= FEWEST and chance(draft.choose, share):
+        return pick(draft.choose, INNER if len(draft.indices) < MOST_LOOPS else BRANCHING)(draft, type, height, name)
     return grow_term(draft, type, height)
+
+
+FEWEST = 8
+"""Active lanes that conditions can still tell apart."""
 
 
 # -- branches ---------------------------------------------------------------------------------------------------------
 
 
-def branch_update(draft: Draft, type: Scalar, height: int) -> Grown:
+def branch_update(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
     """`v = a`, then `if c: v = b` or `v += b`."""
     first = grow_term(draft, type, height)
-    variable = define(draft, local_role(type), first)
-    assert isinstance(variable.term, Var)
-    name = variable.term.name
+    variable = Var(name or draft.name(local_role(type)), type)
+    assign(draft, Assign(variable.name, first.term), variable, first.value)
     condition = grow_condition(draft, min(height, 3))
     with nested(draft, draft.active & condition.value) as body:
-        draft.block.append(_change(draft, name, type, height - 1))
-    run(draft, If(condition.term, tuple(body)))
-    return local(draft, name, type)
+        stmt, value = _change(draft, variable, height - 1)
+        draft.block.append(stmt)
+    changed = np.where(condition.value, value, draft.interpreter.env[variable.name])
+    return assign(draft, If(condition.term, tuple(body)), variable, changed)
 
 
-def _change(draft: Draft, name: str, type: Scalar, height: int) -> Stmt:
-    """A statement that changes a local: `v += b`, or `v = b` (where `b` may be an operation on `v`)."""
+def _change(draft: Draft, variable: Var, height: int) -> tuple[Stmt, Lanes]:
+    """A statement that changes a local, `v += b` or `v = b` (`b` may be an operation on `v`), and what it gives."""
+    name, type, old = variable.name, variable.type, draft.interpreter.env[variable.name]
     if chance(draft.choose, 0.5):
-        value = _without(draft, Var(name, type), height)
+        value = _without(draft, variable, height)
         op = infix(weighted(draft.choose, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)]), type)
-        if is_sound(draft, op(draft.interpreter.env[name], value.value)):
-            return AugAssign(name, op, value.term)
-        return Assign(name, value.term)
+        new = op(old, value.value)
+        return (
+            (AugAssign(name, op, value.term), new) if is_sound(draft, new) else (Assign(name, value.term), value.value)
+        )
     for _ in range(3):
         value = grow_value(draft, type, height)
-        if value.term != Var(name, type) and not is_like(draft, value.value, draft.interpreter.env[name]):
-            return Assign(name, value.term)
-    return AugAssign(name, infix("add", type), number(type, 1))
+        if value.term != variable and not is_like(draft, value.value, old):
+            return _updated(name, value.term), value.value
+    op = infix("add", type)
+    return AugAssign(name, op, number(type, 1)), op(old, old.dtype.type(1))
+
+
+def _updated(name: str, value: Term) -> Stmt:
+    """The local gets the value: `v += b` rather than `v = v + b`."""
+    match value:
+        case Apply(op, (Var(own, _), other)) if own == name and op.name in ("add", "sub", "mul"):
+            return AugAssign(name, op, other)
+        case _:
+            return Assign(name, value)
 
 
 def _without(draft: Draft, variable: Var, height: int) -> Grown:
     """A term that doesn't read the variable: `v += a - v` is not how one says `v = a`."""
     place = draft.scope.index(variable)
     del draft.scope[place]
-    value = grow_term(draft, variable.type, height)
+    value = grow_value(draft, variable.type, height)
     draft.scope.insert(place, variable)
     return value
 
 
-def branch_both(draft: Draft, type: Scalar, height: int) -> Grown:
+def branch_both(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
     """`if c: v = a`, `else: v = b`."""
-    return _arms(draft, type, height, 2)
+    return _arms(draft, type, height, 2, name)
+
+
+LOW = 4
+"""The height of what is not to fill the room there is."""
 
 
 def branch_chain(draft: Draft, type: Scalar, height: int) -> Grown:
     """`if … elif … else`, with three arms or four."""
-    return _arms(draft, type, height, 3 + draft.choose(2))
+    return _arms(draft, type, height, 3 + draft.choose(2), "")
 
 
-def _arms(draft: Draft, type: Scalar, height: int, count: int) -> Grown:
+def _arms(draft: Draft, type: Scalar, height: int, count: int, name: str) -> Grown:
     subject = _subject(draft, type, count)
     conditions = _ladder(draft, subject, count - 1, height)
-    name = draft.name(local_role(type))
-    left = draft.active
+    variable = Var(name or draft.name(local_role(type)), type)
+    taken = _taken(draft, conditions)
+    tall = max(taken, key=np.count_nonzero)  # were all arms tall, size would double with each level
     bodies: list[tuple[Stmt, ...]] = []
-    for condition in [*conditions, None]:
-        here = left if condition is None else left & condition.value
+    values: list[Lanes] = []
+    for here in taken:
         with nested(draft, here) as body:
-            value = grow_value(draft, type, height - 1)
-            draft.block.append(Assign(name, value.term))
+            value = grow_value(draft, type, height - 1 if here is tall else min(height - 1, LOW), variable.name)
+            if value.term != variable:
+                draft.block.append(Assign(variable.name, value.term))
         bodies.append(tuple(body))
-        left = left & ~here
-    chain: tuple[Stmt, ...] = bodies[-1]
-    for condition, body_of in zip(reversed(conditions), reversed(bodies[:-1]), strict=True):
-        chain = (If(condition.term, body_of, chain),)
-    run(draft, chain[0])
-    return local(draft, name, type)
+        values.append(value.value)
+    chain, merged = bodies[-1], values[-1]
+    for k in reversed(range(len(conditions))):
+        chain = (If(conditions[k].term, bodies[k], chain),)
+        merged = np.where(taken[k], values[k], merged)
+    return assign(draft, chain[0], variable, merged)
+
+
+def _taken(draft: Draft, conditions: list[Grown]) -> list[Mask]:
+    """The lanes that go into each arm of a chain, the `else` included."""
+    left, taken = draft.active, []
+    for condition in conditions:
+        taken.append(left & condition.value)
+        left = left & ~condition.value
+    return [*taken, left]
 
 
 def _subject(draft: Draft, type: Scalar, count: int) -> Grown:
@@ -174,18 +224,18 @@ def _rung(draft: Draft, subject: Grown) -> Grown | None:
 # -- loops ------------------------------------------------------------------------------------------------------------
 
 
-def loop_sum(draft: Draft, type: Scalar, height: int) -> Grown:
+def loop_sum(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
     """An accumulator over a loop, whose bound is known when compiling or only when running."""
-    return _loop(draft, type, height, dynamic=chance(draft.choose, 0.5), inner=False)
+    return _loop(draft, type, height, name, dynamic=chance(draft.choose, 0.5), inner=False)
 
 
 def loop_nested(draft: Draft, type: Scalar, height: int) -> Grown:
     """An accumulator over two loops, one within the other."""
-    return _loop(draft, type, height, dynamic=chance(draft.choose, 0.4), inner=True)
+    return _loop(draft, type, height, "", dynamic=chance(draft.choose, 0.4), inner=True)
 
 
-def _loop(draft: Draft, type: Scalar, height: int, dynamic: bool, inner: bool) -> Grown:
-    name = draft.name("accumulator")
+def _loop(draft: Draft, type: Scalar, height: int, name: str, dynamic: bool, inner: bool) -> Grown:
+    name = name or draft.name("accumulator")
     run(draft, Assign(name, number(type, 0)))
     loop = _for(draft, Var(name, type), height, dynamic, inner)
     run(draft, loop)
@@ -241,7 +291,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
 
 def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
     """A statement one higher than `height`: to the value comes what it has not used."""
-    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height)), height + 1)
+    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height + draft.tall)), height + 1)
     op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
     return AugAssign(accumulator.name, op, value.term)
 
@@ -332,33 +382,58 @@ def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
 
 
 def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
-    """`while v > limit and steps < most: v *= 0.5`: bounded by a counter, whatever the values are."""
-    del height
-    start = grow_leaf(draft, type)
-    value = define(draft, local_role(type), start)
+    """`while v > limit and steps < most: v *= 0.5`, where some lanes stop at the limit and some at the bound."""
+    value = define(draft, local_role(type), grow_leaf(draft, type))
     assert isinstance(value.term, Var)
+    threshold = threshold_for(draft, value, 0.3, 0.6) or number(type, 1)
+    above = Apply(infix("greater", type), (value.term, threshold))
+    bounds = [(op, step, _bounds(draft, value, above, op, step)) for op, step in _shrinking(draft, type)]
+    found = [(op, step, most) for op, step, most in bounds if most]
+    if not found:
+        return loop_sum(draft, type, height)
+    op, step, most = found[0]
     steps = Var(draft.name("local_int"), I32)
     run(draft, Assign(steps.name, Const(I32, 0)))
-    threshold = threshold_for(draft, value, 0.3, 0.6) or number(type, 1)
-    most = Const(I32, 3 + draft.choose(6))
-    above = Apply(infix("greater", type), (value.term, threshold))
-    within = Apply(infix("less", I32), (steps, most))
-    change = _shrink(draft, value.term, type)
-    tick = AugAssign(steps.name, infix("add", I32), Const(I32, 1))
-    run(draft, While(Apply(ROWS["logical_and(bool,bool)"], (above, within)), (change, tick)))
+    within = Apply(infix("less", I32), (steps, Const(I32, pick(draft.choose, most))))
+    body = (AugAssign(value.term.name, op, step), AugAssign(steps.name, infix("add", I32), Const(I32, 1)))
+    run(draft, While(Apply(ROWS["logical_and(bool,bool)"], (above, within)), body))
     return local(draft, value.term.name, type)
 
 
-def _shrink(draft: Draft, variable: Var, type: Scalar) -> Stmt:
-    if type is not I32 and chance(draft.choose, 0.5):
-        return AugAssign(variable.name, infix("mul", type), Const(type, pick(draft.choose, (0.5, 0.25, 0.9, 0.75))))
-    return AugAssign(
-        variable.name, infix("sub", type), number(type, pick(draft.choose, (1, 2)) if type is I32 else 0.5)
-    )
+def _shrinking(draft: Draft, type: Scalar) -> list[tuple[Op, Const]]:
+    """Ways in which a value gets smaller, step by step, in the order in which they are to be tried."""
+    factors = [] if type is I32 else [(infix("mul", type), number(type, f)) for f in (0.5, 0.25, 0.9, 0.75)]
+    lengths = [(infix("sub", type), number(type, d)) for d in ((1, 2) if type is I32 else (0.5, 0.25, 0.1))]
+    ways = factors + lengths
+    first = draft.choose(len(ways))
+    return ways[first:] + ways[:first]
 
 
-INNER: tuple[Feature, ...] = (branch_update, branch_both, loop_sum)
+MOST_STEPS = range(3, 9)
+
+
+def _bounds(draft: Draft, value: Grown, above: Apply, op: Op, step: Const) -> list[int]:
+    """The bounds on the steps that stop some of the lanes, while the limit stops others after a step or more."""
+    reached: list[Lanes] = [np.zeros(draft.active.size, np.bool_)]
+    left, lanes = value.value, draft.active
+    for _ in range(MOST_STEPS.stop):
+        lanes = lanes & above.op(left, draft.value(above.args[1]))
+        reached.append(lanes)
+        left = op(left, np.full(left.shape, step.value, left.dtype))
+    least = SPLIT * np.count_nonzero(draft.active)
+    inside = np.count_nonzero(reached[1])
+    return [
+        most
+        for most in MOST_STEPS
+        if np.count_nonzero(reached[most + 1]) >= least and inside - np.count_nonzero(reached[most]) >= least
+    ]
+
+
+BRANCHING: tuple[Inner, ...] = (branch_update, branch_both)
+INNER: tuple[Inner, ...] = (*BRANCHING, loop_sum)
 """What may stand within a branch or a loop."""
+MOST_LOOPS = 3
+"""Nobody nests more, and each multiplies the trips."""
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------------
@@ -395,11 +470,19 @@ def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:
 
 def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
     i, one = draft.thread, Const(I32, 1)
+    neighbours = Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
+    if any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
+        return neighbours
     last = Apply(infix("sub", I32), (Size(param.name, I32), one))
     first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
     last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
     run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
-    return Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
+    return neighbours
+
+
+def _is_border(condition: Term) -> bool:
+    """Whether it is that which keeps the ends of arrays out."""
+    return isinstance(condition, Apply) and any(isinstance(part, Size) for part in subterms(condition))
 
 
 def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:

@@ -13,11 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from grammar.alive import is_alive, live_names, names_in, swept
-from grammar.choose import Choose, chance, weighted
+from grammar.choose import Choose, chance, pick, weighted
 from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
-from grammar.features import combine, infix, stencil
+from grammar.features import INNER, combine, infix, stencil
 from grammar.limits import limitation
 from grammar.ops import ROWS
 from grammar.profiles import Profile
@@ -45,6 +45,8 @@ from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
 
+ROOMY = 7
+"""From this depth on some kernels are grown to fill the room; what people write has none to fill."""
 ATTEMPTS = 12
 """Drafts per kernel before a family is given up at this depth for this seed."""
 
@@ -103,6 +105,7 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
     draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
     draft.locals_left = 1 + depth + choose(depth)
+    draft.tall = depth >= ROOMY and chance(choose, 0.5)
     name = draft.name("kernel")
     start(draft)
     if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
@@ -139,6 +142,8 @@ def _guard_count(draft: Draft) -> None:
 def _result(draft: Draft, family: Family, depth: int) -> Grown:
     """The value the kernel is about: the family's features, and an expression that uses them."""
     made = [weighted(draft.choose, list(table))(draft, draft.main, depth) for table in family.features]
+    if draft.tall and not family.features:
+        made.append(pick(draft.choose, INNER)(draft, draft.main, depth, ""))  # no expression fills so much room
     if "scalar" in family.favoured:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
@@ -177,15 +182,15 @@ def _store(draft: Draft, value: Grown, depth: int) -> None:
     type = value.term.type
     if chance(draft.choose, 0.06) and type in (*FLOATS, I32):
         out = _output(draft, type, Role.ACCUMULATOR)
-        run(draft, AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
+        draft.block.append(AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
     elif depth >= 3 and chance(draft.choose, 0.08):
         value = lowered(draft, value, depth - 1)
         condition = grow_condition(draft, min(depth, 3))
         out = _output(draft, type, Role.OUT)
         other = grow_term(draft, type, 2)
-        run(draft, If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
+        draft.block.append(If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
     else:
-        run(draft, Store(_output(draft, type, Role.OUT), index, value.term))
+        draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
 
 
 def _output(draft: Draft, type: Scalar, role: Role, size: int | None = None) -> str:
@@ -204,7 +209,7 @@ def _reduce(draft: Draft, value: Grown, depth: int) -> None:
     value = value if condition is None else lowered(draft, value, depth - 1)
     array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
     stmt: Stmt = Atomic(kind, array, index, value.term)
-    run(draft, stmt if condition is None else If(condition.term, (stmt,)))
+    draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
 
 
 def _ordered(params: list[Param]) -> tuple[Param, ...]:

@@ -169,7 +169,7 @@ def grow_argument(draft: Draft, type: Scalar, height: int, span: Span) -> Grown:
 
 
 def _deserves_name(draft: Draft, grown: Grown) -> bool:
-    share = 0.3 if term_height(grown.term) < 4 else 0.8
+    share = 0.3 if term_height(grown.term) < 4 + draft.tall else 0.8
     return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
 
 
@@ -424,6 +424,10 @@ def grow_constant(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
 
 
 def _flag(draft: Draft) -> Grown:
+    """An element of an array of flags: a new one, unless one at hand still tells the active lanes apart."""
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL and p.role is Role.VALUE]
-    param = pick(draft.choose, known) if known else new_array(draft, BOOL)
-    return draft.grown(Read(param.name, draft.thread, BOOL))
+    flags = [draft.grown(Read(p.name, draft.thread, BOOL)) for p in known]
+    telling = [flag for flag in flags if is_sound(draft, flag.value)]
+    return (
+        pick(draft.choose, telling) if telling else draft.grown(Read(new_array(draft, BOOL).name, draft.thread, BOOL))
+    )
