@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from grammar.canon import shape_hash
 from grammar.defects import DEFECTS
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
-from validate.judge import ISOLATED, Judge, Observed, defects_of, judge_of, judging, observe_like
+from validate.judge import Judge, Observed, crew, defects_of, judge_of, judging, observe_like, observed_apart
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
 
@@ -33,10 +34,13 @@ def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
     return shape_hash(kernel)[:DIGITS], False
 
 
-def reduced(finding: Finding, seconds: float) -> tuple[Finding, str]:
-    """A finding made small, for so many seconds at most, and what that came to in words."""
+def reduced(finding: Finding, seconds: float, apart: bool = False) -> tuple[Finding, str]:
+    """A finding made small, for so many seconds at most, and what that came to in words.
+
+    With `apart`, each kernel on the way has a process of its own, as one of them may crash.
+    """
     progress, until = Progress(finding.kernel), time.monotonic() + seconds
-    with _judging(finding) as (judge, retold):
+    with _judging_apart(finding) if apart else _judging(finding) as (judge, retold):
         if not judge([finding.kernel])[0]:
             return finding, "does not show when it is looked at again"
         finished = go_on(progress, judge, watch=lambda _: time.monotonic() > until)
@@ -47,10 +51,24 @@ Retold = Callable[[Kernel], Finding]
 
 
 @contextmanager
+def _judging_apart(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
+    """Judges kernels by whether they fail against the reference as the finding does, each in another process."""
+    settings = {**finding.settings, "reduced_from": finding.name}
+    with crew() as pool:
+
+        def retold(kernel: Kernel) -> Finding:
+            _, detail = observed_apart(pool, kernel, finding)
+            return replace(finding, kernel=kernel, detail=detail, settings=settings)
+
+        yield judge_of(finding, lambda kernels: [observed_apart(pool, kernel, finding) for kernel in kernels]), retold
+
+
+@contextmanager
 def _judging(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
     """Judges kernels by whether they fail as the finding does, against the reference or against themselves."""
     axis = str(finding.settings.get("axis", ""))
-    if not axis or finding.outcome in ISOLATED:
+    settings = {**finding.settings, "reduced_from": finding.name}
+    if not axis:
         with judging(finding) as judge:
             yield judge, lambda kernel: observe_like(finding, kernel)
         return
@@ -63,7 +81,6 @@ def _judging(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
 
     def retold(kernel: Kernel) -> Finding:
         ((_, detail),) = observed([kernel])
-        settings = {**finding.settings, "reduced_from": finding.name}
-        return Finding(finding.outcome, detail, kernel, finding.seed, finding.lanes, finding.options, settings)
+        return replace(finding, kernel=kernel, detail=detail, settings=settings)
 
     yield judge_of(finding, observed), retold

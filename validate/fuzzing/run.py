@@ -26,7 +26,6 @@ from validate.fuzzing.plan import Plan, Recipe, recipe_of
 from validate.fuzzing.tally import Bucket, Key, Tally
 from validate.fuzzing.work import Observed, Task, Workshop, enlist
 from validate.judge import ISOLATED
-from validate.processes import said_exit
 
 REDUCE_SECONDS = 100.0
 """What reducing one finding may take."""
@@ -152,11 +151,9 @@ def _reduce(bucket: Bucket, apart: Future[tuple[Finding, str]] | None, seconds: 
         bucket.reduced = "could not even be grown"
         return
     try:
-        smaller, how = reduced(bucket.smallest, seconds) if apart is None else apart.result()
-    except (ProcessExpired, MemoryError) as error:
-        ended = said_exit(error.exitcode) if isinstance(error, ProcessExpired) else "ran out of memory"
-        bucket.reduced = f"not reduced: the process {ended}"
-        return
+        smaller, how = reduced(bucket.smallest, seconds, apart=True) if apart is None else apart.result()
+    except (ProcessExpired, MemoryError):  # a kernel on the way was worse than the one to be reduced
+        smaller, how = reduced(bucket.smallest, seconds, apart=True)
     bucket.smallest, bucket.reduced = smaller, how
 
 

@@ -11,7 +11,7 @@ import os
 import resource
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from extract.build import BuildFailure, Target
 from extract.compile import Compiled, compile_block, release, start
 from grammar.check import problems
 from grammar.emit import emit
-from grammar.tree import Apply, Kernel, all_terms, height
+from grammar.op import Op
+from grammar.tree import Apply, AugAssign, AugStore, Kernel, all_terms, height, statements
 from validate.axes import compared, spelled, subject_of
 from validate.features import bigrams, native_functions, nestings
 from validate.fuzzing.plan import ROUND, SPELLINGS, Plan, Recipe, grown
@@ -163,11 +164,16 @@ def _features(kernel: Kernel, made: Compiled) -> dict[str, tuple[str, ...]]:
     source, ir = made.build.source, made.build.ir
     emitted = native_functions(ir["cpp_forward"], ir["cpp_adjoint"], None, None)
     return {
-        OPERATIONS: tuple({term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}),
+        OPERATIONS: tuple({op.key for op in _operations(kernel)}),
         BIGRAMS: tuple(set(bigrams(source))),
         EMITTED: tuple(set(emitted)),
         NESTINGS: tuple(set(nestings(source))),
     }
+
+
+def _operations(kernel: Kernel) -> Iterator[Op]:
+    yield from (term.op for term in all_terms(kernel) if isinstance(term, Apply))
+    yield from (stmt.op for stmt in statements(kernel.body) if isinstance(stmt, AugAssign | AugStore))
 
 
 # -- against itself ---------------------------------------------------------------------------------------------------
