@@ -30,6 +30,8 @@ FLOOR = 1e-2
 ANYWHERE = (-LIMIT, LIMIT)
 """The range of values that asks for nothing in particular."""
 INT_LIMIT = 1 << 20
+NEAR = 1e-4
+"""Values whose difference is a smaller share of them differ by rounding."""
 SPLIT = 0.08
 """A condition must hold on at least this share of the lanes, and fail on as many."""
 
@@ -43,6 +45,8 @@ class Grown(NamedTuple):
 
     term: Term
     value: Lanes
+    parts: tuple[Lanes, ...] = ()
+    """The values of its arguments, where it (or what the local of that name stands for) is an operation."""
 
 
 @dataclass(slots=True)
@@ -66,6 +70,8 @@ class Draft:
     favoured: frozenset[str] = frozenset()
     """Groups of operations that the family favours."""
     locals_left: int = 6
+    parts: dict[str, tuple[Lanes, ...]] = field(default_factory=dict)
+    """Of locals that stand for an operation, the values of its arguments."""
     tall: bool = False
     """Whether the kernel is to fill the height it may have, by statements within statements."""
     interpreter: Interpreter[Lanes] = field(init=False)
@@ -141,6 +147,7 @@ def define(draft: Draft, role: NameRole, grown: Grown) -> Grown:
     """Gives a value a name: a local that is in scope from here on."""
     variable = Var(draft.name(role), grown.term.type)
     draft.locals_left -= 1
+    draft.parts[variable.name] = grown.parts
     return assign(draft, Assign(variable.name, grown.term), variable, grown.value)
 
 
@@ -151,7 +158,7 @@ def local(draft: Draft, name: str, type: Scalar) -> Grown:
         raise StuckError
     if variable not in draft.scope:
         draft.scope.append(variable)
-    return Grown(variable, draft.interpreter.env[name])
+    return Grown(variable, draft.interpreter.env[name], draft.parts.get(name, ()))
 
 
 def local_role(type: Scalar) -> NameRole:
@@ -214,6 +221,18 @@ def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
     if draft.active is draft.interpreter.everywhere:
         return bool(np.count_nonzero(same) > (1 - SPLIT) * same.size)
     return bool(np.count_nonzero(same & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
+
+
+def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
+    """Whether two values are, but for their signs and for rounding, the same on nearly all lanes."""
+    if value.dtype != part.dtype:
+        return False
+    lane = 0 if draft.active is draft.interpreter.everywhere else int(draft.active.argmax())
+    one, other = abs(value.item(lane)), abs(part.item(lane))
+    if abs(one - other) > NEAR * other:
+        return False  # as nearly always, which need not be seen on all lanes
+    near = np.abs(np.abs(value) - np.abs(part)) <= NEAR * np.abs(part)
+    return bool(np.count_nonzero(near & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
 
 
 def in_span(value: Lanes, span: tuple[float, float]) -> bool:

@@ -397,6 +397,7 @@ def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
     within = Apply(infix("less", I32), (steps, Const(I32, pick(draft.choose, most))))
     body = (AugAssign(value.term.name, op, step), AugAssign(steps.name, infix("add", I32), Const(I32, 1)))
     run(draft, While(Apply(ROWS["logical_and(bool,bool)"], (above, within)), body))
+    draft.parts.pop(value.term.name, None)
     return local(draft, value.term.name, type)
 
 

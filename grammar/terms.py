@@ -18,6 +18,7 @@ from grammar.draft import (
     Grown,
     add_param,
     define,
+    gives_back,
     in_span,
     is_like,
     is_sound,
@@ -194,31 +195,51 @@ def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None
 
 
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
-    values = [arg.value for arg in args]
-    if op.domain is not None and not op.domain(*values)[draft.active].all():
+    """The operation on these arguments, if it is defined on the active lanes, does something, and reads well."""
+    terms, values = [arg.term for arg in args], [arg.value for arg in args]
+    if _is_clumsy(op, terms) or (op.domain is not None and not op.domain(*values)[draft.active].all()):
         return None
-    if len(args) == 2 and args[0].term == args[1].term and op.name != "mul":
-        return None
-    if op.name in ("neg", "pos", "logical_not") and _is_prefix(args[0].term):
-        return None
-    if op.name in FOLDABLE and _could_be_folded(args):
-        return None
-    if op.name in ("add", "sub") and _is_prefix(args[1].term):
-        return None
-    if op.name == "add" and isinstance(args[0].term, Const):
-        args = args[::-1]
+    if op.name == "add" and isinstance(terms[0], Const):
+        terms = terms[::-1]
     value = np.asarray(op.meaning(*values))
     if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
-    return Grown(Apply(op, tuple(arg.term for arg in args)), value)
+    if op.result is not BOOL and _undoes(draft, op, args, value):
+        return None
+    return Grown(Apply(op, tuple(terms)), value, tuple(values))
+
+
+def _undoes(draft: Draft, op: Op, args: list[Grown], value: Lanes) -> bool:
+    """`exp(log(x))`, `sqrt(x * x)`, `x + y - x`: what went into an argument comes out. `cos(-x)`: or might as well."""
+    for k, arg in enumerate(args):
+        for part in arg.parts:
+            if gives_back(draft, value, part):
+                return True
+        if arg.parts and _is_prefix(arg.term):
+            bare = [arg.parts[0] if j == k else other.value for j, other in enumerate(args)]
+            if is_like(draft, value, np.asarray(op.meaning(*bare))):
+                return True
+    return False
+
+
+def _is_clumsy(op: Op, terms: list[Term]) -> bool:
+    """What a person would say otherwise, as far as the terms show."""
+    if len(terms) == 2 and terms[0] == terms[1] and op.name != "mul":
+        return True
+    if op.name in ("neg", "pos", "logical_not") and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
+        return True
+    if op.name in ("add", "sub") and _is_prefix(terms[1]):
+        return True
+    if op.group == "comparison" and len(terms) == 2 and (_is_offset_by(*terms) or _is_offset_by(*terms[::-1])):
+        return True
+    return op.name in FOLDABLE and _could_be_folded(terms)
 
 
 FOLDABLE = ("add", "sub", "mul", "div")
 
 
-def _could_be_folded(args: list[Grown]) -> bool:
+def _could_be_folded(terms: list[Term]) -> bool:
     """`x + 1 + 2`, `2 * (3 * x)`: a person would have added the numbers up."""
-    terms = [arg.term for arg in args]
     return any(isinstance(t, Const) for t in terms) and any(
         isinstance(t, Apply) and t.op.name in FOLDABLE and any(isinstance(a, Const) for a in t.args) for t in terms
     )
@@ -226,6 +247,16 @@ def _could_be_folded(args: list[Grown]) -> bool:
 
 def _is_prefix(term: Term) -> bool:
     return isinstance(term, Apply) and term.op.name in ("neg", "pos", "logical_not")
+
+
+def _is_comparison(term: Term) -> bool:
+    """`not x < y`: a person would write `x >= y`."""
+    return isinstance(term, Apply) and term.op.group == "comparison" and len(term.args) == 2
+
+
+def _is_offset_by(term: Term, other: Term) -> bool:
+    """`x + y > x`: a person would have taken x off both sides."""
+    return isinstance(term, Apply) and term.op.name in ("add", "sub") and other in term.args
 
 
 def guarded(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None:
@@ -353,7 +384,8 @@ def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE, height: int = 1
 
 
 def _locals(draft: Draft, type: Scalar, span: Span) -> list[Grown]:
-    grown = [Grown(v, draft.interpreter.env[v.name]) for v in draft.scope if v.type is type]
+    env, parts = draft.interpreter.env, draft.parts
+    grown = [Grown(v, env[v.name], parts.get(v.name, ())) for v in draft.scope if v.type is type]
     return [g for g in grown if in_span(g.value, span) and is_sound(draft, g.value)]
 
 
