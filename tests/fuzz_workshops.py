@@ -28,9 +28,9 @@ from validate.mutation.cells import with_row
 from validate.oracle import check
 from validate.verdict import Outcome, Verdict
 
-CRASH, HANG, BLOW_UP, ACROSS, UNGROWN = 1, 4, 6, 9, 12
-"""Indices of the guilty. The worker of `ACROSS` dies only while the kernel is compared, of `UNGROWN` always."""
-WRONG = (5, 7, 15)
+ACROSS, CRASH, HANG, BLOW_UP, UNGROWN = 0, 3, 4, 6, 9
+"""Indices of the guilty. The first kills its worker only while it is compared, the last even while it is grown."""
+WRONG = (5, 7, 11)
 """Indices of kernels whose values are wrong."""
 
 

@@ -19,7 +19,7 @@ from grammar.types import I32
 from tests.builders import OUT, X, at, change, do, ints, kernel, let, loop, put, scalar, var, when
 from tests.fuzz_workshops import ACROSS, BLOW_UP, CALM, CRASH, DOOMED, FAULTY, HANG, MISTAKEN, UNGROWN, WRONG
 from validate import fuzz as command_line
-from validate.axes import AXES
+from validate.axes import AXES, OPTIONS
 from validate.cli import main
 from validate.findings import load
 from validate.fuzz import Wanted, command, plan_of
@@ -125,14 +125,12 @@ def test_what_brings_nothing_new_is_not_kept() -> None:
 
 
 def test_each_fault_is_blamed_on_its_kernel_and_the_rest_goes_on() -> None:
-    plan = Plan(depths=(1, 3), axes=("O1",), sampled=False, block=2)
-    done = fuzz(plan, FAULTY, 2, Ending(16))
-    assert done.kernels == 16
-    found = {bucket.index: (bucket.key[0], bucket.key[1]) for bucket in done.buckets.values()}
-    values = dict.fromkeys(WRONG, ("value", ""))
-    faults = {CRASH: "crash", HANG: "timeout", BLOW_UP: "crash", UNGROWN: "crash"}
-    assert found == values | {ACROSS: ("crash", "O1")} | {index: (fault, "") for index, fault in faults.items()}
-    assert done.outcomes[NOT_GROWN] + done.outcomes["verified"] == 16 - len(found)
+    done = fuzz(replace(SMALL, block=2), FAULTY, 2, Ending(12))
+    assert done.kernels == 12
+    found = {bucket.index: bucket.key[:2] for bucket in done.buckets.values()}
+    faults = {CRASH: "crash", HANG: "timeout", BLOW_UP: "crash", UNGROWN: "crash"} | dict.fromkeys(WRONG, "value")
+    assert found == {index: (outcome, "") for index, outcome in faults.items()}
+    assert done.outcomes[NOT_GROWN] + done.outcomes["verified"] == 12 - len(found)
     details = {bucket.index: bucket.smallest and bucket.smallest.detail for bucket in done.buckets.values()}
     assert details[CRASH] == "the process died of SIGSEGV"
     assert details[HANG] == "took longer than 2 s"
@@ -140,9 +138,18 @@ def test_each_fault_is_blamed_on_its_kernel_and_the_rest_goes_on() -> None:
     assert details[UNGROWN] is None
 
 
+def test_what_dies_only_while_it_is_compared_is_told_so() -> None:
+    done = fuzz(Plan(depths=(2, 2), axes=("O1",), sampled=False, block=1), FAULTY, 1, Ending(1))
+    ((key, bucket),) = done.buckets.items()
+    assert key[:2] == ("crash", "O1")
+    assert bucket.index == ACROSS
+    assert bucket.smallest is not None
+    assert bucket.smallest.options == OPTIONS["O1"]
+
+
 def test_when_every_worker_dies_it_is_not_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "HOPELESS", 3)
-    with pytest.raises(UserError, match="3 worker processes in a row exited with code 7"):
+    monkeypatch.setattr(crew, "HOPELESS", 2)
+    with pytest.raises(UserError, match="2 worker processes in a row exited with code 7"):
         fuzz(SMALL, DOOMED, 1, Ending(16))
 
 
