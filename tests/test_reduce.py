@@ -47,11 +47,23 @@ from tests.builders import (
 )
 from tests.test_findings import EARLY, RIGHT
 from validate.cli import main
+from validate.derivation import derivation
 from validate.edits import complexity, mapped, measure, tidied
 from validate.findings import Finding, load, save
-from validate.judge import crew, defects_of, judge_of, observe, observed_apart
-from validate.passes import PASSES
-from validate.reduce import Progress, command, go_on, load_progress, reduce, save_progress
+from validate.judge import crew, defects_of, each_apart, judge_of, observe
+from validate.passes import PASSES, drop_statements
+from validate.reduce import (
+    CHOICES,
+    REGROWN,
+    TREE,
+    Progress,
+    command,
+    go_on,
+    go_through,
+    load_progress,
+    reduce,
+    save_progress,
+)
 from validate.verdict import Outcome
 
 Interesting = Callable[[Kernel], bool]
@@ -195,6 +207,78 @@ def test_a_kernel_that_comes_to_nothing_is_no_candidate() -> None:
     assert (len(clean.params), len(clean.body)) == (1, 2)
 
 
+# -- over the choices that a kernel grew from -------------------------------------------------------------------------
+
+
+def finding_of(sample: Sample, **more: object) -> Finding:
+    settings = {"depth": sample.depth, "profile": sample.profile, **more}
+    return Finding(Outcome.VALUE, "", sample.kernel, sample.seed, LANES, settings=settings)
+
+
+def test_a_kernel_is_grown_again_from_what_its_finding_says() -> None:
+    for sample in samples(1, (5, 8)):
+        derived = derivation(finding_of(sample))
+        assert derived is not None, sample
+        how, choices = derived
+        assert how.replayed(choices) == (sample.kernel, choices)
+        told = finding_of(sample, choices=" ".join(map(str, choices)))
+        assert derivation(told) == derived
+
+
+def test_a_kernel_that_was_edited_or_comes_from_elsewhere_has_no_choices() -> None:
+    sample = samples(1, (5,))[0]
+    edited = next(kernel for kernel in drop_statements(sample.kernel) if kernel != sample.kernel)
+    for finding in (
+        replace(finding_of(sample), kernel=edited),
+        replace(finding_of(sample), kernel=RIGHT),
+        replace(finding_of(sample), settings={}),
+        finding_of(sample, depth=0),
+        finding_of(sample, depth="deep"),
+        finding_of(sample, profile="baroque"),
+        finding_of(sample, choices="1 2 x"),
+    ):
+        assert derivation(finding) is None, finding.settings
+
+
+@pytest.mark.parametrize("name", ["sin", "where", "float32"])
+def test_choices_are_reduced_too_and_the_smaller_result_counts(name: str) -> None:
+    sample = grown(applies(name), 1)[0]
+    derived = derivation(finding_of(sample))
+    assert derived is not None
+    progress = Progress(sample.kernel)
+    stages: dict[int, Kernel] = {}
+
+    def watch(now: Progress) -> bool:
+        stages[now.stage] = now.kernel
+        return False
+
+    assert go_through(progress, judging_by(applies(name)), sample.kernel, derived, watch)
+    assert set(stages) >= {TREE, CHOICES}
+    assert measure(stages[CHOICES]) < measure(sample.kernel)
+    assert applies(name)(progress.kernel)
+    assert measure(progress.kernel) <= measure(reduce(sample.kernel, applies(name)))
+
+
+def test_a_walk_over_choices_is_taken_up_where_it_stopped(tmp_path: Path) -> None:
+    sample = grown(applies("mul"), 1)[0]
+    finding, derived = finding_of(sample), derivation(finding_of(sample))
+    whole = Progress(sample.kernel)
+    assert go_through(whole, judging_by(applies("mul")), sample.kernel, derived)
+    path = tmp_path / "progress.json"
+    progress, sessions = Progress(sample.kernel), 0
+    while not go_through(
+        progress, judging_by(applies("mul")), sample.kernel, derived, lambda _: True, most=1 + sessions % 7
+    ):
+        save_progress(path, finding, progress)
+        progress, sessions = load_progress(path, finding), sessions + 1
+    assert sessions > 10
+    assert (progress.kernel, progress.stage) == (whole.kernel, REGROWN)
+
+
+def judging_by(interesting: Interesting) -> Callable[[Sequence[Kernel]], list[bool]]:
+    return lambda kernels: [interesting(one) for one in kernels]
+
+
 # -- with the compiler ------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +329,7 @@ def test_the_command_reduces_a_finding_and_its_program_shows_the_bug(
     told = capsys.readouterr().out
     assert "exits 0: the bug stands" in told
     assert "drop statements" in told
+    assert "its choices are not known" in told
     small = load(small_path)
     assert len(emit(small.kernel).splitlines()) <= 12, emit(small.kernel)
     assert defects_of(small.kernel) <= defects_of(longer) == {"break-gradient"}
@@ -292,10 +377,8 @@ def fateful(kernels: Sequence[Kernel], *_: object) -> list[tuple[Outcome, str]]:
 def test_crashes_and_hangs_are_observed_in_a_process_of_their_own() -> None:
     finding = Finding(Outcome.CRASH, "", RIGHT, 5, LANES)
     with crew(prepare) as pool:
-        came_to = [
-            observed_apart(pool, replace(RIGHT, name=name), finding, 2.0)[0]
-            for name in ("calm", "crashes", "hangs", "calm")
-        ]
+        kernels = [replace(RIGHT, name=name) for name in ("calm", "crashes", "hangs", "calm")]
+        came_to = [outcome for outcome, _ in each_apart(pool, kernels, finding, 2.0)]
     assert came_to == [Outcome.VERIFIED, Outcome.CRASH, Outcome.TIMEOUT, Outcome.VERIFIED]
 
 

@@ -42,6 +42,9 @@ Observed = tuple[Outcome, str]
 SECONDS = 20.0
 """What a kernel gets to compile and run where hanging is to be expected."""
 
+CREW = 2
+"""Processes that observe at a time what may end them: a new one takes its time to start."""
+
 ISOLATED = (Outcome.CRASH, Outcome.TIMEOUT)
 
 
@@ -50,7 +53,7 @@ def judging(finding: Finding) -> Iterator[Judge]:
     """Judges kernels by whether they fail as the finding does: in this process, or in another if that might end."""
     if finding.outcome in ISOLATED:
         with crew() as pool:
-            yield judge_of(finding, lambda kernels: [observed_apart(pool, kernel, finding) for kernel in kernels])
+            yield judge_of(finding, lambda kernels: each_apart(pool, kernels, finding))
     else:
         start()
         yield judge_of(finding, lambda kernels: observe(kernels, finding.seed, finding.lanes, finding.options))
@@ -119,8 +122,8 @@ def observe_like(finding: Finding, kernel: Kernel) -> Finding:
 
 @contextmanager
 def crew(prepare: Callable[[], None] = start) -> Iterator[Any]:
-    """A process that may die: it is replaced as often as need be."""
-    pool: Any = ProcessPool(max_workers=1, initializer=prepare, context=get_context("spawn"))
+    """Processes that may die: they are replaced as often as need be."""
+    pool: Any = ProcessPool(max_workers=CREW, initializer=prepare, context=get_context("spawn"))
     try:
         yield pool
     finally:
@@ -130,9 +133,18 @@ def crew(prepare: Callable[[], None] = start) -> Iterator[Any]:
 
 def observed_apart(pool: Any, kernel: Kernel, finding: Finding, seconds: float = SECONDS) -> Observed:
     """What is observed of one kernel in another process, a crash and a hang among it."""
-    work = ([kernel], finding.seed, finding.lanes, finding.options)
+    return each_apart(pool, [kernel], finding, seconds)[0]
+
+
+def each_apart(pool: Any, kernels: Sequence[Kernel], finding: Finding, seconds: float = SECONDS) -> list[Observed]:
+    """The same of several, none of which meets another."""
+    works = [([kernel], finding.seed, finding.lanes, finding.options) for kernel in kernels]
+    return [_came_to(future, seconds) for future in [pool.schedule(observe, args=w, timeout=seconds) for w in works]]
+
+
+def _came_to(future: Any, seconds: float) -> Observed:
     try:
-        observed: list[Observed] = pool.schedule(observe, args=work, timeout=seconds).result()
+        observed: list[Observed] = future.result()
         return observed[0]
     except TimeoutError:
         return Outcome.TIMEOUT, f"took longer than {seconds:g} s"

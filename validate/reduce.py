@@ -1,10 +1,13 @@
-"""Making the kernel of a finding small: hierarchical delta debugging over the typed tree.
+"""Making the kernel of a finding small: hierarchical delta debugging over the typed tree, then over its choices.
 
 The key insight: reducing is a walk that always restarts from one small record (the kernel so far, the pass, the
 position in it, what is known of candidates), so it can stop at any moment and go on later as if it had not. Candidates
 are taken in a fixed order and the first that is interesting wins, however many are tried at once: the result doesn't
 depend on batches. It ends when no pass finds anything, so no node but the thread index can be replaced by a simpler one
 of its type.
+
+Edits of a tree get stuck where several must be made at once. So where it is known which choices the kernel grew from,
+it is reduced once more from the beginning: first those choices, then the tree they come to; the smaller result counts.
 
 Misherghi and Su, "HDD: Hierarchical Delta Debugging" (ICSE 2006).
 """
@@ -17,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +30,7 @@ from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Kernel, size, statements
+from validate.derivation import SEQUENCE_PASSES, Choices, Derivation, Shorter, derivation
 from validate.edits import measure, tidied
 from validate.findings import Finding, load, save_as, write
 from validate.judge import Judge, judging, observe_like
@@ -34,7 +39,13 @@ from validate.passes import PASSES, Pass
 FIRST, MOST = 2, 24
 """Candidates that are judged at once: at first, and after long without success."""
 
-VERSION = 1
+VERSION = 2
+
+TREE, CHOICES, REGROWN = range(3)
+"""The stages: the tree of the finding, the choices it grew from, the tree that these come to."""
+
+STAGES: tuple[tuple[Callable[..., Any], ...], ...] = (PASSES, SEQUENCE_PASSES, PASSES)
+"""The passes of each."""
 
 
 @dataclass(slots=True)
@@ -50,6 +61,11 @@ class Progress:
     """Whether anything became smaller since the first pass began."""
     known: dict[str, bool] = field(default_factory=dict)
     """By canonical hash: whether a candidate is interesting."""
+    stage: int = TREE
+    choices: Choices = ()
+    """What the kernel grows from, in the stage that is about them."""
+    best: Kernel | None = None
+    """What the first stage came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +73,11 @@ class Candidate:
     position: int
     kernel: Kernel
     key: str
+    choices: Choices = ()
+
+
+Propose = Callable[[Progress], Iterator[Candidate]]
+"""The candidates of a pass, from the position on."""
 
 
 Watch = Callable[[Progress], bool]
@@ -77,7 +98,45 @@ def go_on(
     watch: Watch = lambda _: False,
     most: int = MOST,
 ) -> bool:
-    """Takes `progress` to the end, True, or to where `watch` stops it, False."""
+    """Takes `progress` to the end of what passes over the tree can do, True, or to where `watch` stops it, False."""
+    return _exhaust(progress, judge, [partial(_trees, one) for one in passes], watch, most)
+
+
+def go_through(
+    progress: Progress,
+    judge: Judge,
+    kernel: Kernel,
+    derived: tuple[Derivation, Choices] | None,
+    watch: Watch = lambda _: False,
+    most: int = MOST,
+) -> bool:
+    """Takes `progress` through all stages, True, or to where `watch` stops it, False. `kernel` is the finding's."""
+    if progress.stage == TREE:
+        if not go_on(progress, judge, PASSES, watch, most):
+            return False
+        if derived is None:
+            return True
+        progress.best, progress.known[canonical_hash(kernel)] = progress.kernel, True
+        _enter(progress, CHOICES, kernel, derived[1])
+    if progress.stage == CHOICES:
+        assert derived is not None
+        proposals = [partial(_sequences, one, derived[0]) for one in SEQUENCE_PASSES]
+        if not _exhaust(progress, judge, proposals, watch, most):
+            return False
+        _enter(progress, REGROWN, progress.kernel, ())
+    if not go_on(progress, judge, PASSES, watch, most):
+        return False
+    assert progress.best is not None
+    progress.kernel = min(progress.best, progress.kernel, key=measure)
+    return True
+
+
+def _enter(progress: Progress, stage: int, kernel: Kernel, choices: Choices) -> None:
+    progress.stage, progress.kernel, progress.choices = stage, kernel, choices
+    progress.number, progress.position, progress.changed = 0, 0, False
+
+
+def _exhaust(progress: Progress, judge: Judge, passes: Sequence[Propose], watch: Watch, most: int) -> bool:
     while True:
         while progress.number < len(passes):
             if not _finish(progress, judge, passes[progress.number], watch, most):
@@ -88,10 +147,10 @@ def go_on(
         progress.number, progress.changed = 0, False
 
 
-def _finish(progress: Progress, judge: Judge, one: Pass, watch: Watch, most: int) -> bool:
+def _finish(progress: Progress, judge: Judge, propose: Propose, watch: Watch, most: int) -> bool:
     """Goes through a pass from the position on; after each success with what it proposes for the smaller kernel."""
     count = min(FIRST, most)
-    while batch := list(islice(_candidates(progress, one), count)):
+    while batch := list(islice(propose(progress), count)):
         asked = [candidate for candidate in batch if candidate.key not in progress.known]
         verdicts = judge([candidate.kernel for candidate in asked])
         progress.known.update(zip((candidate.key for candidate in asked), verdicts, strict=True))
@@ -100,13 +159,13 @@ def _finish(progress: Progress, judge: Judge, one: Pass, watch: Watch, most: int
             progress.position, count = batch[-1].position + 1, min(2 * count, most)
         else:
             progress.kernel, progress.position, progress.changed = hit.kernel, hit.position, True
-            count = max(count // 2, min(FIRST, most))
+            progress.choices, count = hit.choices, max(count // 2, min(FIRST, most))
         if watch(progress):
             return False
     return True
 
 
-def _candidates(progress: Progress, one: Pass) -> Iterator[Candidate]:
+def _trees(one: Pass, progress: Progress) -> Iterator[Candidate]:
     """What the pass proposes from the position on, if it is a smaller kernel and not known to be of no interest."""
     seen: set[str] = set()
     now = measure(progress.kernel)
@@ -122,6 +181,19 @@ def _candidates(progress: Progress, one: Pass) -> Iterator[Candidate]:
             yield Candidate(position, kernel, key)
 
 
+def _sequences(one: Shorter, how: Derivation, progress: Progress) -> Iterator[Candidate]:
+    """Likewise of choices: what they grow to, if it is smaller, or as small and they are simpler."""
+    now = (measure(progress.kernel), len(progress.choices), progress.choices)
+    for position, proposed in enumerate(one(progress.choices)):
+        if position < progress.position:
+            continue
+        kernel, choices = how.replayed(proposed)
+        if kernel is not None and (measure(kernel), len(choices), choices) < now:
+            key = canonical_hash(kernel)
+            if progress.known.get(key, True):
+                yield Candidate(position, kernel, key, choices)
+
+
 # -- progress on disk -------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +206,9 @@ def save_progress(path: Path, finding: Finding, progress: Progress) -> None:
         "position": progress.position,
         "changed": progress.changed,
         "known": progress.known,
+        "stage": progress.stage,
+        "choices": progress.choices,
+        "best": None if progress.best is None else plain_of(progress.best),
     }
     write(path, json.dumps(plain) + "\n")
 
@@ -144,9 +219,10 @@ def load_progress(path: Path, finding: Finding) -> Progress:
         plain: Any = json.loads(path.read_text(encoding="utf-8"))
         if (plain["version"], plain["finding"]) != (VERSION, canonical_hash(finding.kernel)):
             return Progress(finding.kernel)
-        return Progress(
-            kernel_of(plain["kernel"]), *(plain[name] for name in ("number", "position", "changed", "known"))
-        )
+        names = ("number", "position", "changed", "known", "stage")
+        given: dict[str, Any] = {name: plain[name] for name in names} | {"choices": tuple(plain["choices"])}
+        best = None if plain["best"] is None else kernel_of(plain["best"])
+        return Progress(kernel_of(plain["kernel"]), best=best, **given)
     except (OSError, ValueError, KeyError, TypeError, UserError):
         return Progress(finding.kernel)
 
@@ -160,13 +236,15 @@ def command(path: Path, time_limit: float | None, out: Path | None) -> int:
         raise UserError(f"--out must name a .json file, not {out}; the reproducer goes beside it")
     finding, started = load(path), time.monotonic()
     beside = path.with_suffix(".progress.json")
-    progress = load_progress(beside, finding)
+    progress, derived = load_progress(beside, finding), derivation(finding)
     told = _Told(finding, beside, None if time_limit is None else started + time_limit, progress.kernel)
     print(f"{finding.name}: {_sizes(progress.kernel)}")
+    if derived is None:
+        print("its choices are not known (it was edited, or grown by another version): only its tree is reduced")
     with judging(finding) as judge:
         if not judge([finding.kernel])[0]:
             raise UserError(f"{path} no longer shows: the kernel doesn't come to {finding.outcome.value} here")
-        finished = go_on(progress, judge, watch=told.watch)
+        finished = go_through(progress, judge, finding.kernel, derived, told.watch)
         smaller = observe_like(finding, progress.kernel) if finished else None
     if smaller is None:
         print(f"stopped after {time.monotonic() - started:.0f} s; run the same command again to go on")
@@ -193,7 +271,7 @@ class _Told:
     def watch(self, progress: Progress) -> bool:
         if progress.kernel is not self.last:
             self.last = progress.kernel
-            name = PASSES[progress.number].__name__.replace("_", " ")
+            name = STAGES[progress.stage][progress.number].__name__.replace("_", " ")
             print(f"  {name:<20}{_sizes(progress.kernel)}", flush=True)
         save_progress(self.beside, self.finding, progress)
         return self.until is not None and time.monotonic() > self.until

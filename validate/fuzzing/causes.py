@@ -17,7 +17,17 @@ from grammar.defects import DEFECTS
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
-from validate.judge import Judge, Observed, crew, defects_of, judge_of, judging, observe_like, observed_apart
+from validate.judge import (
+    Judge,
+    Observed,
+    crew,
+    defects_of,
+    each_apart,
+    judge_of,
+    judging,
+    observe_like,
+    observed_apart,
+)
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
 
@@ -60,7 +70,7 @@ def _judging_apart(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
             _, detail = observed_apart(pool, kernel, finding)
             return replace(finding, kernel=kernel, detail=detail, settings=settings)
 
-        yield judge_of(finding, lambda kernels: [observed_apart(pool, kernel, finding) for kernel in kernels]), retold
+        yield judge_of(finding, lambda kernels: each_apart(pool, kernels, finding)), retold
 
 
 @contextmanager

@@ -1,0 +1,120 @@
+"""The choices that the kernel of a finding grew from, and ways to make them fewer and smaller.
+
+The key insight: a finding's settings say how its kernel was grown, so it can be grown once more while its choices are
+written down; and whatever those are made into is again a kernel that could have been grown: alive, well typed, natural.
+A kernel that was edited since has no choices, which is seen by growing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from grammar.canon import canonical_hash
+from grammar.choose import Choose, Seed, recording, replaying, seeded
+from grammar.families import FAMILIES, Family, family_named
+from grammar.grow import grow
+from grammar.profiles import PROFILES, Profile, profile, swarm
+from grammar.tree import Kernel
+from validate.findings import Finding
+
+Choices = tuple[int, ...]
+Shorter = Callable[[Choices], Iterator[Choices]]
+
+SWARM = "swarm"
+SMALL = 32
+"""Choices above this are points on a wheel, and lowered by halves alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a kernel was grown, but for the choices."""
+
+    family: Family
+    profile: Profile
+    depth: int
+    seed: int
+    lanes: int
+    allow_known: bool = False
+
+    def grown(self, choose: Choose) -> tuple[Kernel | None, Choices]:
+        """The kernel, and the choices that were made; those at the end that are the simplest go without saying."""
+        made: list[int] = []
+        kernel = grow(
+            recording(choose, made),
+            self.family,
+            self.profile,
+            self.depth,
+            self.seed,
+            self.lanes,
+            allow_known=self.allow_known,
+        )
+        while made and made[-1] == 0:
+            made.pop()
+        return kernel, tuple(made)
+
+    def replayed(self, choices: Iterable[int]) -> tuple[Kernel | None, Choices]:
+        return self.grown(replaying(choices))
+
+
+def derivation(finding: Finding) -> tuple[Derivation, Choices] | None:
+    """How the finding's kernel was grown, and from which choices; None if that isn't known, or comes to another kernel.
+
+    Read from the finding's settings: depth, profile, and where there are any, the choices and what the grower allowed.
+    """
+    given = finding.settings
+    try:
+        depth, name, family = int(str(given["depth"])), str(given["profile"]), _family(finding)
+        choices = [int(choice) for choice in str(given.get("choices", "")).split()]
+    except (KeyError, ValueError):
+        return None
+    if family is None or name not in (*PROFILES, SWARM) or not 1 <= depth <= 64:
+        return None
+    mix = swarm(profile("uniform"), seeded(Seed(finding.seed))) if name == SWARM else profile(name)
+    how = Derivation(family, mix, depth, finding.seed, finding.lanes, bool(_first(given, "allow known", "allow_known")))
+    kernel, made = how.grown(replaying(choices) if choices else seeded(Seed(finding.seed)))
+    same = kernel is not None and canonical_hash(kernel) == canonical_hash(finding.kernel)
+    return (how, made) if same else None
+
+
+def _family(finding: Finding) -> Family | None:
+    """The kernel's own: a run's settings name several, or none."""
+    known = {family.name for family in FAMILIES}
+    return family_named(finding.kernel.family) if finding.kernel.family in known else None
+
+
+def _first(given: Mapping[str, object], *names: str) -> object:
+    return next((given[name] for name in names if name in given), None)
+
+
+# -- passes over choices ----------------------------------------------------------------------------------------------
+
+
+def drop_choices(choices: Choices) -> Iterator[Choices]:
+    """Without a run of them: all, halves, quarters, …, single ones."""
+    yield from (choices[:start] + choices[start + run :] for start, run in _runs(len(choices)))
+
+
+def simplest_choices(choices: Choices) -> Iterator[Choices]:
+    """With the simplest in place of a run of them."""
+    for start, run in _runs(len(choices)):
+        if any(choices[start : start + run]):
+            yield (*choices[:start], *[0] * len(choices[start : start + run]), *choices[start + run :])
+
+
+def lower_choices(choices: Choices) -> Iterator[Choices]:
+    """With a simpler one in place of one."""
+    for k, choice in enumerate(choices):
+        for lower in dict.fromkeys((choice // 2, choice - 1 if choice <= SMALL else 0)):
+            if 0 < lower < choice:
+                yield (*choices[:k], lower, *choices[k + 1 :])
+
+
+def _runs(length: int) -> Iterator[tuple[int, int]]:
+    run = length
+    while run:
+        yield from ((start, run) for start in range(0, length, run))
+        run //= 2
+
+
+SEQUENCE_PASSES: tuple[Shorter, ...] = (drop_choices, simplest_choices, lower_choices)
