@@ -23,7 +23,7 @@ from grammar.ops import row
 from grammar.tree import Kernel, height
 from validate.features import bigrams, nestings
 from validate.fuzzing.plan import Plan, Recipe, grown
-from validate.fuzzing.work import BIGRAMS, NESTINGS, NOT_GROWN, Observed, Task, Workshop, start_worker
+from validate.fuzzing.work import BIGRAMS, NESTINGS, NOT_GROWN, Observed, Task, Workshop, note, start_worker
 from validate.mutation.cells import with_row
 from validate.oracle import check
 from validate.verdict import Outcome, Verdict
@@ -44,6 +44,8 @@ def faulty(plan: Plan, task: Task) -> list[Observed]:
     for recipe in task.recipes:
         if recipe.index == UNGROWN:
             os.kill(os.getpid(), signal.SIGKILL)
+        if recipe.index == HANG:
+            note(task, HANG)
         if recipe.index in FAULTS and not task.described and (recipe.index != ACROSS or recipe.axes):
             FAULTS[recipe.index]()
     return [_wrong(one) if one.index in WRONG else one for one in calm(plan, task)]

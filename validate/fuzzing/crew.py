@@ -1,7 +1,8 @@
 """Worker processes, and what is done when they die.
 
-The key insight: what takes a worker with it can't be caught but can be located: a task is done again in halves until
-one kernel is to blame, then without its comparisons, then only grown. A memory blow-up is no different: the worker has
+The key insight: what takes a worker with it can't be caught but can be located: the kernel that was being checked is
+done again alone, or else the task in halves until one kernel is to blame, then without its comparisons, then only
+grown. A memory blow-up is no different: the worker has
 a limit, and runs into it.
 """
 
@@ -21,8 +22,8 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from grammar.errors import UserError
-from validate.fuzzing.plan import Plan
-from validate.fuzzing.work import Observed, Task, Workshop, enlist
+from validate.fuzzing.plan import Plan, Recipe
+from validate.fuzzing.work import Observed, Task, Workshop, enlist, noted
 from validate.processes import said_exit
 from validate.verdict import Outcome
 
@@ -56,6 +57,7 @@ class Crew:
     def __init__(self, plan: Plan, workshop: Workshop, jobs: int, scratch: Path) -> None:
         self.plan, self.workshop, self.jobs, self.scratch = plan, workshop, jobs, scratch
         self.tasks: dict[Future[list[Observed]], Task] = {}
+        self.given = 0
         self.deaths = 0
         self.pool = self._recruit()
 
@@ -63,6 +65,8 @@ class Crew:
         return len({task.block for task in self.tasks.values()}) < self.jobs + AHEAD
 
     def submit(self, task: Task) -> None:
+        self.given += 1
+        task = replace(task, journal=str(self.scratch / f"journal-{self.given}"))
         work = (self.plan, task)
         self.tasks[self.pool.schedule(self.workshop.work, args=work, timeout=self.workshop.limit(task))] = task
 
@@ -99,6 +103,7 @@ class Crew:
         else:
             self.deaths = 0
             yield task.block, [_blamed(task, one) for one in found]
+        Path(task.journal).unlink(missing_ok=True)
 
     def _failed(self, task: Task, fault: Outcome, detail: str) -> Iterator[tuple[int, list[Observed]]]:
         """Gives the task out again, smaller, or says what is to be said where it can't be."""
@@ -128,15 +133,23 @@ class Crew:
 
 def _smaller(task: Task, fault: str, detail: str) -> list[Task]:
     """What to do in place of a task that took its worker with it."""
-    middle = len(task.recipes) // 2
-    if middle:
-        return [replace(task, recipes=part) for part in (task.recipes[:middle], task.recipes[middle:])]
+    if len(task.recipes) > 1:
+        return [replace(task, recipes=part) for part in _parted(task)]
     if task.described:
         return []
     (recipe,) = task.recipes
     if recipe.axes:  # it may be they that are to blame
         return [Task(task.block, (replace(recipe, axes=()),), fault, detail, recipe.axes)]
     return [Task(task.block, (recipe,), fault, detail, described=True)]
+
+
+def _parted(task: Task) -> tuple[tuple[Recipe, ...], tuple[Recipe, ...]]:
+    """The kernel that was being checked, and the others; the halves if there was none."""
+    guilty, middle = noted(task), len(task.recipes) // 2
+    if guilty is None:
+        return task.recipes[:middle], task.recipes[middle:]
+    alone = tuple(recipe for recipe in task.recipes if recipe.index == guilty)
+    return alone, tuple(recipe for recipe in task.recipes if recipe.index != guilty)
 
 
 def _blamed(task: Task, one: Observed) -> Observed:

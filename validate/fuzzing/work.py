@@ -50,6 +50,8 @@ class Task:
     """What the kernel was compared across when the worker died; the recipe has none any more."""
     described: bool = False
     """The kernel is only to be grown: it is to blame."""
+    journal: str = ""
+    """Path of the file that says which kernel is being checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +112,26 @@ def start_worker() -> None:
     gc.disable()  # each task collects once, at its end
 
 
+def note(task: Task, index: int | None) -> None:
+    """Writes down what is being done, for who must know what a worker died of."""
+    if task.journal:
+        Path(task.journal).write_text("" if index is None else str(index), encoding="utf-8")
+
+
+def noted(task: Task) -> int | None:
+    """The kernel that was being checked when the worker died; None if it was at something else."""
+    path = Path(task.journal)
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return int(text) if text else None
+
+
 def work(plan: Plan, task: Task) -> list[Observed]:
     """What became of each recipe, in their order."""
     kernels = [(recipe, *grown(recipe, plan)) for recipe in task.recipes]
     if task.described:
         return [_described(task, recipe, kernel) for recipe, kernel, _ in kernels]
     alive = [(recipe, kernel, choices) for recipe, kernel, choices in kernels if kernel is not None]
-    observed = {one.index: one for one in _checked(plan, alive, bool(task.fault))}
+    observed = {one.index: one for one in _checked(plan, alive, task)}
     observed |= _disagreements(plan, alive, observed)
     gc.collect(2 if task.block % ROUND == 0 else 1)  # a whole round costs as much as growing a block
     return [observed.get(recipe.index, Observed(recipe.index, NOT_GROWN)) for recipe in task.recipes]
@@ -131,29 +146,31 @@ def _described(task: Task, recipe: Recipe, kernel: Kernel | None) -> Observed:
 Grown = tuple[Recipe, Kernel, tuple[int, ...]]
 
 
-def _checked(plan: Plan, alive: Sequence[Grown], whole: bool) -> list[Observed]:
+def _checked(plan: Plan, alive: Sequence[Grown], task: Task) -> list[Observed]:
     if not alive:
         return []
     block = compile_block([(kernel.name, emit(kernel)) for _, kernel, _ in alive], TARGETS)
     try:
-        return [_observed(plan, *each, made, whole) for each, made in zip(alive, block.kernels, strict=True)]
+        return [_observed(plan, *each, made, task) for each, made in zip(alive, block.kernels, strict=True)]
     finally:
+        note(task, None)
         release(block)
 
 
 def _observed(
-    plan: Plan, recipe: Recipe, kernel: Kernel, choices: tuple[int, ...], made: Compiled | BuildFailure, whole: bool
+    plan: Plan, recipe: Recipe, kernel: Kernel, choices: tuple[int, ...], made: Compiled | BuildFailure, task: Task
 ) -> Observed:
     assert not problems(kernel), f"the checker and the grower disagree: {problems(kernel)}"
     if isinstance(made, BuildFailure):
         return Observed(recipe.index, made.fault.value, made.message, kernel=kernel, height=height(kernel))
+    note(task, recipe.index)
     verdict = check(kernel, made.handle, recipe.seed, plan.lanes)
     return Observed(
         recipe.index,
         verdict.outcome.value,
         verdict.detail,
         gradient=verdict.gradient.value,
-        kernel=kernel if whole or verdict.outcome.is_finding else None,
+        kernel=kernel if task.fault or verdict.outcome.is_finding else None,
         height=height(kernel),
         choices=choices,
         features=_features(kernel, made),
