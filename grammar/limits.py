@@ -21,6 +21,7 @@ from grammar.tree import (
     Apply,
     Assign,
     Atomic,
+    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -95,9 +96,14 @@ class _Walk:
                 self.bind(name, *self.term(value))
             case AugAssign(name, op, value):
                 self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))))
-            case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+            case Store(_, index, value) | AugStore(_, index, _, value):
                 self.needed(self.term(index)[1])
                 self.term(value)
+            case Atomic(kind, _, index, value):
+                self.needed(self.term(index)[1])
+                active, stale = self.term(value)
+                # Going back, who gave a minimum is told by comparing values.
+                self.needed(active and stale and kind in (AtomicKind.MAX, AtomicKind.MIN))
             case If(condition, yes, no):
                 self.needed(self.term(condition)[1] and any(self.carries_gradient(b) for b in (yes, no)))
                 self.block(yes)

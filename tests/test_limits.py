@@ -106,6 +106,9 @@ FINE: Mapping[str, Kernel] = {
     "sum reduced over lanes": kernel(
         (X, N, accumulator()), let("v", at("x")), loop("j", n, SUM), atomic(AtomicKind.ADD, "total", v)
     ),
+    "greatest of the sums over a static loop": kernel(
+        (X, accumulator()), let("v", at("x")), loop("j", 3, SUM), atomic(AtomicKind.MAX, "total", v)
+    ),
     "condition beside a sum": after_sum(when(do("less", at("y"), 0.0), put("out", v), orelse=(put("out", at("y")),))),
     "counting": kernel(
         (X, N, OUT),
@@ -233,6 +236,9 @@ LIMITED: Mapping[str, Kernel] = {
     "magnitude of a sum": after_sum(put("out", do("abs", v))),
     "sum as a sign": after_sum(put("out", do("copysign", at("y"), v))),
     "lesser of a sum": after_sum(put("out", do("min", at("y"), v))),
+    "greatest of the sums": kernel(
+        (X, N, accumulator()), let("v", at("x")), loop("j", n, SUM), atomic(AtomicKind.MAX, "total", v)
+    ),
     "choice by a sum": after_sum(put("out", do("ternary", do("less", v, 0.0), at("x"), at("y")))),
     "branch on a sum": after_sum(when(do("less", v, 0.0), put("out", at("x")), orelse=(put("out", at("y")),))),
     "branch on what is carried": over(n, when(do("less", v, 1.0), SUM)),
