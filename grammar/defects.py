@@ -45,6 +45,8 @@ class Defect:
     upstream: str
     """A reference where one exists; empty where none is known."""
     idiom: Callable[[Kernel], bool]
+    outcomes: frozenset[str] = frozenset({"gradient"})
+    """What checking a kernel with the idiom may come to: values of `validate.verdict.Outcome`."""
 
 
 def defect(kernel: Kernel) -> Defect | None:
@@ -136,5 +138,6 @@ DEFECTS: tuple[Defect, ...] = (
         " its value only there: a read of k before it sees whatever is in memory, one after it another type",
         "",
         _widens_a_constant,
+        frozenset({"value", "gradient", "compile", "crash", "timeout", "stray-write"}),
     ),
 )

@@ -205,7 +205,7 @@ def test_buckets_are_by_cause_and_remember_the_smallest() -> None:
         observed(1, LARGER),
         observed(2, RIGHT),
         observed(3, EARLY),
-        observed(4, RIGHT, Outcome.VALUE),
+        observed(4, EARLY, Outcome.VALUE),
     )
     assert [(b.key[0], b.count, b.known) for b in done.buckets.values()] == [
         ("gradient", 2, True),

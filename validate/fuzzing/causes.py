@@ -21,7 +21,6 @@ from validate.judge import (
     Judge,
     Observed,
     crew,
-    defects_of,
     each_apart,
     judge_of,
     judging,
@@ -36,9 +35,9 @@ DIGITS = 8
 
 
 def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
-    """A short name, and whether it is that of known defects."""
-    if names := defects_of(kernel):
-        return "+".join(known.name for known in DEFECTS if known.name in names), True
+    """A short name, and whether it is that of known defects that come to such an outcome."""
+    if names := [known.name for known in DEFECTS if outcome in known.outcomes and known.idiom(kernel)]:
+        return "+".join(names), True
     if outcome == Outcome.COMPILE.value:
         return detail.partition(":")[0], False
     return shape_hash(kernel)[:DIGITS], False
