@@ -39,6 +39,8 @@ from grammar.tree import (
     Term,
     Var,
     height,
+    subterms,
+    term_height,
 )
 from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
 
@@ -105,7 +107,7 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
     draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
     draft.locals_left = 1 + depth + choose(depth)
-    draft.tall = depth >= ROOMY and chance(choose, 0.5)
+    draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.08 * (depth - 3)))
     name = draft.name("kernel")
     start(draft)
     if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
@@ -142,18 +144,31 @@ def _guard_count(draft: Draft) -> None:
 def _result(draft: Draft, family: Family, depth: int) -> Grown:
     """The value the kernel is about: the family's features, and an expression that uses them."""
     made = [weighted(draft.choose, list(table))(draft, draft.main, depth) for table in family.features]
+    room = max(1, depth - len(made))
+    small = bool(made) or not chance(draft.choose, 1 - 1 / depth**2)  # more, and the same few would come again
     if draft.tall and not family.features:
         made.append(pick(draft.choose, INNER)(draft, draft.main, depth, ""))  # no expression fills so much room
     if "scalar" in family.favoured:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
     draft.pending.extend(made)
-    room = max(1, depth - len(made))
-    height = _term_height(draft, room, least=1 if made or chance(draft.choose, 0.25) else min(3, room - 1))
+    height = _term_height(draft, room, least=1 if small else min(3, room - 1))
     bare = not made and height > 1 and not family.atomic
     value = (grow_favoured if bare and family.favoured else grow_term)(draft, draft.main, height)
     draft.pending.clear()
-    return combine(draft, [value, *_forgotten(draft, value, made)], depth)
+    value = combine(draft, [value, *_forgotten(draft, value, made)], depth)
+    if not small and room > 2 and _is_slight(draft, value.term):
+        value = combine(draft, [value, grow_term(draft, draft.main, room - 1)], depth)
+    return value
+
+
+SLIGHT = 6
+"""Nodes of an expression of which there are not enough for many kernels to differ."""
+
+
+def _is_slight(draft: Draft, term: Term) -> bool:
+    """Whether there is hardly anything to the expression, nor anything before it."""
+    return not draft.scope and sum(1 for _ in subterms(term)) <= SLIGHT
 
 
 def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
@@ -203,9 +218,10 @@ def _reduce(draft: Draft, value: Grown, depth: int) -> None:
         draft.choose,
         [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, 2.0), (AtomicKind.MIN, 2.0), (AtomicKind.SUB, 1.0)],
     )
-    bins = 4 if depth >= 2 and chance(draft.choose, 0.2) else 1
+    bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
-    condition = grow_condition(draft, 2) if depth >= 2 and bins < depth and chance(draft.choose, 0.25) else None
+    guarded = chance(draft.choose, 0.25 if depth > term_height(index) else 0.0)
+    condition = grow_condition(draft, 2) if guarded else None
     value = value if condition is None else lowered(draft, value, depth - 1)
     array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
     stmt: Stmt = Atomic(kind, array, index, value.term)
