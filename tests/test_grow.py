@@ -1,80 +1,48 @@
-"""Growing: heights, families, repeatability; and that kernels are alive, seen by runs of their own.
-
-The key insight: whether something in a kernel matters is answered by taking it away and running again. None of that
-needs to know how the kernel was grown, nor what the grower itself looked at.
-"""
+"""Growing: heights and sizes, families, repeatability, and what of the table is reached."""
 
 from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from itertools import islice, permutations
+from collections.abc import Callable, Mapping
 from statistics import median
 
-import numpy as np
 import pytest
 
-from grammar.alive import is_alive
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.choose import Seed, recording, replaying, seeded
-from grammar.evaluate import EndlessLoopError, Inputs, Interpreter, Mask, Plain, run_plain
 from grammar.families import FAMILIES, Family, families_at, family_named
 from grammar.grow import grow
 from grammar.inputs import column
-from grammar.op import Lanes, Op
+from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import PROFILES, profile, swarm
 from grammar.tree import (
     Apply,
-    Assign,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
-    Const,
     For,
     If,
     Kernel,
     Read,
     Role,
-    Size,
     Stmt,
-    Store,
     Term,
-    Thread,
     Var,
     While,
     all_terms,
-    blocks,
     height,
     size,
     statements,
-    subterms,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+from grammar.types import BOOL, I32, Array
 from tests.builders import (
     LANES,
-    OUT,
-    I,
     Sample,
-    X,
-    Y,
-    accumulator,
-    array,
-    at,
-    atomic,
-    do,
-    edits,
-    kernel,
-    number,
     outputs,
-    put,
     samples,
-    when,
 )
 
 ALL_DEPTHS = tuple(range(1, 13))
@@ -257,318 +225,6 @@ def test_families_differ() -> None:
 def test_families_are_named_once_and_found_by_name() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) >= 10
     assert all(family_named(family.name) is family for family in FAMILIES)
-
-
-# -- alive: parameters, outputs, branches -----------------------------------------------------------------------------
-
-
-OTHERS = range(10**9, 10**9 + 20)
-"""Seeds of the values that take the place of a parameter's own; what only decides a sign may need several."""
-
-
-def moved(sample: Sample, name: str, seed: int) -> Inputs:
-    """The inputs, with other values of the same range for one parameter."""
-    inputs, param = sample.inputs, sample.kernel.param(name)
-    new = {name: column(param, seed, inputs.lanes)}
-    if name in inputs.arrays:
-        return replace(inputs, arrays={**inputs.arrays, **new})
-    return replace(inputs, scalars={**inputs.scalars, **new})
-
-
-def test_every_parameter_changes_some_output() -> None:
-    for sample in samples():
-        before = outputs(sample.kernel, sample.inputs)
-        for param in sample.kernel.params:
-            if not param.is_output and param.role is not Role.COUNT:
-                others = (outputs(sample.kernel, moved(sample, param.name, seed)) for seed in OTHERS)
-                assert any(after != before for after in others), f"{sample}: {param.name}"
-
-
-def test_every_output_is_written_and_varies_over_lanes() -> None:
-    for sample in samples():
-        plain = run_plain(sample.kernel, sample.inputs)
-        for param in sample.kernel.params:
-            if param.is_output:
-                shape = sample.inputs.arrays[param.name].shape
-                values, written = (a[param.name].reshape(shape) for a in (plain.arrays, plain.written))
-                assert written.any(), f"{sample}: {param.name}"
-                if param.size is None:
-                    distinct = [len(set(row[on].tolist())) for row, on in zip(values, written, strict=True)]
-                    assert min(distinct) > 1, f"{sample}: {param.name}"
-
-
-def test_results_are_sane_numbers() -> None:
-    """On the inputs that kernels are grown on nothing overflows, nor leaves the domain of an operation."""
-    for sample in samples():
-        plain = run_plain(sample.kernel, sample.inputs)
-        assert not plain.undefined.any(), sample
-        assert not plain.outside.any(), sample
-        for param in sample.kernel.params:
-            if param.is_output and param.element in FLOATS:
-                values = plain.arrays[param.name][plain.written[param.name]]
-                assert np.isfinite(values).all(), sample
-                assert np.abs(values).max() <= 1e6, sample
-
-
-@pytest.mark.parametrize("type", [F32, F64, I32], ids=repr)
-@pytest.mark.parametrize("kind", AtomicKind)
-def test_plain_reductions_are_alive(kind: AtomicKind, type: Scalar) -> None:
-    """What doesn't depend on the order of the elements still depends on the elements."""
-    reduction = kernel((array("x", type, -500, 500), accumulator(type=type)), atomic(kind, "total", at("x", I, type)))
-    assert sum(is_alive(reduction, seed, LANES) for seed in range(8)) >= 6
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        (put("out", number(1.0)),),
-        (put("out", do("mul", at("x"), 0.0)),),
-        (put("out", do("max", at("x"), 9.0)),),
-        (when(do("less", at("x"), 9.0), put("out", at("x"))),),
-        (put("out", do("sqrt", at("x"))),),
-        (put("out", do("mul", at("x"), 1e30)),),
-        (put("out", at("x", do("add", I, 1))),),
-    ],
-)
-def test_dull_kernels_are_not_alive(body: tuple[Stmt, ...]) -> None:
-    assert not is_alive(kernel((X, OUT), *body), 5, LANES)
-
-
-class Watching(Interpreter[Lanes]):
-    """Runs a kernel, and remembers which way conditions went and which terms were no different from a part of them."""
-
-    def __init__(self, inputs: Inputs) -> None:
-        super().__init__(Plain.on(inputs), inputs)
-        self.ways: dict[int, set[bool]] = {}
-        self.latest: dict[int, Lanes] = {}
-        self.pairs: dict[tuple[int, int], Pair] = {}
-        self.parts: dict[int, set[tuple[bool, ...]]] = {}
-
-    def branch(self, condition: Term, body: object, orelse: object, active: Mask) -> Mask:
-        value = self.term(condition, active)
-        self.ways.setdefault(id(condition), set()).update(value[active].tolist())
-        return super().branch(condition, body, orelse, active)  # type: ignore[arg-type] # passed on as they came
-
-    def term(self, term: Term, active: Mask) -> Lanes:
-        value = super().term(term, active)
-        self.latest[id(term)] = value
-        if isinstance(term, Apply) and {p.type for p in term.args} == {BOOL} and active.any():
-            columns = [self.latest[id(arg)][active].tolist() for arg in term.args]
-            self.parts.setdefault(id(term), set()).update(zip(*columns, strict=True))
-        if isinstance(term, Apply) and active.any():
-            for part in islice(subterms(term), 1, None):
-                if part.type is term.type and not isinstance(part, Const):
-                    one, other = value[active], self.latest[id(part)][active]
-                    pair = self.pairs.setdefault((id(term), id(part)), Pair(term, part))
-                    pair.same = pair.same and bool((one == other).all())
-                    pair.near = pair.near and is_near(one, other)
-        return value
-
-
-def is_near(one: Lanes, other: Lanes) -> bool:
-    """Whether they are the same but for signs and rounding."""
-    if one.dtype == np.bool_:
-        return bool((one == other).all())
-    return bool((np.abs(np.abs(one) - np.abs(other)) <= 1e-4 * np.abs(other)).all())
-
-
-@dataclass(slots=True)
-class Pair:
-    """An operation and a term within it."""
-
-    whole: Apply
-    part: Term
-    same: bool = True
-    """Both had one value on all active lanes so far."""
-    near: bool = True
-    """That, but for signs and rounding."""
-
-
-@cache
-def watched(sample: Sample) -> Watching:
-    watching = Watching(sample.inputs)
-    with np.errstate(all="ignore"):
-        watching.run(sample.kernel)
-    return watching
-
-
-def test_every_branch_is_taken_and_passed() -> None:
-    for sample in samples():
-        watching = watched(sample)
-        for stmt in statements(sample.kernel.body):
-            if isinstance(stmt, If):
-                assert watching.ways[id(stmt.condition)] == {True, False}, f"{sample}: {stmt.condition}"
-
-
-def test_every_loop_goes_round_more_than_once() -> None:
-    """A loop of constant bounds by its bounds, another by its parameter's least value."""
-    for sample in samples():
-        for stmt in statements(sample.kernel.body):
-            if isinstance(stmt, For):
-                first = stmt.start.value if isinstance(stmt.start, Const) else 0
-                match stmt.stop:
-                    case Const(_, value):
-                        assert value - first >= 2, sample
-                    case Var(name, _):
-                        assert sample.kernel.param(name).low - first >= 2, sample
-                    case _:
-                        raise AssertionError(stmt.stop)
-
-
-def ways_of_parts(sample: Sample) -> Iterator[tuple[While, set[tuple[bool, ...]]]]:
-    """Each `while` of two conditions, with the values that the two have had together."""
-    seen = watched(sample).parts
-    for stmt in statements(sample.kernel.body):
-        if isinstance(stmt, While) and isinstance(stmt.condition, Apply) and len(stmt.condition.args) == 2:
-            yield stmt, seen[id(stmt.condition)]
-
-
-def test_limit_and_bound_of_a_while_both_stop_lanes() -> None:
-    whiles = [(s, stmt, ways) for s in loops_of_conditions() for stmt, ways in ways_of_parts(s)]
-    assert len(whiles) >= 5
-    for sample, stmt, ways in whiles:
-        assert {(True, True), (True, False), (False, True)} <= ways, f"{sample}: {stmt.condition}"
-
-
-@cache
-def loops_of_conditions() -> list[Sample]:
-    grown = (
-        Sample(kernel, Seed(seed), 5, "natural")
-        for seed in range(150)
-        if (kernel := grow(seeded(Seed(seed)), family_named("loop"), profile("natural"), 5, seed, LANES)) is not None
-    )
-    return [s for s in grown if any(isinstance(stmt, While) for stmt in statements(s.kernel.body))]
-
-
-# -- alive: statements ------------------------------------------------------------------------------------------------
-
-
-def dead_statements(sample: Sample) -> Iterator[Stmt]:
-    """The statements without which the kernel is still one, and gives the same outputs."""
-    before = outputs(sample.kernel, sample.inputs)
-    for stmt, rest in edits(sample.kernel.body):
-        dropped = replace(sample.kernel, body=rest)
-        if not any("unassigned" in problem for problem in problems(dropped)):
-            try:
-                if outputs(dropped, sample.inputs) == before:
-                    yield stmt
-            except (KeyError, EndlessLoopError):
-                pass
-
-
-def test_statements_matter() -> None:
-    """Hardly a kernel has a statement that could be dropped on the inputs at hand."""
-    dead = [(sample, stmt) for sample in samples() for stmt in dead_statements(sample)]
-    assert len({sample.seed for sample, _ in dead}) <= 0.03 * len(samples()), [str(stmt) for _, stmt in dead]
-
-
-def test_a_dead_statement_is_seen() -> None:
-    idle = put("out", at("x"))
-    by_hand = kernel((X, OUT), when(do("less", at("x"), -9.0), idle), put("out", at("x")))
-    assert idle in list(dead_statements(Sample(by_hand, Seed(1), 3, "")))
-
-
-# -- no noise ---------------------------------------------------------------------------------------------------------
-
-
-def idle_operations(sample: Sample) -> list[Pair]:
-    """Operations that have the value of one of their arguments throughout."""
-    return [p for p in watched(sample).pairs.values() if p.same and any(p.part is arg for arg in p.whole.args)]
-
-
-def undoing_operations(sample: Sample) -> list[Pair]:
-    """Operations that have the value of a term within one of their arguments, but for signs and rounding."""
-    return [p for p in watched(sample).pairs.values() if p.near and not any(p.part is arg for arg in p.whole.args)]
-
-
-def test_operations_do_something() -> None:
-    """Hardly a kernel has an operation that gives back its argument, as a guard that never bites does."""
-    idle = [(s, pair) for s in samples() for pair in idle_operations(s)]
-    assert len({s.seed for s, _ in idle}) <= 0.05 * len(samples()), [(p.whole, p.part) for _, p in idle]
-
-
-def test_operations_don_t_undo_each_other() -> None:
-    """Such as exp(log(x)); x + y - x; abs(-x)."""
-    undoing = [(s, pair) for s in samples() for pair in undoing_operations(s)]
-    assert len({s.seed for s, _ in undoing}) <= 0.01 * len(samples()), [(p.whole, p.part) for _, p in undoing]
-
-
-@pytest.mark.parametrize("term", [do("max", at("x"), -5.0), do("abs", do("mul", at("x"), at("x")))])
-def test_noise_is_seen(term: Apply) -> None:
-    assert idle_operations(Sample(kernel((X, OUT), put("out", term)), Seed(1), 3, ""))
-
-
-@pytest.mark.parametrize(
-    "term",
-    [
-        do("sqrt", do("mul", at("x"), at("x"))),
-        do("abs", do("neg", at("x"))),
-        do("log", do("exp", at("x"))),
-        do("sub", do("add", at("x"), at("y")), at("x")),
-    ],
-)
-def test_undoing_is_seen(term: Apply) -> None:
-    assert undoing_operations(Sample(kernel((X, Y, OUT), put("out", term)), Seed(1), 3, ""))
-
-
-def test_what_is_compared_is_said_plainly() -> None:
-    """No `not x < y`, no `x + y > x`."""
-    for sample in samples():
-        for term in all_terms(sample.kernel):
-            if isinstance(term, Apply) and term.op.group == "comparison" and len(term.args) == 2:
-                for one, other in permutations(term.args):
-                    assert not (isinstance(one, Apply) and one.op.name in ("add", "sub") and other in one.args), sample
-            if isinstance(term, Apply) and term.op.name == "logical_not":
-                inner = term.args[0]
-                assert not (isinstance(inner, Apply) and inner.op.group == "comparison"), sample
-
-
-def test_no_literal_is_an_operand_that_does_nothing() -> None:
-    """No x + 0, x * 1, x / 1, x - 0; no operation on literals only."""
-    neutral = {"add": 0, "sub": 0, "mul": 1, "div": 1}
-    for sample in samples():
-        for term in all_terms(sample.kernel):
-            if isinstance(term, Apply):
-                assert not all(isinstance(arg, Const) for arg in term.args), f"{sample}: {term}"
-                last = term.args[-1]
-                if term.op.name in neutral and isinstance(last, Const):
-                    assert last.value != neutral[term.op.name], f"{sample}: {term}"
-
-
-def test_names_of_a_kernel_are_told_apart() -> None:
-    for sample in samples():
-        bound = [p.name for p in sample.kernel.params] + [sample.kernel.name]
-        for stmt in statements(sample.kernel.body):
-            match stmt:
-                case For(name, _, _, _) | Thread(name):
-                    bound.append(name)
-                case _:
-                    pass
-        assert len(set(bound)) == len(bound), sample
-        locals_ = {stmt.name for stmt in statements(sample.kernel.body) if isinstance(stmt, Assign)}
-        assert locals_.isdisjoint(bound), sample
-
-
-def test_nothing_is_stored_twice() -> None:
-    """Each output has its one place, or one in each branch."""
-    for sample in samples():
-        assert not _stored_twice(sample.kernel.body), sample
-
-
-def _stored_twice(body: tuple[Stmt, ...]) -> bool:
-    written: Counter[str] = Counter()
-    for stmt in body:
-        if isinstance(stmt, Store | AugStore | Atomic):
-            written[stmt.array] += 1
-        inner = [{s.array for s in statements(b) if isinstance(s, Store | AugStore | Atomic)} for b in blocks(stmt)]
-        written.update(set().union(*inner))
-    return any(count > 1 for count in written.values()) or any(_stored_twice(b) for stmt in body for b in blocks(stmt))
-
-
-def test_sizes_are_of_arrays_that_are_read() -> None:
-    for sample in samples():
-        read = {term.array for term in all_terms(sample.kernel) if isinstance(term, Read)}
-        assert {term.array for term in all_terms(sample.kernel) if isinstance(term, Size)} <= read, sample
 
 
 # -- reach ------------------------------------------------------------------------------------------------------------
