@@ -13,34 +13,26 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessPool
 
 from corpus.store import pack, pack_table, table_of, unpack
-from grammar.errors import FULL_DISK, UserError, refused
+from grammar.errors import FULL_DISK, refused
 from synth.manifest import VERIFIED
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
-from validate.processes import follow_parent, said_exit
+from validate.processes import Crew, Died, follow_parent
 
-TICK_SECONDS = 0.25
-"""How long the parent waits at most before it looks at the clock and for signals."""
+AHEAD = 2
+"""Blocks that are submitted beyond one for each worker."""
 
 WINDOW = 32
 """Blocks that may be ahead of the one that is waited for, finished ones included: what bounds memory."""
-
-HOPELESS = 32
-"""So many workers dying in a row, with nothing done between, is not the fault of one kernel."""
-
-SLACK_SECONDS = 60.0
-"""How far past its limit a task may be before the whole pool is thought to be stuck, and is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +51,18 @@ Part = tuple[tuple[int, ...], bytes]
 def stream(pipeline: Pipeline, settings: Settings, first: int, scratch: Path) -> Generator[bytes | None]:
     """The packed results (`corpus.store.unpack`) of blocks `first`, `first + 1`, …, without end, in this order.
 
-    None comes whenever there is nothing new for `TICK_SECONDS`. Closing the generator ends the workers.
+    None comes whenever there is nothing new for a moment. Closing the generator ends the workers.
     """
-    crew = _Crew(pipeline, settings, scratch)
+    crew = _crew(pipeline, settings, scratch)
     parts: dict[int, list[Part]] = {}
     head = following = first
     try:
         while True:
-            while crew.has_room() and following < head + WINDOW:
+            while _has_room(crew, settings) and following < head + WINDOW:
                 crew.submit(Task(following, settings.indices(following)))
                 following += 1
-            for block, part in crew.settled():
-                parts.setdefault(block, []).append(part)
+            for task, data in _settled(crew, settings, scratch):
+                parts.setdefault(task.block, []).append((task.indices, data))
             if sum(len(indices) for indices, _ in parts.get(head, [])) == settings.block:
                 yield _joined(head, parts.pop(head))
                 head += 1
@@ -80,90 +72,45 @@ def stream(pipeline: Pipeline, settings: Settings, first: int, scratch: Path) ->
         crew.dismiss()
 
 
-class _Crew:
-    """The pool and the tasks it was given. A pool that breaks is replaced, and its tasks are given to the next."""
-
-    def __init__(self, pipeline: Pipeline, settings: Settings, scratch: Path) -> None:
-        self.pipeline, self.settings, self.scratch = pipeline, settings, scratch
-        self.tasks: dict[Future[bytes], Task] = {}
-        self.deaths = 0
-        self.pool = self._recruit()
-
-    def has_room(self) -> bool:
-        return len({task.block for task in self.tasks.values()}) < self.settings.jobs + 2
-
-    def submit(self, task: Task) -> None:
-        work = (self.pipeline, self.settings, task)
-        future = self.pool.schedule(_work, args=work, timeout=self.pipeline.limit(len(task.indices)))
-        self.tasks[future] = task
-
-    def settled(self) -> Iterator[tuple[int, Part]]:
-        """Waits for tasks, at most `TICK_SECONDS`; yields the parts that are done and sees to those that failed."""
-        done, _ = wait(self.tasks, TICK_SECONDS, FIRST_COMPLETED)
-        if done:
-            self.heard = time.monotonic()
-        elif time.monotonic() - self.heard > self.pipeline.limit(self.settings.block) + SLACK_SECONDS:
-            self._replace("its workers don't answer")
-        for future in sorted(done, key=lambda future: self.tasks[future].indices):
-            # Replacing the pool, for the sake of a future before, drops them all.
-            if (task := self.tasks.pop(future, None)) is not None:
-                yield from self._settle(task, future)
-
-    def dismiss(self) -> None:
-        self.pool.stop()
-        self.pool.join()
-
-    def _settle(self, task: Task, future: Future[bytes]) -> Iterator[tuple[int, Part]]:
-        try:
-            yield task.block, (task.indices, future.result())
-            self.deaths = 0
-        except TimeoutError:
-            self._blame(task, "timeout", f"took longer than {self.pipeline.limit(len(task.indices)):g} s")
-            if task.fault:
-                yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
-        except ProcessExpired as error:
-            self._died(said_exit(error.exitcode))
-            self._blame(task, "crash", f"the process {said_exit(error.exitcode)}")
-            if task.fault:
-                yield task.block, (task.indices, _blamed(task, _unknown(self.settings, task)))
-        except BrokenProcessPool as error:
-            self.tasks[future] = task
-            self._replace(str(error))
-        except OSError as error:
-            if error.errno in FULL_DISK:
-                raise refused(self.scratch, "write", error) from error
-            raise
-
-    def _blame(self, task: Task, fault: str, detail: str) -> None:
-        middle = len(task.indices) // 2
-        if middle:
-            self.submit(Task(task.block, task.indices[:middle]))
-            self.submit(Task(task.block, task.indices[middle:]))
-        elif not task.fault:
-            self.submit(Task(task.block, task.indices, fault, detail))
-
-    def _died(self, how: str) -> None:
-        self.deaths += 1
-        if self.deaths >= HOPELESS:
-            raise UserError(f"{self.deaths} worker processes in a row {how}; nothing was lost")
-
-    def _replace(self, how: str) -> None:
-        self._died(f"could not work: {how}")
-        self.dismiss()
-        self.pool = self._recruit()
-        tasks, self.tasks = [*self.tasks.values()], {}
-        for task in tasks:
-            self.submit(task)
-
-    def _recruit(self) -> Any:
-        self.heard = time.monotonic()
+def _crew(pipeline: Pipeline, settings: Settings, scratch: Path) -> Crew[Task, bytes]:
+    def recruit() -> ProcessPool:
         return ProcessPool(
-            max_workers=self.settings.jobs,
-            max_tasks=self.pipeline.max_tasks,
+            max_workers=settings.jobs,
+            max_tasks=pipeline.max_tasks,
             initializer=_enlist,
-            initargs=(self.pipeline, self.scratch),
+            initargs=(pipeline, scratch),
             context=get_context("spawn"),
         )
+
+    return Crew(recruit, _work, lambda task: (pipeline, settings, task), lambda task: pipeline.limit(len(task.indices)))
+
+
+def _has_room(crew: Crew[Task, bytes], settings: Settings) -> bool:
+    return len({task.block for task in crew.tasks.values()}) < settings.jobs + AHEAD
+
+
+def _settled(crew: Crew[Task, bytes], settings: Settings, scratch: Path) -> Iterator[tuple[Task, bytes]]:
+    """Tasks that are done, and what became of them. Those that took their worker with them are given out in halves."""
+    try:
+        for task, result in crew.settled(order=lambda task: task.indices):
+            if not isinstance(result, Died):
+                yield task, result
+            elif task.fault:
+                yield task, _blamed(task, Finding("", "", "", settings.seed, task.indices[0], ""))
+            else:
+                for smaller in _smaller(task, result):
+                    crew.submit(smaller)
+    except OSError as error:
+        if error.errno in FULL_DISK:
+            raise refused(scratch, "write", error) from error
+        raise
+
+
+def _smaller(task: Task, died: Died) -> list[Task]:
+    middle = len(task.indices) // 2
+    if not middle:
+        return [Task(task.block, task.indices, "timeout" if died.late else "crash", died.how)]
+    return [Task(task.block, half) for half in (task.indices[:middle], task.indices[middle:])]
 
 
 # -- in the worker ----------------------------------------------------------------------------------------------------
@@ -196,10 +143,6 @@ def _note(result: BlockResult, seconds: Mapping[str, float], cpu: float) -> dict
         "seconds": dict(seconds),
         "cpu": cpu,
     }
-
-
-def _unknown(settings: Settings, task: Task) -> Finding:
-    return Finding("", "", "", settings.seed, task.indices[0], "")
 
 
 def _blamed(task: Task, described: Finding) -> bytes:

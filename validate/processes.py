@@ -1,14 +1,123 @@
 """Processes that work for another and may die.
 
-The key insight: a worker follows its parent into death by waiting for it in a thread, so nothing that goes on natively
-keeps it alive.
+The key insight: what kills a worker can't be caught, only told from outside. So a task settles in one of four ways: a
+result, an exception, too long, or its worker's death; what breaks the pool itself is no task's fault, and its tasks are
+given to the next pool. A worker in turn follows its parent into death by waiting for it in a thread, so nothing that
+goes on natively keeps it alive.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired
+
+from grammar.errors import UserError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+TICK_SECONDS = 0.25
+"""How long the parent waits at most before it looks at the clock and for signals."""
+
+HOPELESS = 32
+"""So many workers dying in a row, with nothing done between, is not the fault of one kernel."""
+
+SLACK_SECONDS = 60.0
+"""How far past its limit a task may be before the whole pool is thought to be stuck, and is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """What became of a task whose worker died or had to be killed."""
+
+    late: bool
+    """It took longer than its limit."""
+    how: str
+    """`the process died of SIGSEGV`, `took longer than 20 s`."""
+
+
+@dataclass(slots=True)
+class Crew(Generic[Task, Result]):
+    """A pool of workers and the tasks it was given."""
+
+    recruit: Callable[[], Any]
+    """Makes a `pebble.ProcessPool`."""
+    work: Callable[..., Result]
+    """What workers call, importable by name, and the arguments it gets for a task."""
+    arguments: Callable[[Task], tuple[Any, ...]]
+    limit: Callable[[Task], float]
+    """Seconds that a task may take."""
+    tasks: dict[Future[Result], Task] = field(default_factory=dict)
+    deaths: int = 0
+    """Since something was last done."""
+    heard: float = field(default_factory=time.monotonic)
+    pool: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = self.recruit()
+
+    def submit(self, task: Task) -> None:
+        future = self.pool.schedule(self.work, args=self.arguments(task), timeout=self.limit(task))
+        self.tasks[future] = task
+
+    def settled(self, order: Callable[[Task], Any]) -> Iterator[tuple[Task, Result | Died]]:
+        """Waits for tasks, at most `TICK_SECONDS`; yields what became of those that are done, in this order.
+
+        Raises what a task raised, and UserError where workers only die.
+        """
+        done, _ = wait(self.tasks, TICK_SECONDS, FIRST_COMPLETED)
+        if done or not self.tasks:
+            self.heard = time.monotonic()
+        elif time.monotonic() - self.heard > max(map(self.limit, self.tasks.values())) + SLACK_SECONDS:
+            self._replace("its workers don't answer")
+        for future in sorted(done, key=lambda future: order(self.tasks[future])):
+            # Replacing the pool, for the sake of a future before, drops them all.
+            if (task := self.tasks.pop(future, None)) is not None:
+                yield from self._settle(task, future)
+
+    def dismiss(self) -> None:
+        self.pool.stop()
+        self.pool.join()
+
+    def _settle(self, task: Task, future: Future[Result]) -> Iterator[tuple[Task, Result | Died]]:
+        try:
+            result = future.result()
+        except TimeoutError:
+            yield task, Died(True, f"took longer than {self.limit(task):g} s")
+        except ProcessExpired as error:
+            how = said_exit(error.exitcode)
+            self._died(how)
+            yield task, Died(False, f"the process {how}")
+        except MemoryError:
+            yield task, Died(False, "ran out of memory")
+        except BrokenProcessPool as error:
+            self.tasks[future] = task
+            self._replace(str(error))
+        else:
+            self.deaths = 0
+            yield task, result
+
+    def _died(self, how: str) -> None:
+        self.deaths += 1
+        if self.deaths >= HOPELESS:
+            raise UserError(f"{self.deaths} worker processes in a row {how}; nothing was lost")
+
+    def _replace(self, how: str) -> None:
+        self._died(f"could not work: {how}")
+        self.dismiss()
+        self.pool, self.heard = self.recruit(), time.monotonic()
+        tasks, self.tasks = [*self.tasks.values()], {}
+        for task in tasks:
+            self.submit(task)
 
 
 def follow_parent() -> None:
