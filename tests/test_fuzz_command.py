@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -14,22 +15,22 @@ from grammar.canon import canonical_hash
 from grammar.choose import Seed
 from grammar.emit import emit
 from grammar.errors import UserError
-from grammar.tree import Break, Kernel, height, size
+from grammar.tree import Break, Kernel, all_terms, height, size
 from grammar.types import I32
-from tests.builders import OUT, X, at, change, do, ints, kernel, let, loop, put, scalar, var, when
+from tests.builders import LANES, OUT, X, at, change, do, ints, kernel, let, loop, put, scalar, var, when
 from tests.fuzz_workshops import ACROSS, BLOW_UP, CALM, CRASH, DOOMED, FAULTY, HANG, MISTAKEN, UNGROWN, WRONG
 from validate import fuzz as command_line
 from validate.axes import AXES, OPTIONS
 from validate.cli import main
-from validate.findings import load
+from validate.findings import Finding, load
 from validate.fuzz import Wanted, command, plan_of
-from validate.fuzzing import crew, show, tally
+from validate.fuzzing import causes, crew, show, tally
 from validate.fuzzing.plan import ALL_AXES, ROUND, Kept, Plan, Recipe, grown, recipe_of
-from validate.fuzzing.run import Ending, fuzz
+from validate.fuzzing.run import Ending, fuzz, joined
 from validate.fuzzing.tally import Tally
 from validate.fuzzing.work import BIGRAMS, NOT_GROWN, Observed
 from validate.judge import defects_of
-from validate.verdict import Outcome
+from validate.verdict import Outcome, Verdict
 
 SMALL = Plan(depths=(1, 4), axes=(), block=4)
 
@@ -230,6 +231,37 @@ def test_there_is_an_end_to_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
         (tally.FURTHER, 2),
         ("break-gradient", 1),
     ]
+
+
+def test_buckets_whose_kernels_come_to_the_same_are_one() -> None:
+    done = added(observed(0, LARGER), observed(1, EARLY), observed(2, LARGER), observed(3, RIGHT, Outcome.VALUE))
+    (large, early, value) = done.buckets.values()
+    large.smallest = early.smallest
+    found = joined(done.buckets)
+    assert [(key[0], key[2], bucket.count) for key, bucket in found.items()] == [
+        ("gradient", "break-gradient", 3),
+        ("value", value.key[2], 1),
+    ]
+
+
+# -- reducing ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_disagrees_with_itself_is_reduced_across_its_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    def disagreement(seeded: Sequence[tuple[Kernel, int]], axes: Sequence[str], lanes: int) -> list[dict[str, Verdict]]:
+        assert (list(axes), lanes) == (["O3"], LANES)
+        sines = [any("sin" in repr(term) for term in all_terms(one)) for one, _ in seeded]
+        return [{"O3": Verdict(Outcome.VALUE if found else Outcome.VERIFIED, "O3: wrong")} for found in sines]
+
+    monkeypatch.setattr(causes, "disagreement", disagreement)
+    finding = Finding(Outcome.VALUE, "O3: odd", LARGER, 0, LANES, OPTIONS["O3"], {"axis": "O3"})
+    smaller, how = causes.reduced(finding, 60.0)
+    assert how == "reduced"
+    assert size(smaller.kernel) < size(LARGER)
+    assert "wp.sin(" in emit(smaller.kernel)
+    assert (smaller.detail, smaller.settings["reduced_from"]) == ("O3: wrong", finding.name)
+    assert causes.reduced(replace(finding, kernel=RIGHT), 60.0)[1] == "does not show when it is looked at again"
+    assert causes.reduced(finding, 0.0)[1] == "not at its smallest after 0 s"
 
 
 # -- what is shown, and mistakes --------------------------------------------------------------------------------------

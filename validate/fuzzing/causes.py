@@ -66,8 +66,9 @@ def _judging_apart(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
     with crew() as pool:
 
         def retold(kernel: Kernel) -> Finding:
-            _, detail = observed_apart(pool, kernel, finding)
-            return replace(finding, kernel=kernel, detail=detail, settings=settings)
+            outcome, detail = observed_apart(pool, kernel, finding)
+            told = detail if outcome is finding.outcome else finding.detail  # not every crash comes each time
+            return replace(finding, kernel=kernel, detail=told, settings=settings)
 
         yield judge_of(finding, lambda kernels: each_apart(pool, kernels, finding)), retold
 

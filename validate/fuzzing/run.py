@@ -121,7 +121,7 @@ def reduce_all(tally: Tally, workshop: Workshop, jobs: int, seconds: float, told
         for bucket in buckets:
             _reduce(bucket, apart.get(bucket.key), seconds)
             told(bucket)
-    tally.buckets = _joined(tally.buckets)
+    tally.buckets = joined(tally.buckets)
 
 
 def _order(bucket: Bucket) -> tuple[bool, int, Key]:
@@ -157,16 +157,16 @@ def _reduce(bucket: Bucket, apart: Future[tuple[Finding, str]] | None, seconds: 
     bucket.smallest, bucket.reduced = smaller, how
 
 
-def _joined(buckets: dict[Key, Bucket]) -> dict[Key, Bucket]:
+def joined(buckets: dict[Key, Bucket]) -> dict[Key, Bucket]:
     """Buckets by what their kernels came to."""
-    joined: dict[Key, Bucket] = {}
+    found: dict[Key, Bucket] = {}
     for bucket in sorted(buckets.values(), key=_order):
         outcome, axis, cause = bucket.key
         if bucket.smallest is not None:
             cause, bucket.known = cause_of(bucket.smallest.kernel, outcome, bucket.smallest.detail)
         key = (outcome, axis, cause)
-        if key in joined:
-            joined[key].count += bucket.count
+        if key in found:
+            found[key].count += bucket.count
         else:
-            joined[key] = replace(bucket, key=key)
-    return joined
+            found[key] = replace(bucket, key=key)
+    return found

@@ -144,13 +144,12 @@ def _comparisons(tally: Tally) -> Table:
 
 def _findings(tally: Tally) -> Table:
     table = Table("outcome", "axis", "cause", title="findings", title_justify="left")
-    for name in ("count", "first at", "lines"):
+    for name in ("count", "candidate", "lines"):
         table.add_column(name, justify="right")
     table.add_column("reduced")
     for bucket in tally.buckets.values():
         size = str(lines_of(bucket)) if bucket.smallest else ""
-        first = f"{bucket.index:,}"
-        table.add_row(*bucket.key, f"{bucket.count:,}", first, size, bucket.reduced or "no")
+        table.add_row(*bucket.key, f"{bucket.count:,}", f"{bucket.index:,}", size, bucket.reduced or "no")
     return table
 
 
