@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -152,6 +154,17 @@ def test_when_every_worker_dies_it_is_not_the_kernels(monkeypatch: pytest.Monkey
     monkeypatch.setattr(crew, "HOPELESS", 2)
     with pytest.raises(UserError, match="2 worker processes in a row exited with code 7"):
         fuzz(SMALL, DOOMED, 1, Ending(16))
+
+
+def test_an_interrupt_ends_a_run_with_what_it_has() -> None:
+    def watch(told: Tally) -> None:
+        if told.blocks:
+            with command_line.stoppable():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    done = fuzz(SMALL, CALM, 1, Ending(10**9), watch)
+    assert done.interrupted
+    assert 0 < done.kernels < 1000
 
 
 @pytest.mark.warp

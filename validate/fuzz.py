@@ -7,8 +7,11 @@ processes; this one draws recipes, keeps count, and lives.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +50,7 @@ def command(wanted: Wanted, workshop: Workshop = WORKSHOP) -> int:
     """Fuzzes, prints what was covered and found, and returns 1 if anything was that is not known. Raises UserError."""
     plan, jobs, started = plan_of(wanted), _jobs(wanted), time.monotonic()
     ending = _ending(wanted, started)
-    with watching(ending) as watch:
+    with stoppable(), watching(ending) as watch:
         tally = fuzz(plan, workshop, jobs, ending, watch, lambda bucket: _keep(bucket, wanted.out))
     seconds, console = time.monotonic() - started, Console(width=max(Console().width, 110))
     if wanted.reduce and tally.buckets and not tally.interrupted:
@@ -55,6 +58,16 @@ def command(wanted: Wanted, workshop: Workshop = WORKSHOP) -> int:
         reduce_all(tally, workshop, jobs, REDUCE_SECONDS, _told)
     show(tally, seconds, {key: _keep(bucket, wanted.out) for key, bucket in tally.buckets.items()}, console)
     return int(any(not bucket.known for bucket in tally.buckets.values()))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """While it lasts, a request to end is as an interrupt from the keyboard: what was found so far is told."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _keep(bucket: Bucket, folder: Path) -> Path | None:
