@@ -19,6 +19,7 @@ from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
 from grammar.features import INNER, combine, infix, stencil
 from grammar.limits import limitation
+from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.profiles import Profile
 from grammar.terms import grow_condition, grow_favoured, grow_term, lowered, new_scalar, read_element
@@ -180,13 +181,17 @@ def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
 
 def _varied(draft: Draft, value: Grown, depth: int) -> Grown:
     """The value, with an array worked in if it is the same on all lanes of a launch."""
-    launches = value.value.reshape(-1, draft.lanes)
-    if value.term.type is BOOL or all(
-        np.ptp(row[on]) > 0 for row, on in zip(launches, draft.active.reshape(launches.shape), strict=True)
-    ):
+    if value.term.type is BOOL or _differs(draft, value.value):
         return value
     read = read_element(draft, value.term.type)
     return combine(draft, [value, read], depth) if depth > 1 else read
+
+
+def _differs(draft: Draft, value: Lanes) -> bool:
+    """Whether the value is not the same on all active lanes of any launch."""
+    launches, active = value.reshape(-1, draft.lanes), draft.active.reshape(-1, draft.lanes)
+    seen = (row[on] for row, on in zip(launches, active, strict=True))
+    return all((values != values[:1]).any() for values in seen)
 
 
 # -- how the result leaves the kernel ---------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from grammar.evaluate import Inputs
 from grammar.op import Lanes
 from grammar.tree import Kernel, Param, Role
-from grammar.types import BOOL, I32, Array
+from grammar.types import BOOL, I32, Array, Scalar
 
 REGULAR_SETS = 2
 """Input sets of ordinary values; one more with special values follows (`with_specials`)."""
@@ -82,9 +82,17 @@ def _weyl(count: int) -> NDArray[np.uint64]:
 
 
 def poison(param: Param, shape: tuple[int, ...]) -> Lanes:
-    dtype = param.element.dtype
+    """Read-only."""
+    return _poison(param.element, shape)
+
+
+@lru_cache
+def _poison(element: Scalar, shape: tuple[int, ...]) -> Lanes:
+    dtype = element.dtype
     bits = {1: np.uint8, 4: np.uint32, 8: np.uint64}[dtype.itemsize]
-    return np.full(shape, POISON[dtype.name], bits).view(dtype)
+    values = np.full(shape, POISON[dtype.name], bits).view(dtype)
+    values.setflags(write=False)
+    return values
 
 
 def regular(kernel: Kernel, seed: int, lanes: int) -> Inputs:
