@@ -305,6 +305,17 @@ def test_progress_is_a_line_where_there_is_no_terminal(
     assert "findings 1 in 1 buckets" in line
 
 
+def test_progress_is_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = StringIO()
+    monkeypatch.setattr(show, "DRAW_SECONDS", 0.0)
+    monkeypatch.setattr(show, "Console", lambda **_: Console(file=text, force_terminal=True, width=120))
+    with show.watching(Ending(kernels=10)) as watch:
+        watch(added(observed(0, EARLY), observed(1, RIGHT)))
+    drawn = text.getvalue()
+    assert "findings: 2" in drawn
+    assert "break-gradient" in drawn
+
+
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [

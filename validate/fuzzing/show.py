@@ -15,7 +15,6 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from grammar.emit import emit
 from grammar.ops import TABLE
@@ -27,6 +26,7 @@ from validate.verdict import GradientLabel, Outcome
 
 LINE_SECONDS = 5.0
 DRAW_SECONDS = 0.5
+KINDS = (OPERATIONS, BIGRAMS, EMITTED, NESTINGS)
 MOST_SHOWN = 12
 """Buckets in the live table."""
 
@@ -86,12 +86,23 @@ def _left(ending: Ending) -> str:
 
 
 def _drawn(tally: Tally, ending: Ending, seconds: float) -> Group:
+    state = Table.grid(padding=(0, 2))
+    rate = tally.kernels / seconds if seconds > 0 else 0.0
+    state.add_row("kernels", f"{_progress(tally, ending)}  {rate:.1f}/s{_left(ending)}")
+    state.add_row("outcomes", _counted(dict(tally.outcomes.most_common())))
+    state.add_row("gradients", _counted(tally.gradients))
+    for kind in KINDS:
+        state.add_row(kind, f"{len(tally.features[kind]):,}")
+    state.add_row("kept", f"{len(tally.kept):,}, with {tally.relatives:,} relatives")
+    return Group(state, _counted_buckets(tally)) if tally.buckets else Group(state)
+
+
+def _counted_buckets(tally: Tally) -> Table:
     table = Table("outcome", "axis", "cause", title=f"findings: {tally.findings:,}", title_justify="left")
     table.add_column("count", justify="right")
     for bucket in sorted(tally.buckets.values(), key=lambda bucket: -bucket.count)[:MOST_SHOWN]:
         table.add_row(*bucket.key, f"{bucket.count:,}", style="dim" if bucket.known else "bold")
-    counts = ", ".join(f"{name} {count:,}" for name, count in tally.outcomes.most_common())
-    return Group(Text(told(tally, ending, seconds)), Text(counts), table)
+    return table
 
 
 # -- at the end -------------------------------------------------------------------------------------------------------
@@ -115,7 +126,7 @@ def _lines(tally: Tally, seconds: float) -> Iterator[str]:
     yield "outcomes             " + _counted(dict(tally.outcomes.most_common()))
     yield "gradients            " + _counted(labels)
     yield f"operations           {len(tally.features[OPERATIONS]):,} of {len(TABLE):,}{_missing(tally)}"
-    for kind in (BIGRAMS, EMITTED, NESTINGS):
+    for kind in KINDS[1:]:
         yield f"{kind:<21}{len(tally.features[kind]):,}"
     yield "depths               " + _counted({str(height): tally.heights[height] for height in sorted(tally.heights)})
     yield "profiles             " + _counted(tally.profiles)
