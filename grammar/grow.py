@@ -55,15 +55,23 @@ ATTEMPTS = 12
 
 
 def grow(
-    choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, *, allow_known: bool = False
+    choose: Choose,
+    family: Family,
+    profile: Profile,
+    depth: int,
+    seed: int,
+    lanes: int,
+    *,
+    allow_known: bool = False,
+    attempts: int = ATTEMPTS,
 ) -> Kernel | None:
     """A kernel of the family, of height `depth` or less, alive on the regular inputs of (`seed`, `lanes`).
 
-    None where a dozen drafts came to nothing, as happens when the depth leaves the family hardly any room. With
+    None where so many drafts came to nothing, as happens when the depth leaves the family hardly any room. With
     `allow_known` it may hold the idioms of known defects.
     """
     tolerant = chance(choose, LIMITED)
-    for _ in range(ATTEMPTS):
+    for _ in range(attempts):
         try:
             with np.errstate(all="ignore"):
                 kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
@@ -108,7 +116,7 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
     draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
     draft.locals_left = 1 + depth + choose(depth)
-    draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.08 * (depth - 3)))
+    draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.1 * (depth - 5)))
     name = draft.name("kernel")
     start(draft)
     if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
