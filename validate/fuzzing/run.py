@@ -21,7 +21,7 @@ from pebble import ProcessExpired, ProcessPool
 from grammar.tree import size
 from validate.findings import Finding
 from validate.fuzzing.causes import cause_of, reduced
-from validate.fuzzing.crew import Crew, crew
+from validate.fuzzing.crew import Fuzzers, crew
 from validate.fuzzing.plan import Plan, Recipe, recipe_of
 from validate.fuzzing.tally import Bucket, Key, Tally
 from validate.fuzzing.work import Observed, Task, Workshop, enlist
@@ -91,7 +91,7 @@ class _Run:
     def _may_begin(self) -> bool:
         return self.ending.size(self.tally.plan, self.begun) > 0 and not self.ending.is_late()
 
-    def submit(self, hired: Crew) -> None:
+    def submit(self, hired: Fuzzers) -> None:
         while self._may_begin() and hired.has_room() and self.tally.is_ready(self.begun):
             plan, block = self.tally.plan, self.begun
             first, kept = block * plan.block, self.tally.parents(block)
@@ -101,7 +101,7 @@ class _Run:
             hired.submit(Task(block, self.recipes[block]))
             self.begun += 1
 
-    def settle(self, hired: Crew) -> Iterator[Bucket]:
+    def settle(self, hired: Fuzzers) -> Iterator[Bucket]:
         """Waits a while for what is done and adds to the tally; yields buckets that are new."""
         for block, observed in hired.settled():
             self.found[block].update({one.index: one for one in observed})
