@@ -41,6 +41,8 @@ SEED = Seed(0)
 """Kernels are alive on `grammar.inputs.regular(kernel, SEED, LANES)`."""
 DIGIT = 32
 """Numbers below this are drawn at once."""
+ATTEMPTS = 1
+"""Drafts per kernel: what others draw before they come to nothing stands in the way of shrinking."""
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
@@ -82,7 +84,7 @@ def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None)
     height = draw(st.integers(least, depth))
     chosen = family_named(draw(st.sampled_from([f.name for f in families_at(height)])) if family is None else family)
     choose = choosing(draw)
-    return grow(choose, chosen, resolved(profile, choose), height, SEED, LANES) or SIMPLEST
+    return grow(choose, chosen, resolved(profile, choose), height, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
 
 
 @st.composite
