@@ -30,6 +30,14 @@ def test_the_defect_still_stands(known: Defect) -> None:
     assert outcome.returncode == 0, f"{known.name} no longer shows: {outcome.stdout[-300:]}{outcome.stderr[-300:]}"
 
 
+@pytest.mark.warp
+@pytest.mark.parametrize("path", sorted((REPRODUCERS.parent / "elsewhere").glob("*.py")), ids=lambda path: path.stem)
+def test_a_defect_that_no_bulk_kernel_meets_still_stands(path: Path) -> None:
+    """When this fails Warp has mended it: see who works around it (`validate.axes`)."""
+    outcome = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=120, check=False)
+    assert outcome.returncode == 0, f"{path.stem} no longer shows: {outcome.stdout[-300:]}{outcome.stderr[-300:]}"
+
+
 LANE, X, Y = Var("i", I32), Read("x", Var("i", I32), F32), Read("y", Var("i", I32), F32)
 PARAMS = (
     Param("x", Array(F32), Role.VALUE),

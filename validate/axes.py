@@ -422,8 +422,8 @@ def _cuda(one: Subject, made: Compiled) -> Verdict:
     return _same_gradients(one, here, there, loose=True)
 
 
-# In debug mode adjoints of kernels that read `x.shape[0]` were seen to fail an assertion, which ends the process; why
-# is not known, so there only values are compared.
+# Warp's adjoint of `x.shape` empties the shape of the gradient of x, so that in debug mode, which checks bounds, the
+# adjoint of an element read before it ends the process (corpus/regressions/elsewhere): there only values are compared.
 BLOCKS: Mapping[str, Callable[[Sequence[Subject], BlockBuild], list[Verdict]]] = {
     "neighbours": _beside_others,
     "codegen": _alone,
