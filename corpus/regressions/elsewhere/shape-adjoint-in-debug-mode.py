@@ -1,5 +1,6 @@
-"""Exits 0 while the adjoint of `x.shape` empties the shape of the gradient of `x`: in debug mode, where bounds are checked,
-the adjoint of an element that was read before it then aborts.
+"""Exits 0 while the adjoint of `x.shape` empties the shape of the gradient of `x`.
+
+In debug mode, where bounds are checked, the adjoint of an element that was read before it then aborts.
 """
 
 import subprocess
