@@ -28,6 +28,10 @@ UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np
 TELLING, NEGLIGIBLE = 0.1, 1e-5
 """A tolerance above this share of the gradient, and above this, says that differences can't tell what it is."""
 
+SLIGHT = 0.01
+"""Of the gradient, the share that may come from writes whose own slope differences can't tell: steps may be too long
+for one of two outputs, and the other must not cover for it."""
+
 MOST = 24
 """Elements per lane that are differentiated; further ones are counted as not checked."""
 
@@ -42,6 +46,8 @@ class ExpectedGradient:
     tolerance: Gradient
     magnitude: Gradient
     """Sum of the magnitudes of what the lanes contribute."""
+    vague: Gradient
+    """Sum of the tolerances of what differences can't tell of it."""
     decided: Mask
 
 
@@ -81,11 +87,13 @@ def expected_gradients(
     _blame(results, first, uncertain, lanes)
     for result in results.values():
         result.decided &= result.tolerance <= TELLING * result.magnitude + NEGLIGIBLE
+        result.decided &= result.vague <= SLIGHT * result.magnitude + NEGLIGIBLE
     return results
 
 
 def _nothing_yet(size: int) -> ExpectedGradient:
-    return ExpectedGradient(np.zeros(size), np.zeros(size), np.zeros(size), np.ones(size, np.bool_))
+    value, tolerance, magnitude, vague = np.zeros((4, size))
+    return ExpectedGradient(value, tolerance, magnitude, vague, np.ones(size, np.bool_))
 
 
 # -- which elements to move -------------------------------------------------------------------------------------------
@@ -181,6 +189,9 @@ def _add(
     np.add.at(result.value, target[here], (weight * slope)[here])
     np.add.at(result.tolerance, target[here], (np.abs(weight) * error)[here])
     np.add.at(result.magnitude, target[here], np.abs(weight * slope)[here])
+    vague = here & (error > TELLING * np.abs(slope) + NEGLIGIBLE)
+    if vague.any():
+        np.add.at(result.vague, target[vague], (np.abs(weight) * error)[vague])
 
 
 def _weight(event: Event, weights: Lanes, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:

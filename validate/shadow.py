@@ -177,8 +177,7 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         variants = [arg.variants if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
         if self.steps is not None:
-            pairs = zip(args, variants, strict=True)
-            variants = [v if arg.shadow is None else self._used(op, v) for arg, v in pairs]
+            variants = self._all_used(op, args, variants)
         if not certain:
             (self._watch_jumps if self.steps is None else self._watch_slope)(op, args, variants, active)
         if op.result not in FLOATS:
@@ -208,12 +207,22 @@ class Shadowed(Algebra[Value]):
             blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
 
+    def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes]) -> list[Lanes]:
+        """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
+        exact = [arg.shadow is None for arg in args]
+        several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
+        several &= not all(exact)
+        return [
+            self._used(op, v) if not known or (several and v.dtype.kind == "f") else v
+            for known, v in zip(exact, variants, strict=True)
+        ]
+
     def _used(self, op: Op, variants: Variants) -> Variants:
         """An argument as one use of it sees it, in the noisy steps: what is passed back to it is rounded.
 
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
-        used = variants.copy()
+        used = variants.copy() if len(variants) > 1 else np.repeat(variants, self.noise.variants, axis=0)
         blocks, errors = self.noise.blocks(used), self._errors(op)
         blocks *= errors.used
         blocks -= variants[0] * errors.kept
