@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import Any, assert_never
 
 import libcst as cst
+from libcst._nodes.internal import CodegenState
 
 from grammar.op import Call, Infix, Prefix, Ternary
 from grammar.tree import (
@@ -78,15 +79,26 @@ def _printed(node: cst.CSTNode) -> str:
     return cst.Module(body=[]).code_for_node(node)
 
 
-class Leaf(cst.Name):
-    """The text of an expression as one token: libcst prints node by node, and some stand in nearly every line."""
+class _Remembered(cst.CSTNode):
+    """Prints what it printed before: libcst goes from node to node, and some expressions stand in nearly every line."""
 
-    def _validate(self) -> None:
-        """A name would have to be an identifier."""
+    def _codegen_impl(self, state: CodegenState) -> None:
+        state.add_token(_text(self))
 
 
-def leaf(node: cst.BaseExpression) -> cst.Name:
-    return Leaf(_printed(node))
+class _Attribute(_Remembered, cst.Attribute):
+    pass
+
+
+class _Subscript(_Remembered, cst.Subscript):
+    pass
+
+
+@lru_cache(maxsize=4096)
+def _text(node: _Remembered) -> str:
+    state = CodegenState(default_indent="", default_newline="")
+    super(_Remembered, node)._codegen_impl(state)  # type: ignore[safe-super]  # next in line is the class that prints
+    return "".join(state.tokens)
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -177,12 +189,12 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
 
 
 @lru_cache(maxsize=4096)
-def dotted(name: str) -> cst.Name:
+def dotted(name: str) -> cst.Name | cst.Attribute:
     first, *rest = name.split(".")
-    node: cst.BaseExpression = identifier(first)
+    node: cst.Name | cst.Attribute = identifier(first)
     for part in rest:
-        node = cst.Attribute(node, identifier(part))
-    return leaf(node)
+        node = _Attribute(node, identifier(part))
+    return node
 
 
 NOTHING = cst.SimpleWhitespace("")
@@ -198,18 +210,20 @@ def call(function: str, args: Sequence[cst.BaseExpression]) -> cst.Call:
     return cst.Call(dotted(function), nodes, whitespace_after_func=NOTHING, whitespace_before_args=NOTHING)
 
 
-def _subscript(value: cst.BaseExpression, index: cst.BaseExpression) -> cst.Subscript:
+def _subscript(
+    value: cst.BaseExpression, index: cst.BaseExpression, kind: type[cst.Subscript] = cst.Subscript
+) -> cst.Subscript:
     parts = [cst.SubscriptElement(cst.Index(index))]
-    return cst.Subscript(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)
+    return kind(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)
 
 
-def _element(array: str, index: Term) -> cst.Name | cst.Subscript:
+def _element(array: str, index: Term) -> cst.Subscript:
     return _at(array, index.name) if isinstance(index, Var) else _subscript(identifier(array), _term(index, 0))
 
 
 @lru_cache(maxsize=4096)
-def _at(array: str, variable: str) -> cst.Name:
-    return leaf(_subscript(identifier(array), identifier(variable)))
+def _at(array: str, variable: str) -> cst.Subscript:
+    return _subscript(identifier(array), identifier(variable), _Subscript)
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -317,9 +331,9 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 
 
 @cache
-def _annotation(type: Type) -> cst.Name:
+def _annotation(type: Type) -> cst.BaseExpression:
     if isinstance(type, Array):
-        return leaf(_subscript(dotted("wp.array"), dotted(type.element.spelling)))
+        return _subscript(dotted("wp.array"), dotted(type.element.spelling), _Subscript)
     return dotted(type.spelling)
 
 
