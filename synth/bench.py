@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -37,7 +37,7 @@ class Measure:
 
     summary: Summary
     start: Summary
-    """A run of the same number of workers that made next to nothing."""
+    """A run of one worker that made next to nothing."""
     lines: float
     """Mean number of lines of a row's Python."""
 
@@ -46,14 +46,18 @@ class Measure:
         return self.summary.totals.rows
 
     @property
-    def cpu(self) -> float:
-        """CPU seconds spent on blocks and on writing."""
-        return self.blocks + self.summary.cpu_parent - self.start.cpu_parent
+    def jobs(self) -> int:
+        return self.summary.settings.jobs
 
     @property
-    def blocks(self) -> float:
+    def cpu(self) -> float:
+        """CPU seconds of workers and parent."""
+        return self.workers + self.summary.cpu_parent - self.start.cpu_parent
+
+    @property
+    def workers(self) -> float:
         """CPU seconds."""
-        return self.summary.cpu_blocks - self.start.cpu_blocks
+        return self.summary.cpu_workers.total() - self.jobs * self.start.cpu_workers.total()
 
     @property
     def once(self) -> float:
@@ -62,7 +66,7 @@ class Measure:
 
     def phase(self, name: str) -> float:
         """CPU seconds."""
-        return self.summary.seconds.get(name, 0.0) - self.start.seconds.get(name, 0.0)
+        return self.summary.seconds.get(name, 0.0) - self.jobs * self.start.seconds.get(name, 0.0)
 
     @property
     def inside(self) -> float:
@@ -77,8 +81,9 @@ class Measure:
 def bench(n: int, profile: str) -> int:
     """Measures runs of `n` rows at several depths and numbers of workers, and prints what they cost."""
     console = Console()
-    starts = {jobs: _run(1, jobs, 1, profile)[0] for jobs in JOBS}
-    measures = {(d, jobs): Measure(*_run(d, jobs, n, profile, starts[jobs])) for d in DEPTHS for jobs in JOBS}
+    start, _ = _run(1, 1, 1, profile, block=1)
+    runs = {(depth, jobs): _run(depth, jobs, n, profile) for depth in DEPTHS for jobs in JOBS}
+    measures = {key: Measure(summary, start, lines) for key, (summary, lines) in runs.items()}
     console.print(_overview(measures))
     console.print(_phases({depth: measures[depth, 1] for depth in DEPTHS}))
     for jobs in JOBS:
@@ -94,13 +99,13 @@ def bench(n: int, profile: str) -> int:
     return 0
 
 
-def _run(depth: int, jobs: int, n: int, profile: str, start: Summary | None = None) -> tuple[Summary, Summary, float]:
-    """A run in a folder of its own, the start to hold against it, and the mean number of lines."""
+def _run(depth: int, jobs: int, n: int, profile: str, block: int | None = None) -> tuple[Summary, float]:
+    """A run in a folder of its own, and the mean number of lines of its rows."""
     with tempfile.TemporaryDirectory(prefix="warpsmith-bench-") as folder:
-        block = 1 if start is None else 64
-        summary = run(Settings(depth, n, Path(folder) / "data", profile=profile, jobs=jobs, block=block), PIPELINE)
+        settings = Settings(depth, n, Path(folder) / "data", profile=profile, jobs=jobs)
+        summary = run(settings if block is None else replace(settings, block=block), PIPELINE)
         lines = [text.count("\n") for text in _sources(Path(folder) / "data")]
-    return summary, start or summary, sum(lines) / max(1, len(lines))
+    return summary, sum(lines) / max(1, len(lines))
 
 
 def _sources(folder: Path) -> Iterator[str]:
@@ -146,5 +151,5 @@ def _phases(measures: dict[int, Measure]) -> Table:
     phases = sorted({phase for one in measures.values() for phase in one.summary.seconds})
     for phase in phases:
         table.add_row(phase, *(f"{1000 * m.phase(phase) / m.rows:.2f}" for m in measures.values()))
-    table.add_row("writing", *(f"{1000 * (m.cpu - m.blocks) / m.rows:.2f}" for m in measures.values()))
+    table.add_row("writing", *(f"{1000 * (m.cpu - m.workers) / m.rows:.2f}" for m in measures.values()))
     return table

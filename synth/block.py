@@ -32,7 +32,7 @@ from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
 from validate.verdict import Verdict
 
-ROUND = 8
+ROUND = 32
 """Blocks between two whole rounds of the garbage collector, each of which costs as much as growing a block."""
 
 
@@ -103,7 +103,7 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
         candidates = [emitted(i, seed_of(settings, i), kernel) for i, kernel in kernels if kernel is not None]
     outcomes = Counter({"not grown": len(kernels) - len(candidates)} if len(kernels) > len(candidates) else {})
     if not candidates:
-        return BlockResult(block, (), outcomes, (), clock.seconds, clock.total)
+        return BlockResult(block, (), outcomes, (), clock.seconds)
     with clock("compile"):
         built = compile_block([(c.kernel.name, c.source) for c in candidates], frozenset(settings.targets), OPTIONS)
     with clock("check"):
@@ -114,7 +114,7 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
         made = (stored(*each, alike) for each in zip(candidates, built.kernels, verdicts, strict=True))
         rows = tuple(row for row in made if row is not None)
     _tidy(built, clock)
-    return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds, clock.total)
+    return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds)
 
 
 def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[Finding]:
@@ -141,11 +141,6 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._started = time.process_time()
-
-    @property
-    def total(self) -> float:
-        return time.process_time() - self._started
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ written.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ class Block:
     outcomes: dict[str, int]
     findings: tuple[Finding, ...]
     seconds: dict[str, float]
-    cpu: float
+    cpu: Mapping[str, float]
+    """CPU seconds of each worker that had a part in it, from the worker's start."""
 
 
 class Feed:

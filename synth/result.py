@@ -45,8 +45,6 @@ class BlockResult:
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     """CPU seconds by phase (`grow`, `reference`, `emit`, `codegen`, `clang`, `launch`, `row`, …)."""
-    cpu: float = 0.0
-    """CPU seconds altogether."""
 
 
 @dataclass(frozen=True, slots=True)

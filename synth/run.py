@@ -58,8 +58,8 @@ class Summary:
     """Why the run stopped before that: `time limit`, `SIGINT`, `SIGTERM`; else ""."""
     seconds: Counter[str] = field(default_factory=Counter)
     """CPU seconds by phase in the blocks that this session computed."""
-    cpu_blocks: float = 0.0
-    """CPU seconds in these blocks altogether."""
+    cpu_workers: Counter[str] = field(default_factory=Counter)
+    """CPU seconds of each worker from its start to the end of the last of these blocks that it did."""
     cpu_parent: float = 0.0
     """CPU seconds of the process that writes."""
     cpu: float = 0.0
@@ -147,7 +147,7 @@ def _fill(
         block, is_fresh = feed.fetch(cursor.block)
         if is_fresh:
             summary.seconds.update(block.seconds)
-            summary.cpu_blocks += block.cpu
+            summary.cpu_workers |= Counter(block.cpu)
         if cursor.row == 0:
             if not sum(block.outcomes.values()):
                 return cursor, f"{_found(totals, summary.settings)}: a whole block gave no candidate"

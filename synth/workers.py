@@ -126,28 +126,26 @@ def _enlist(pipeline: Pipeline, scratch: Path) -> None:
 def _work(pipeline: Pipeline, settings: Settings, task: Task) -> bytes:
     if task.fault:
         return _blamed(task, pipeline.describe(settings, task.indices[0]))
-    started = time.process_time()
     result = pipeline.run_block(settings, task.block, task.indices)
     assert result.outcomes.get(VERIFIED, 0) == len(result.rows), "every verified candidate is a row"
-    packing = time.process_time()
+    before = time.process_time()
     table = table_of(result.rows)
-    ended = time.process_time()
-    return pack_table(table, _note(result, {**result.seconds, "pack": ended - packing}, ended - started))
+    return pack_table(table, _note(result, {**result.seconds, "pack": time.process_time() - before}))
 
 
-def _note(result: BlockResult, seconds: Mapping[str, float], cpu: float) -> dict[str, Any]:
+def _note(result: BlockResult, seconds: Mapping[str, float]) -> dict[str, Any]:
     return {
         "block": result.block,
         "outcomes": dict(result.outcomes),
         "findings": [asdict(finding) for finding in result.findings],
         "seconds": dict(seconds),
-        "cpu": cpu,
+        "cpu": {str(os.getpid()): time.process_time()},
     }
 
 
 def _blamed(task: Task, described: Finding) -> bytes:
     finding = replace(described, outcome=task.fault, detail=task.detail)
-    return pack((), _note(BlockResult(task.block, (), {task.fault: 1}, (finding,)), {}, 0.0))
+    return pack((), _note(BlockResult(task.block, (), {task.fault: 1}, (finding,)), {}))
 
 
 # -- joining ----------------------------------------------------------------------------------------------------------
@@ -163,7 +161,7 @@ def _joined(block: int, parts: Sequence[Part]) -> bytes:
         "outcomes": _summed(note["outcomes"] for note in notes),
         "findings": [finding for note in notes for finding in note["findings"]],
         "seconds": _summed(note["seconds"] for note in notes),
-        "cpu": sum(note["cpu"] for note in notes),
+        "cpu": {pid: seconds for note in notes for pid, seconds in sorted(note["cpu"].items())},
     }
     return pack_table(pa.concat_tables(tables), note)
 
