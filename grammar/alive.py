@@ -129,6 +129,8 @@ def is_alive(kernel: Kernel, seed: int, lanes: int) -> bool:
 
     One run answers it all: behind the regular launches come, for each input, the same launches with other values of it.
     """
+    if not _arms_differ(kernel):
+        return False
     inputs = regular(kernel, seed, lanes)
     changed = [p for p in kernel.params if not p.is_output and p.role is not Role.COUNT]
     own = inputs.launches * lanes
@@ -163,6 +165,20 @@ def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
     if isinstance(param.type, Array) or (other != values).any():
         return other
     return np.where(values < param.high, values + 1, values - 1).astype(values.dtype)
+
+
+def _arms_differ(kernel: Kernel) -> bool:
+    """No condition parts what is done either way."""
+    return not any(isinstance(stmt, If) and _otherwise(stmt) == stmt.body for stmt in statements(kernel.body))
+
+
+def _otherwise(stmt: If) -> tuple[Stmt, ...]:
+    """What is done first where the condition fails."""
+    match stmt.orelse:
+        case (If(_, body, _),):
+            return body
+        case _:
+            return stmt.orelse
 
 
 def _branches_part(plain: Plain, kernel: Kernel) -> bool:

@@ -167,8 +167,10 @@ def _arms(draft: Draft, type: Scalar, height: int, count: int, name: str) -> Gro
     for here in taken:
         with nested(draft, here) as body:
             value = grow_value(draft, type, height - 1 if here is tall else min(height - 1, LOW), variable.name)
+            if bodies and (*body, Assign(variable.name, value.term)) == bodies[-1]:
+                value = _next_to(draft, value)  # or there would be nothing to tell apart
             if value.term != variable:
-                draft.block.append(Assign(variable.name, value.term))
+                body.append(Assign(variable.name, value.term))
         bodies.append(tuple(body))
         values.append(value.value)
     chain, merged = bodies[-1], values[-1]
@@ -176,6 +178,11 @@ def _arms(draft: Draft, type: Scalar, height: int, count: int, name: str) -> Gro
         chain = (If(conditions[k].term, bodies[k], chain),)
         merged = np.where(taken[k], values[k], merged)
     return assign(draft, chain[0], variable, merged)
+
+
+def _next_to(draft: Draft, value: Grown) -> Grown:
+    type = value.term.type
+    return draft.grown(Apply(infix("add", type), (value.term, number(type, 1.0))))
 
 
 def _taken(draft: Draft, conditions: list[Grown]) -> list[Mask]:

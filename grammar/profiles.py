@@ -24,6 +24,8 @@ AUG_OPERATORS = ("add", "mul", "sub", "div")
 
 FLOOR = 0.125
 """Least weight of an operation under `natural`, where 1 is an even share, so that all of the table is grown."""
+FAVOUR = 100.0
+"""Weight of an operation that is favoured."""
 LEAST_SHARE = 0.005
 """Least share of a kind of statement under `natural`."""
 
@@ -72,14 +74,15 @@ class Profile:
 
     def _weigh(self, op: Op) -> float:
         # `Op.weight` splits the share of a name over its overloads of the same result.
-        share = self.operations.get(f"{op.name}({_kind(op)})", 0.0)
+        share = self.operations.get(counted_as(op), 0.0)
         return 0.0 if op.name in self.off else max(share, self.floor) * op.weight
 
 
-def _kind(op: Op) -> str:
-    """The kind of operand by which operations are counted in real kernels."""
+def counted_as(op: Op) -> str:
+    """The name and kind of operand by which operations are counted in real kernels, such as `add(float)`."""
     operand = op.params[-1]
-    return "float" if operand in FLOATS else "int" if operand is I32 else operand.name
+    kind = "float" if operand in FLOATS else "int" if operand is I32 else operand.name
+    return f"{op.name}({kind})"
 
 
 @cache
@@ -106,6 +109,11 @@ def swarm(base: Profile, choose: Choose) -> Profile:
         for kind, weight in base.statements.items()
     }
     return replace(base, name=f"swarm-{base.name}", off=base.off | off, statements=statements)
+
+
+def favouring(base: Profile, op: Op) -> Profile:
+    """`base` with one operation grown wherever it may."""
+    return replace(base, operations={**base.operations, counted_as(op): FAVOUR}, off=base.off - {op.name})
 
 
 def _natural() -> Profile:

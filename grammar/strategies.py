@@ -10,7 +10,8 @@
 
 The key insight: the grower asks for its choices one by one and takes the simplest for 0, which is just what Hypothesis
 shrinks towards. So there is nothing to filter and nothing to assume: every sequence of choices is a kernel, and a
-shorter sequence of smaller choices is a simpler one.
+shorter sequence of smaller choices is a simpler one. What a kernel is grown around is drawn first, and the smallest
+kernel with it is one choice away: thus a failure due to one rare operation shrinks to that operation.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from grammar.choose import Choose, Seed
+from grammar.choose import Choose, Seed, pick
 from grammar.draft import Draft, start
 from grammar.evaluate import EndlessLoopError, Inputs, run_plain
-from grammar.families import FAMILIES, families_at, family_named
+from grammar.families import FAMILIES, Family, families_at, family_named
 from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
-from grammar.op import Lanes
-from grammar.profiles import PROFILES, Profile, profile, swarm
+from grammar.op import Lanes, Op
+from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
+from grammar.smallest import SIMPLEST, Construct, constructs, smallest
 from grammar.terms import grow_term
-from grammar.tree import Kernel, Param, Read, Role, Store, Term, Thread, Var
-from grammar.types import F32, FLOATS, I32, NUMBERS, Array, Scalar
+from grammar.tree import AtomicKind, Kernel, Role, Term, height
+from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -46,13 +48,8 @@ ATTEMPTS = 1
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
-SIMPLEST = Kernel(
-    "copy_values",
-    (Param("x", Array(F32), Role.VALUE, -2.0, 2.0), Param("out", Array(F32), Role.OUT)),
-    (Thread("i"), Store("out", Var("i", I32), Read("x", Var("i", I32), F32))),
-    "arithmetic",
-)
-"""What is drawn where a family comes to nothing at a depth that leaves it hardly any room."""
+LARGE = 8
+"""One kernel in so many is the smallest with a construct; the others are grown around one."""
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30)
 """Values that ordinary inputs never hold, the simplest first."""
@@ -80,11 +77,33 @@ def kernels(depth: int = 5, profile: str | Profile = "natural", family: str | No
 
 @st.composite
 def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None) -> Kernel:
-    least = 1 if family is None else family_named(family).least_depth
-    height = draw(st.integers(least, depth))
-    chosen = family_named(draw(st.sampled_from([f.name for f in families_at(height)])) if family is None else family)
     choose = choosing(draw)
-    return grow(choose, chosen, resolved(profile, choose), height, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
+    construct = pick(choose, _constructs(profile))
+    if family is None and not choose(LARGE):
+        kernel = smallest(construct, SEED, LANES)
+        return kernel if height(kernel) <= depth else SIMPLEST
+    least = 1 if family is None else family_named(family).least_depth
+    highest = draw(st.integers(least, depth))
+    chosen = draw(_families(highest, construct)) if family is None else family_named(family)
+    grown_with = resolved(profile, choose)
+    if isinstance(construct, Op):
+        grown_with = favouring(grown_with, construct)
+    return grow(choose, chosen, grown_with, highest, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
+
+
+def _constructs(profile: str | Profile) -> tuple[Construct, ...]:
+    off = profile.off if isinstance(profile, Profile) else frozenset()
+    return tuple(one for one in constructs() if not (isinstance(one, Op) and one.name in off))
+
+
+def _families(depth: int, construct: Construct) -> st.SearchStrategy[Family]:
+    """Any of them, or those that may have the construct."""
+    all_there_are = families_at(depth)
+    if construct is None or isinstance(construct, Op):
+        return st.sampled_from(all_there_are)
+    if isinstance(construct, AtomicKind):
+        return st.sampled_from([family for family in all_there_are if family.atomic])
+    return st.sampled_from([family for family in all_there_are if family.has(construct)] or all_there_are)
 
 
 @st.composite

@@ -128,6 +128,10 @@ def test_plain_reductions_are_alive(kind: AtomicKind, type: Scalar) -> None:
     assert sum(is_alive(reduction, seed, LANES) for seed in range(8)) >= 6
 
 
+LADDER = when(do("less", at("x"), 0.0), put("out", at("x")), orelse=(put("out", do("neg", at("x"))),))
+"""As the rest of a chain whose first arm stores the same, its first condition parts nothing."""
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -135,6 +139,8 @@ def test_plain_reductions_are_alive(kind: AtomicKind, type: Scalar) -> None:
         (put("out", do("mul", at("x"), 0.0)),),
         (put("out", do("max", at("x"), 9.0)),),
         (when(do("less", at("x"), 9.0), put("out", at("x"))),),
+        (when(do("less", at("x"), 0.0), put("out", at("x")), orelse=(put("out", at("x")),)),),
+        (when(do("less", at("x"), -1.0), put("out", at("x")), orelse=(LADDER,)),),
         (put("out", do("sqrt", at("x"))),),
         (put("out", do("mul", at("x"), 1e30)),),
         (put("out", at("x", do("add", I, 1))),),

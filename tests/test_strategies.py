@@ -19,7 +19,8 @@ from grammar.check import problems
 from grammar.emit import emit, emit_term
 from grammar.evaluate import Inputs, run_plain
 from grammar.inputs import regular
-from grammar.strategies import LANES, SEED, SIMPLEST, inputs, is_defined, kernels, terms
+from grammar.smallest import SIMPLEST
+from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
 from grammar.tree import Apply, Atomic, For, Kernel, Stmt, Term, all_terms, height, statements, term_height
 from grammar.types import SCALARS, Scalar
 

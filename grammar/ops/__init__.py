@@ -50,7 +50,8 @@ def row(key: str) -> Op:
 
 BESIDE = (
     *("__main__.py", "command.py", "errors.py", "fit.py", "survey.py", "tables.py"),
-    *("check.py", "exits.py", "hypothesis_hook.py", "rewrites.py", "serial.py", "strategies.py"),
+    *("check.py", "exits.py", "hypothesis_hook.py", "rewrites.py", "serial.py"),
+    *("smallest.py", "strategies.py"),
 )
 """Modules of the package that a kernel doesn't come through when it is grown from a seed."""
 
