@@ -7,9 +7,9 @@ them, so what is printed is what a person would have typed and parses back to th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cache, lru_cache
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
@@ -37,6 +37,7 @@ from grammar.tree import (
     Var,
     While,
     blocks,
+    statements,
 )
 from grammar.types import F64, Array, Scalar, Type
 
@@ -229,30 +230,30 @@ def _at(array: str, variable: str) -> cst.Subscript:
 # -- statements -------------------------------------------------------------------------------------------------------
 
 
-def _block(body: Sequence[Stmt], loose: frozenset[str]) -> cst.IndentedBlock:
-    return cst.IndentedBlock([_statement(stmt, loose) for stmt in body], header=END)
+def _block(body: Sequence[Stmt], names: _Names) -> cst.IndentedBlock:
+    return cst.IndentedBlock([_statement(stmt, names) for stmt in body], header=END)
 
 
-def _statement(stmt: Stmt, loose: frozenset[str]) -> cst.BaseStatement:
+def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:
     match stmt:
         case If(condition, body, orelse):
-            return cst.If(_term(condition, 0), _block(body, loose), orelse=_orelse(orelse, loose))
+            return cst.If(_term(condition, 0), _block(body, names), orelse=_orelse(orelse, names))
         case For(variable, start, stop, body):
             bounds = [stop] if start is None else [start, stop]
             trips = call("range", [_term(bound, 0) for bound in bounds])
-            return cst.For(identifier(variable), trips, _block(body, loose))
+            return cst.For(identifier(variable), trips, _block(body, names))
         case While(condition, body):
-            return cst.While(_term(condition, 0), _block(body, loose))
+            return cst.While(_term(condition, 0), _block(body, names))
         case _:
-            return cst.SimpleStatementLine([_small(stmt, loose)], trailing_whitespace=END)
+            return cst.SimpleStatementLine([_small(stmt, names)], trailing_whitespace=END)
 
 
-def _small(stmt: Stmt, loose: frozenset[str]) -> cst.BaseSmallStatement:
+def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
     match stmt:
         case Thread(name):
             return _assign(identifier(name), call("wp.tid", []))
         case Assign(name, value):
-            return _assign(identifier(name), _initial(value) if name in loose else _term(value, 0))
+            return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
             return _augmented(identifier(name), op.spelling, value)
         case Store(array, index, value):
@@ -274,14 +275,14 @@ def _small(stmt: Stmt, loose: frozenset[str]) -> cst.BaseSmallStatement:
             assert_never(stmt)
 
 
-def _orelse(orelse: tuple[Stmt, ...], loose: frozenset[str]) -> cst.If | cst.Else | None:
+def _orelse(orelse: tuple[Stmt, ...], names: _Names) -> cst.If | cst.Else | None:
     match orelse:
         case ():
             return None
         case (If(condition, body, rest),):
-            return cst.If(_term(condition, 0), _block(body, loose), orelse=_orelse(rest, loose))
+            return cst.If(_term(condition, 0), _block(body, names), orelse=_orelse(rest, names))
         case _:
-            return cst.Else(_block(orelse, loose))
+            return cst.Else(_block(orelse, names))
 
 
 def _assign(target: cst.BaseAssignTargetExpression, value: cst.BaseExpression) -> cst.Assign:
@@ -293,10 +294,43 @@ def _augmented(target: cst.BaseAssignTargetExpression, spelling: object, value: 
     return cst.AugAssign(target, operator(spelling.token + "Assign"), _term(value, 0))
 
 
-def _initial(value: Term) -> cst.BaseExpression:
+def _initial(value: Term, names: _Names) -> cst.BaseExpression:
     """Warp takes a bare literal for a constant that a loop at run time may not change: `float(0.0)` is a variable."""
     node = _term(value, 0)
-    return call(value.type.spelling, [node]) if isinstance(value, Const) and value.type is not F64 else node
+    return call(value.type.spelling, [node]) if _is_constant(value, names.constant) else node
+
+
+class _Names(NamedTuple):
+    """What Warp makes of the locals of a kernel."""
+
+    rebound: frozenset[str]
+    """Given a value inside a loop at run time."""
+    constant: frozenset[str]
+    """Known when the kernel is compiled."""
+
+
+def _names(body: tuple[Stmt, ...]) -> _Names:
+    rebound, constant = frozenset(rebound_in_loops(body)), set[str]()
+    for stmt in statements(body):
+        match stmt:
+            case For(variable, _, _, _) if is_unrolled(stmt):
+                constant.add(variable)
+            case Assign(name, value) if name not in rebound and _is_constant(value, constant):
+                constant.add(name)
+    return _Names(rebound, frozenset(constant))
+
+
+def _is_constant(term: Term, constant: Set[str]) -> bool:
+    """Whether Warp folds the term: it does so through names and signs, not through other operations."""
+    match term:
+        case Const(type, _):
+            return type is not F64  # which has a cast
+        case Var(name, _):
+            return name in constant
+        case Apply(op, (operand,)) if op.name == "neg":
+            return _is_constant(operand, constant)
+        case _:
+            return False
 
 
 def is_unrolled(loop: For) -> bool:
@@ -366,7 +400,7 @@ def _function(kernel: Kernel) -> cst.FunctionDef:
         name=identifier(kernel.name),
         params=cst.Parameters(params),
         whitespace_before_params=opening,
-        body=_block(kernel.body, frozenset(rebound_in_loops(kernel.body))),
+        body=_block(kernel.body, _names(kernel.body)),
         decorators=[_decorator()],
         leading_lines=[EMPTY, EMPTY],
     )
