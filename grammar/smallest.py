@@ -6,13 +6,14 @@ whoever draws a kernel around a construct can offer that one as the simplest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
 from grammar.alive import is_alive
 from grammar.choose import Seed, replaying
 from grammar.draft import Draft, start
 from grammar.families import ANY, Family
-from grammar.features import Feature
+from grammar.features import Feature, branch_update, loop_sum, loop_while
 from grammar.grow import grow
 from grammar.op import Op
 from grammar.ops import TABLE
@@ -22,7 +23,11 @@ from grammar.tree import (
     Apply,
     Atomic,
     AtomicKind,
+    AugAssign,
+    AugStore,
     Const,
+    For,
+    If,
     Kernel,
     Param,
     Read,
@@ -32,6 +37,9 @@ from grammar.tree import (
     Term,
     Thread,
     Var,
+    While,
+    all_terms,
+    statements,
 )
 from grammar.types import F32, I32, NUMBERS, Array
 
@@ -41,6 +49,8 @@ Construct = Op | Feature | AtomicKind | None
 OUT = "out"
 I = Var("i", I32)  # noqa: E741 - what kernels call it, too
 X = Param("x", Array(F32), Role.VALUE, -2.0, 2.0)
+
+STANDS_FOR: Mapping[type[Stmt], Feature] = {If: branch_update, For: loop_sum, While: loop_while}
 
 SIMPLEST = Kernel(
     "copy_values",
@@ -53,6 +63,16 @@ SIMPLEST = Kernel(
 def constructs() -> tuple[Construct, ...]:
     """Nothing in particular, the rows of the table, the features of families, the kinds of atomic operations."""
     return (None, *TABLE, *(feature for feature, _ in ANY), *AtomicKind)
+
+
+def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
+    """Those that a kernel holds, each once; of features, one that stands for each kind of statement."""
+    body = tuple(statements(kernel.body))
+    ops = [term.op for term in all_terms(kernel) if isinstance(term, Apply)]
+    ops += [stmt.op for stmt in body if isinstance(stmt, AugAssign | AugStore)]
+    kinds = [stmt.kind for stmt in body if isinstance(stmt, Atomic)]
+    features = [STANDS_FOR[type(stmt)] for stmt in body if type(stmt) in STANDS_FOR]
+    return tuple(dict.fromkeys((*ops, *kinds, *features)))
 
 
 @cache

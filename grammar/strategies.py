@@ -30,7 +30,7 @@ from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
 from grammar.op import Lanes, Op
 from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
-from grammar.smallest import SIMPLEST, Construct, constructs, smallest
+from grammar.smallest import SIMPLEST, Construct, constructs, constructs_of, smallest
 from grammar.terms import grow_term
 from grammar.tree import AtomicKind, Kernel, Role, Term, height
 from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
@@ -48,7 +48,7 @@ ATTEMPTS = 1
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
-LARGE = 8
+LARGE = 24
 """One kernel in so many is the smallest with a construct; the others are grown around one."""
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30)
@@ -88,7 +88,19 @@ def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None)
     grown_with = resolved(profile, choose)
     if isinstance(construct, Op):
         grown_with = favouring(grown_with, construct)
-    return grow(choose, chosen, grown_with, highest, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
+    kernel = grow(choose, chosen, grown_with, highest, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
+    return kernel if family is not None else _narrowed(kernel, choose)
+
+
+def _narrowed(kernel: Kernel, choose: Choose) -> Kernel:
+    """The kernel, or the smallest with one of its constructs, which takes two zeros.
+
+    They are rarely drawn. But shrinking tries zeros one after the other, and the first changes nothing yet.
+    """
+    locked = choose(DIGIT)
+    constructs = constructs_of(kernel)
+    chosen = [construct for construct in constructs if not choose(DIGIT) and not locked]
+    return smallest(chosen[0], SEED, LANES) if chosen else kernel
 
 
 def _constructs(profile: str | Profile) -> tuple[Construct, ...]:
