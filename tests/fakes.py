@@ -87,7 +87,7 @@ def block_of(
     numbers = {index: number_of(settings, index) for index in indices}
     rows = tuple(row(settings, index, number) for index, number in numbers.items() if number is not None)
     outcomes = Counter({"verified": len(rows), "dead": sum(number is None for number in numbers.values())})
-    return BlockResult(block, rows, outcomes, (), {"grow": 0.001}, 0.002)
+    return BlockResult(block, rows, outcomes, (), {"grow": 0.001})
 
 
 def plain_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
