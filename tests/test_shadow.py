@@ -16,7 +16,7 @@ import pytest
 from grammar.evaluate import Inputs, Interpreter, Mask, Plain
 from grammar.limits import has_gradient
 from grammar.op import Lanes, Op
-from grammar.ops import TABLE
+from grammar.ops import ROWS, TABLE
 from grammar.tree import Apply, AtomicKind, Kernel, Param, Read, Role, Term
 from grammar.types import F64, FLOATS, I32, Array
 from tests.builders import (
@@ -48,7 +48,7 @@ from tests.builders import (
 )
 from validate.gradient import ExpectedGradient, cotangents, expected_gradients
 from validate.oracle import compare
-from validate.shadow import Expected, Noise, Shadowed, expected, run_shadowed
+from validate.shadow import Expected, Noise, Shadowed, expected, rounds_inside, run_shadowed
 
 PATTERNS = 12
 ULP = 2.0**-23
@@ -141,6 +141,18 @@ def test_tolerance_grows_with_cancellation() -> None:
     assert tolerance(1.0) < 100 * ULP
     assert tolerance(16.0) > 4 * tolerance(1.0)
     assert tolerance(64.0) > 2 * tolerance(16.0)
+
+
+def test_tolerance_knows_of_rounding_inside_an_operation() -> None:
+    """lerp(x, x, t) is x whatever t is; but x·(1 − t) + x·t loses as many digits as t has before the point."""
+    same = kernel((X, Y, OUT), put("out", do("lerp", at("x"), at("x"), do("exp", at("y")))))
+    x = np.linspace(0.3, 0.9, 40, dtype=np.float32)
+    allowed = judged(same, inputs_of(x=x, y=np.full(40, 6.0, np.float32), out=zeros(40)))
+    assert (allowed.tolerance >= 0.5 * ULP * 400 * x).mean() > 0.7
+    assert [key for key, op in ROWS.items() if rounds_inside(op)] == [
+        "lerp(float32,float32,float32)",
+        "smoothstep(float32,float32,float32)",
+    ]
 
 
 def test_where_precision_is_lost_nothing_is_decided() -> None:
@@ -476,6 +488,42 @@ def test_slopes_by_double_precision_arrays() -> None:
     wide = kernel((array("z", F64), out(type=F64)), put("out", do("mul", do("sin", at("z", I, F64)), double(2.0))))
     found = slopes(wide, inputs_of(z=np.array([0.3, 1.1]), out=zeros(2, np.float64)), out=(1.0, 1.0))["z"]
     assert np.allclose(found.value, 2 * np.cos([0.3, 1.1]), rtol=1e-8)
+
+
+def test_slopes_of_single_precision_inputs_are_rounded_to_it() -> None:
+    """However precise what is computed from them is: their gradient is of their own type."""
+    wide = kernel((X, out(type=F64)), put("out", do("mul", do("float64", at("x")), double(0.7))))
+    found = slopes(wide, inputs_of(x=[0.3, 1.1], out=zeros(2, np.float64)), out=(1.0, 1.0))["x"]
+    assert (np.abs(np.float32(0.7) - found.value) <= found.tolerance).all()
+    assert (found.tolerance < 1e-5).all()
+
+
+def test_slopes_that_cancel_within_an_operation_are_rounded_before() -> None:
+    """The adjoint of t in lerp(a, b, t) is b·c − a·c, each rounded."""
+    near = do("lerp", 1.5, 1.5000001, at("x"))
+    found = slopes(kernel((X, OUT), put("out", near)), inputs_of(x=[0.3], out=zeros(1)), out=(1.0,))["x"]
+    assert found.tolerance[0] > ULP
+
+
+def test_slopes_that_cancel_between_operations_err_apart() -> None:
+    """Near 1 the slope of acos loses digits, each time that it is asked for; acos(x)² has a smooth one."""
+    angle = do("acos", at("x"))
+    found = slopes(
+        kernel((X, OUT), put("out", do("mul", angle, angle))), inputs_of(x=[0.99969], out=zeros(1)), out=(1.0,)
+    )
+    assert 1e-5 < found["x"].tolerance[0] / -found["x"].value[0] < 1e-1
+
+
+def test_one_output_does_not_cover_for_another_that_turns_faster_than_steps() -> None:
+    """Near a pole of tan, sin(2 · tan x) has a period between two steps; the slope of tan itself is greater still."""
+    steep = do("tan", at("z", I, F64))
+    both = kernel(
+        (array("z", F64), out(type=F64), out("fast", F64)),
+        put("out", steep),
+        put("fast", do("sin", do("mul", steep, double(2.0)))),
+    )
+    given = inputs_of(z=np.array([-1.57224133, 0.3]), out=zeros(2, np.float64), fast=zeros(2, np.float64))
+    assert slopes(both, given, out=(1.0, 1.0), fast=(0.5, 0.5))["z"].decided.tolist() == [False, True]
 
 
 def test_cotangents_are_of_order_one_and_repeat() -> None:

@@ -6,6 +6,7 @@ it reads is moved: a few variants per element *read by a lane*, instead of two r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
 from grammar.types import FLOATS, Array
 from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed
 
-QUIET, NOISY = (1.0, -1.0), (2.0, -2.0)
-"""Steps in units of h, without noise and with. The latter are longer, so that they also tell how the slope changes."""
+QUIET, NOISY = (1.0, -1.0), ((2.0, -2.0), (3.0, -3.0))
+"""Steps in units of h, without noise, and with noise in turn. The latter are longer, so that they also tell how the
+slope changes; of two lengths, so that no period fits both."""
 
 UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
 """What an adjoint may lose where a product on the way underflows."""
@@ -78,7 +80,7 @@ def expected_gradients(
     uncertain = (first.undecided | first.undefined)[:lanes] | missed
     if steps is not None:
         elements = len(steps.targets)
-        noise = Noise(1 + len(QUIET) * elements, patterns, lanes, len(NOISY) * elements)
+        noise = Noise(1 + len(QUIET) * elements, patterns, lanes, len(QUIET) * elements)
         algebra = run_shadowed(kernel, inputs, noise, steps)
         uncertain |= algebra.unsmooth
         with np.errstate(all="ignore"):
@@ -115,7 +117,8 @@ def _steps(kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int) -> tu
         sizes.extend(_step(inputs.arrays[param.name].reshape(-1), each) for each in elements[:room])
     if not targets:
         return None, missed
-    return Steps(slots, np.array(targets), np.array(sizes), (*QUIET, *NOISY * patterns)), missed
+    factors = itertools.chain(QUIET, *itertools.islice(itertools.cycle(NOISY), patterns))
+    return Steps(slots, np.array(targets), np.array(sizes), tuple(factors)), missed
 
 
 def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:
@@ -153,8 +156,8 @@ def _differences(
             continue
         before = algebra.inputs.arrays[array].reshape(-1)
         weight = _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
-        eps = float(np.finfo(event.value.lanes.dtype).eps)
         for name, slots in steps.slots.items():
+            eps = max(float(np.finfo(a.dtype).eps) for a in (event.value.lanes, algebra.inputs.arrays[name]))
             for k in range(slots.start, slots.stop):
                 slope, error = _slope(event.value, steps, k, eps)
                 error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k]
@@ -169,7 +172,7 @@ def _slope(value: Value, steps: Steps, k: int, eps: float) -> tuple[Gradient, Gr
     moved = value.shadow[1 + k :: len(steps.targets)]
     h = steps.sizes[k]
     plain = (moved[0] - moved[1]) / (2 * h)
-    noisy = (moved[2::2] - moved[3::2]) / (4 * h)
+    noisy = (moved[2::2] - moved[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
     error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
     return plain, error + UNDERFLOW[value.lanes.dtype]
 
