@@ -21,7 +21,7 @@ from grammar.evaluate import Inputs, run_plain
 from grammar.inputs import regular
 from grammar.smallest import SIMPLEST
 from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
-from grammar.tree import Apply, Atomic, For, Kernel, Stmt, Term, all_terms, height, statements, term_height
+from grammar.tree import Apply, Atomic, AtomicKind, For, Kernel, Stmt, Term, all_terms, height, statements, term_height
 from grammar.types import SCALARS, Scalar
 
 FEW = settings(max_examples=40, deadline=None, database=None, derandomize=True)
@@ -111,10 +111,18 @@ def holds_a(kind: type[Stmt]) -> Callable[[Kernel], bool]:
     return lambda k: any(isinstance(s, kind) for s in statements(k.body))
 
 
+def is_a_greatest(kernel: Kernel) -> bool:
+    return any(isinstance(s, Atomic) and s.kind is AtomicKind.MAX for s in statements(kernel.body))
+
+
 SHRUNK = {
     "anything": (lambda _: True, ["out[i] = x[i]"]),
     "sin": (applies("sin"), ["out[i] = wp.sin(x[i])"]),
     "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
+    "erfcinv": (applies("erfcinv"), ["out[i] = wp.erfcinv(weights[i])"]),
+    "cbrt": (applies("cbrt"), ["out[i] = wp.cbrt(x[i])"]),
+    "where": (applies("where"), ["out[i] = wp.where(mask[i], x[i], a[i])"]),
+    "atomic_max": (is_a_greatest, ["wp.atomic_max(out, 0, x[i])"]),
     "for": (holds_a(For), ["s = 0.0", "for k in range(3):", "s += x[k]", "out[i] = s + x[i]"]),
 }
 
