@@ -129,7 +129,7 @@ def work(plan: Plan, task: Task) -> list[Observed]:
     """What became of each recipe, in their order."""
     kernels = [(recipe, *grown(recipe, plan)) for recipe in task.recipes]
     if task.described:
-        return [_described(task, recipe, kernel) for recipe, kernel, _ in kernels]
+        return [_described(task, *each) for each in kernels]
     alive = [(recipe, kernel, choices) for recipe, kernel, choices in kernels if kernel is not None]
     observed = {one.index: one for one in _checked(plan, alive, task)}
     observed |= _disagreements(plan, alive, observed)
@@ -137,8 +137,8 @@ def work(plan: Plan, task: Task) -> list[Observed]:
     return [observed.get(recipe.index, Observed(recipe.index, NOT_GROWN)) for recipe in task.recipes]
 
 
-def _described(task: Task, recipe: Recipe, kernel: Kernel | None) -> Observed:
-    return Observed(recipe.index, task.fault, task.detail, ", ".join(task.axes), kernel=kernel)
+def _described(task: Task, recipe: Recipe, kernel: Kernel | None, choices: tuple[int, ...]) -> Observed:
+    return Observed(recipe.index, task.fault, task.detail, ", ".join(task.axes), kernel=kernel, choices=choices)
 
 
 # -- against the reference --------------------------------------------------------------------------------------------
@@ -162,7 +162,8 @@ def _observed(
 ) -> Observed:
     assert not problems(kernel), f"the checker and the grower disagree: {problems(kernel)}"
     if isinstance(made, BuildFailure):
-        return Observed(recipe.index, made.fault.value, made.message, kernel=kernel, height=height(kernel))
+        outcome, tall = made.fault.value, height(kernel)
+        return Observed(recipe.index, outcome, made.message, kernel=kernel, height=tall, choices=choices)
     note(task, recipe.index)
     verdict = check(kernel, made.handle, recipe.seed, plan.lanes)
     return Observed(
