@@ -64,7 +64,7 @@ def translate(index: int, name: str, source: str, module: Any, options: Mapping[
             mangled = warp_private.mangled_name(kernel)
             assert mangled not in source
             return Unit(name, source, kernel, mangled, warp_private.cpu_texts(kernel, options))
-        except Exception:
+        except Exception:  # whatever it is, it is raised again
             warp_private.forget_kernel(module, kernel)
             raise
     except Exception as error:  # noqa: BLE001  # Warp refuses a kernel with whatever exception comes up

@@ -6,7 +6,6 @@ parts or again. The block is only there because most of what compiling costs is 
 
 from __future__ import annotations
 
-import gc
 import json
 import tempfile
 import time
@@ -30,10 +29,8 @@ from grammar.serial import plain_of
 from grammar.tree import Kernel
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
+from validate.processes import collect, keep
 from validate.verdict import Verdict
-
-ROUND = 32
-"""Blocks between two whole rounds of the garbage collector, each of which costs as much as growing a block."""
 
 
 def facts() -> Mapping[str, str]:
@@ -46,9 +43,7 @@ def start_worker() -> None:
     """Starts Warp in a worker, and keeps what is there by then out of the garbage collector's rounds."""
     start(Path(tempfile.gettempdir()))
     table_digest()
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # each block collects once, when it begins
+    keep()
 
 
 # -- candidates -------------------------------------------------------------------------------------------------------
@@ -96,7 +91,7 @@ def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> Block
     """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
     clock = Clock()
     with clock("tidy"):
-        gc.collect(2 if block % ROUND == 0 else 1)  # what the block before left behind, of which nothing is held now
+        collect(block)
     with clock("grow"):
         kernels = [(index, candidate(settings, index)) for index in indices]
     with clock("emit"):

@@ -8,8 +8,6 @@ joined in the order of their indices, are what the block would have given.
 from __future__ import annotations
 
 import os
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -26,10 +24,7 @@ from grammar.errors import FULL_DISK, refused
 from synth.manifest import VERIFIED
 from synth.result import BlockResult, Finding, Pipeline
 from synth.settings import Settings
-from validate.processes import Crew, Died, follow_parent
-
-AHEAD = 2
-"""Blocks that are submitted beyond one for each worker."""
+from validate.processes import Crew, Died, settle_in
 
 WINDOW = 32
 """Blocks that may be ahead of the one that is waited for, finished ones included: what bounds memory."""
@@ -58,7 +53,7 @@ def stream(pipeline: Pipeline, settings: Settings, first: int, scratch: Path) ->
     head = following = first
     try:
         while True:
-            while _has_room(crew, settings) and following < head + WINDOW:
+            while crew.has_room(settings.jobs) and following < head + WINDOW:
                 crew.submit(Task(following, settings.indices(following)))
                 following += 1
             for task, data in _settled(crew, settings, scratch):
@@ -83,10 +78,6 @@ def _crew(pipeline: Pipeline, settings: Settings, scratch: Path) -> Crew[Task, b
         )
 
     return Crew(recruit, _work, lambda task: (pipeline, settings, task), lambda task: pipeline.limit(len(task.indices)))
-
-
-def _has_room(crew: Crew[Task, bytes], settings: Settings) -> bool:
-    return len({task.block for task in crew.tasks.values()}) < settings.jobs + AHEAD
 
 
 def _settled(crew: Crew[Task, bytes], settings: Settings, scratch: Path) -> Iterator[tuple[Task, bytes]]:
@@ -117,9 +108,7 @@ def _smaller(task: Task, died: Died) -> list[Task]:
 
 
 def _enlist(pipeline: Pipeline, scratch: Path) -> None:
-    threading.Thread(target=follow_parent, daemon=True).start()
-    os.environ["TMPDIR"] = str(scratch)
-    tempfile.tempdir = str(scratch)
+    settle_in(scratch)
     pipeline.start_worker()
 
 

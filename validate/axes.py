@@ -17,17 +17,17 @@ import warp as wp
 
 from extract.build import BuildFailure, Target
 from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compile_block, release
-from extract.launch import differentiate, run
+from extract.launch import run
 from grammar.emit import emit
 from grammar.evaluate import Inputs, Interpreter, Mask, run_plain
-from grammar.inputs import REGULAR_SETS, regular
+from grammar.inputs import regular
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
 from grammar.rewrites import REWRITES, Rewrite
 from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Thread, Var, all_terms, statements
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
-from validate.oracle import values_of
+from validate.oracle import differentiated, values_of
 from validate.shadow import Expected, Noise, Shadowed, Value, expected
 from validate.specials import joined, special
 from validate.verdict import Outcome, Verdict
@@ -168,11 +168,8 @@ def ran(one: Subject, handle: Handle, device: str = "cpu") -> Ran:
     outputs = {name: np.concatenate([launch.arrays[name] for launch in launches]) for name in names}
     if not has_gradient(one.kernel):
         return Ran(outputs, {}, {})
-    weights = [{name: weight[k] for name, weight in one.weights.items()} for k in range(REGULAR_SETS)]
-    backward = [
-        differentiate(handle, params, values_of(one.ordinary, k), weight, lanes, device)
-        for k, weight in enumerate(weights)
-    ]
+    each = range(one.ordinary.launches)
+    backward = [differentiated(one.kernel, handle, one.ordinary, k, one.weights, device) for k in each]
     floats = [p.name for p in float_inputs(one.kernel)]
     gradients = {name: np.concatenate([launch.gradients[name] for launch in backward]) for name in floats}
     return Ran(outputs, gradients, {n: np.concatenate([launch.arrays[n] for launch in backward]) for n in names})

@@ -22,6 +22,8 @@ Choices = tuple[int, ...]
 Shorter = Callable[[Choices], Iterator[Choices]]
 
 SWARM = "swarm"
+"""The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
+ALL_PROFILES = (*PROFILES, SWARM)
 SMALL = 32
 """Choices above this are points on a wheel, and lowered by halves alone."""
 
@@ -68,13 +70,18 @@ def derivation(finding: Finding) -> tuple[Derivation, Choices] | None:
         choices = [int(choice) for choice in str(given.get("choices", "")).split()]
     except (KeyError, ValueError):
         return None
-    if family is None or name not in (*PROFILES, SWARM) or not 1 <= depth <= 64:
+    if family is None or name not in ALL_PROFILES or not 1 <= depth <= 64:
         return None
-    mix = swarm(profile("uniform"), seeded(Seed(finding.seed))) if name == SWARM else profile(name)
-    how = Derivation(family, mix, depth, finding.seed, finding.lanes, bool(_first(given, "allow known", "allow_known")))
+    allow_known = bool(_first(given, "allow known", "allow_known"))
+    how = Derivation(family, mix(name, Seed(finding.seed)), depth, finding.seed, finding.lanes, allow_known)
     kernel, made = how.grown(replaying(choices) if choices else seeded(Seed(finding.seed)))
     same = kernel is not None and canonical_hash(kernel) == canonical_hash(finding.kernel)
     return (how, made) if same else None
+
+
+def mix(name: str, seed: Seed) -> Profile:
+    """The profile of that name, one of `ALL_PROFILES`; the seed says what a swarm switches off."""
+    return swarm(profile("uniform"), seeded(seed)) if name == SWARM else profile(name)
 
 
 def _family(finding: Finding) -> Family | None:

@@ -18,8 +18,9 @@ from pathlib import Path
 from rich.console import Console
 
 from grammar.errors import UserError
+from validate.derivation import ALL_PROFILES, SWARM
 from validate.findings import save
-from validate.fuzzing.plan import ALL_AXES, ALL_PROFILES, SWARM, Plan
+from validate.fuzzing.plan import ALL_AXES, Plan
 from validate.fuzzing.run import REDUCE_SECONDS, Ending, fuzz, reduce_all
 from validate.fuzzing.show import lines_of, show, watching
 from validate.fuzzing.tally import Bucket

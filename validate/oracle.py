@@ -39,7 +39,7 @@ def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
     inputs = joined(usual, special(kernel, seed, lanes))
     weights = cotangents(kernel, usual, seed) if has_gradient(kernel) else {}
     there_and_back = [
-        _differentiated(kernel, handle, usual, k, weights) for k in range(usual.launches if weights else 0)
+        differentiated(kernel, handle, usual, k, weights) for k in range(usual.launches if weights else 0)
     ]
     there = [both.forward for both in there_and_back]
     there += [run(handle, kernel.params, values_of(inputs, k), lanes) for k in range(len(there), inputs.launches)]
@@ -50,11 +50,12 @@ def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
     return _check_gradients(kernel, usual, shadowed, passed, weights, there_and_back) if weights else passed
 
 
-def _differentiated(
-    kernel: Kernel, handle: Handle, inputs: Inputs, launch: int, weights: Mapping[str, Lanes]
+def differentiated(
+    kernel: Kernel, handle: Handle, inputs: Inputs, launch: int, weights: Mapping[str, Lanes], device: str = "cpu"
 ) -> AdjointResult:
+    """One launch forward and back; `weights` are those of all launches."""
     own = {name: weight[launch] for name, weight in weights.items()}
-    return differentiate(handle, kernel.params, values_of(inputs, launch), own, inputs.lanes)
+    return differentiate(handle, kernel.params, values_of(inputs, launch), own, inputs.lanes, device)
 
 
 # -- values -----------------------------------------------------------------------------------------------------------

@@ -8,22 +8,40 @@ goes on natively keeps it alive.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired
 
 from grammar.errors import UserError
 
-Task = TypeVar("Task")
+
+class OfBlock(Protocol):
+    """A part of a block's work, or all of it."""
+
+    @property
+    def block(self) -> int: ...
+
+
+Task = TypeVar("Task", bound=OfBlock)
 Result = TypeVar("Result")
+
+AHEAD = 2
+"""Blocks that are submitted beyond one for each worker."""
+
+ROUND = 32
+"""Blocks between two whole rounds of the garbage collector, each of which costs as much as growing a block."""
 
 TICK_SECONDS = 0.25
 """How long the parent waits at most before it looks at the clock and for signals."""
@@ -64,6 +82,10 @@ class Crew(Generic[Task, Result]):
 
     def __post_init__(self) -> None:
         self.pool = self.recruit()
+
+    def has_room(self, jobs: int) -> bool:
+        """Whether so many workers want another block."""
+        return len({task.block for task in self.tasks.values()}) < jobs + AHEAD
 
     def submit(self, task: Task) -> None:
         future = self.pool.schedule(self.work, args=self.arguments(task), timeout=self.limit(task))
@@ -120,7 +142,28 @@ class Crew(Generic[Task, Result]):
             self.submit(task)
 
 
-def follow_parent() -> None:
+# -- in a worker ------------------------------------------------------------------------------------------------------
+
+
+def settle_in(scratch: Path) -> None:
+    """Makes this process follow its parent, and its temporary files go to `scratch`."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+
+
+def keep() -> None:
+    """Keeps what is there by now out of the garbage collector's rounds, which come when `collect` is called."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def collect(block: int) -> None:
+    """A round of the garbage collector, for when a block begins: of the one before nothing is held any more."""
+    gc.collect(2 if block % ROUND == 0 else 1)
+
+
+def _follow_parent() -> None:
     """Ends this process when its parent does, even in the midst of a native loop."""
     parent = parent_process()
     assert parent is not None

@@ -21,9 +21,6 @@ from validate.fuzzing.work import Observed, Task, Workshop, enlist, noted
 from validate.processes import Crew, Died
 from validate.verdict import Outcome
 
-AHEAD = 2
-"""Blocks that are submitted beyond one for each worker."""
-
 
 @contextmanager
 def crew(plan: Plan, workshop: Workshop, jobs: int) -> Iterator[Fuzzers]:
@@ -53,7 +50,7 @@ class Fuzzers:
     """Tasks that were ever submitted."""
 
     def has_room(self) -> bool:
-        return len({task.block for task in self.workers.tasks.values()}) < self.jobs + AHEAD
+        return self.workers.has_room(self.jobs)
 
     def submit(self, task: Task) -> None:
         self.given += 1

@@ -18,13 +18,9 @@ from grammar.defects import defect
 from grammar.exits import with_exit
 from grammar.families import families_at, family_named
 from grammar.grow import grow
-from grammar.profiles import PROFILES, Profile, profile, swarm
 from grammar.tree import Kernel, height
 from validate.axes import AXES
-
-SWARM = "swarm"
-"""The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
-ALL_PROFILES = (*PROFILES, SWARM)
+from validate.derivation import SWARM, mix
 
 SPELLINGS = "spellings"
 """The axis of `grammar.rewrites`: ways to write the same."""
@@ -143,8 +139,8 @@ def grown(recipe: Recipe, plan: Plan) -> tuple[Kernel | None, tuple[int, ...]]:
     """The kernel of a recipe, None where nothing came of it, and the choices that were made."""
     made: list[int] = []
     choose = recording(_choices(recipe), made)
-    family, mix = family_named(recipe.family), _profile(recipe)
-    kernel = grow(choose, family, mix, recipe.depth, recipe.seed, plan.lanes, allow_known=plan.allow_known)
+    family, profile = family_named(recipe.family), mix(recipe.profile, recipe.seed)
+    kernel = grow(choose, family, profile, recipe.depth, recipe.seed, plan.lanes, allow_known=plan.allow_known)
     if kernel is not None and chance(choose, EXITS):
         kernel = _left_early(choose, kernel, recipe, plan)
     return kernel, tuple(made)
@@ -164,12 +160,6 @@ def _left_early(choose: Choose, kernel: Kernel, recipe: Recipe, plan: Plan) -> K
         ):
             return changed
     return kernel
-
-
-def _profile(recipe: Recipe) -> Profile:
-    if recipe.profile != SWARM:
-        return profile(recipe.profile)
-    return swarm(profile("uniform"), seeded(recipe.seed))
 
 
 def _choices(recipe: Recipe) -> Choose:

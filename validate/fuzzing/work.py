@@ -6,11 +6,8 @@ worker dies, until one kernel is to blame.
 
 from __future__ import annotations
 
-import gc
-import os
 import resource
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,10 +20,10 @@ from grammar.op import Op
 from grammar.tree import Apply, AugAssign, AugStore, Kernel, all_terms, height, statements
 from validate.axes import compared, spelled, subject_of
 from validate.features import bigrams, native_functions, nestings
-from validate.fuzzing.plan import ROUND, SPELLINGS, Plan, Recipe, grown
+from validate.fuzzing.plan import SPELLINGS, Plan, Recipe, grown
 from validate.judge import defects_of
 from validate.oracle import check
-from validate.processes import follow_parent
+from validate.processes import collect, keep, settle_in
 from validate.verdict import GradientLabel, Outcome, Verdict
 
 NOT_GROWN = "not grown"
@@ -98,8 +95,7 @@ class Workshop:
 
 def enlist(workshop: Workshop, scratch: Path) -> None:
     """Called once in each worker, whose temporary files go to `scratch`."""
-    threading.Thread(target=follow_parent, daemon=True).start()
-    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    settle_in(scratch)
     resource.setrlimit(resource.RLIMIT_DATA, (workshop.memory, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     workshop.start()
 
@@ -107,9 +103,7 @@ def enlist(workshop: Workshop, scratch: Path) -> None:
 def start_worker() -> None:
     """Starts Warp, and keeps what is there by then out of the garbage collector's rounds."""
     start(Path(tempfile.gettempdir()))
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # each task collects once, at its end
+    keep()
 
 
 def note(task: Task, index: int | None) -> None:
@@ -127,13 +121,13 @@ def noted(task: Task) -> int | None:
 
 def work(plan: Plan, task: Task) -> list[Observed]:
     """What became of each recipe, in their order."""
+    collect(task.block)
     kernels = [(recipe, *grown(recipe, plan)) for recipe in task.recipes]
     if task.described:
         return [_described(task, *each) for each in kernels]
     alive = [(recipe, kernel, choices) for recipe, kernel, choices in kernels if kernel is not None]
     observed = {one.index: one for one in _checked(plan, alive, task)}
     observed |= _disagreements(plan, alive, observed)
-    gc.collect(2 if task.block % ROUND == 0 else 1)  # a whole round costs as much as growing a block
     return [observed.get(recipe.index, Observed(recipe.index, NOT_GROWN)) for recipe in task.recipes]
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.compile import Handle
-from extract.launch import differentiate, run
+from extract.launch import run
 from grammar.evaluate import EndlessLoopError, Inputs, Mask, run_plain
 from grammar.inputs import regular
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import cotangents, expected_gradients
-from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, values_of
+from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, differentiated, values_of
 from validate.shadow import Noise, expected, run_shadowed
 from validate.specials import joined, special
 
@@ -181,10 +181,7 @@ def _outputs(kernel: Kernel, handle: Handle, inputs: Inputs) -> dict[str, Lanes]
 
 def _gradients(kernel: Kernel, handle: Handle, usual: Inputs, seed: int) -> dict[str, Lanes]:
     weights = cotangents(kernel, usual, seed)
-    launches = [
-        differentiate(handle, kernel.params, values_of(usual, k), {n: w[k] for n, w in weights.items()}, usual.lanes)
-        for k in range(usual.launches)
-    ]
+    launches = [differentiated(kernel, handle, usual, k, weights) for k in range(usual.launches)]
     names = launches[0].gradients
     return {f"d/d{name}": np.concatenate([launch.gradients[name] for launch in launches]) for name in names}
 
