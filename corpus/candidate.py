@@ -13,7 +13,7 @@ from corpus.row import Identity, Recipe, Row, row_of
 from extract.build import BuildFailure
 from extract.compile import Compiled, CompileOptions
 from extract.versions import versions
-from grammar.canon import canonical_hash, shape_hash
+from grammar.canon import shape_hash
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
 from grammar.families import Family
@@ -53,9 +53,9 @@ def grown(seed: Seed, family: Family, profile_name: str, depth: int, lanes: int)
     return grow(seeded(seed), family, profile(profile_name), depth, seed, lanes)
 
 
-def emitted(index: int, seed: int, kernel: Kernel) -> Candidate:
-    """The candidate of a kernel: with its source."""
-    return Candidate(index, seed, kernel, emit(kernel), canonical_hash(kernel))
+def emitted(index: int, seed: int, kernel: Kernel, canonical: str) -> Candidate:
+    """The candidate of a kernel whose canonical hash that is: with its source."""
+    return Candidate(index, seed, kernel, emit(kernel), canonical)
 
 
 def judged(one: Candidate, made: Compiled | BuildFailure, lanes: int) -> Verdict:

@@ -23,6 +23,7 @@ from corpus.show import find
 from extract.build import PIECES, Target
 from extract.compile import compile_block, release, start
 from extract.versions import versions
+from grammar.canon import canonical_hash
 from grammar.choose import Seed
 from grammar.errors import UserError
 from grammar.families import family_named
@@ -51,7 +52,7 @@ def reproduced(row: Row) -> Row | str:
     kernel = grown(Seed(row["seed"]), family_named(row["family"]), row["profile"], row["depth"], row["lanes"])
     if kernel is None:
         return "its seed no longer grows a kernel"
-    return _made(emitted(row["index"], row["seed"], kernel), row)
+    return _made(emitted(row["index"], row["seed"], kernel, canonical_hash(kernel)), row)
 
 
 def _made(one: Candidate, row: Row) -> Row | str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from hashlib import blake2b
@@ -20,6 +19,7 @@ from pathlib import Path
 from corpus.candidate import OPTIONS, Candidate, emitted, grown, judged, recipe, stored
 from extract.compile import BlockBuild, compile_block, release, start
 from extract.versions import versions
+from grammar.canon import canonical_hash
 from grammar.choose import Seed
 from grammar.emit import emit
 from grammar.families import FAMILIES, Family, families_at, family_named
@@ -27,10 +27,12 @@ from grammar.ops import table_digest
 from grammar.profiles import PROFILES
 from grammar.serial import plain_of
 from grammar.tree import Kernel
-from synth.result import BlockResult, Finding, Pipeline
+from synth.result import DUPLICATE, BlockResult, Fate, Finding, Pipeline
 from synth.settings import Settings
 from validate.processes import collect, keep
 from validate.verdict import Verdict
+
+NOT_GROWN = "not grown"
 
 
 def facts() -> Mapping[str, str]:
@@ -87,36 +89,49 @@ def describe(settings: Settings, index: int) -> Finding:
 # -- the block --------------------------------------------------------------------------------------------------------
 
 
-def run_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
-    """Grows, compiles and checks the candidates; the rows of those that passed, in the order of their indices."""
-    clock = Clock()
+def run_block(
+    settings: Settings, block: int, indices: tuple[int, ...], known: frozenset[str] = frozenset()
+) -> BlockResult:
+    """Grows, compiles and checks the candidates, but for those that are `known` or repeat an earlier one."""
+    clock, met, fates = Clock(), set(known), dict[int, Fate]()
+    candidates = list[Candidate]()
     with clock("tidy"):
         collect(block)
-    with clock("grow"):
-        kernels = [(index, candidate(settings, index)) for index in indices]
-    with clock("emit"):
-        candidates = [emitted(i, seed_of(settings, i), kernel) for i, kernel in kernels if kernel is not None]
-    outcomes = Counter({"not grown": len(kernels) - len(candidates)} if len(kernels) > len(candidates) else {})
-    if not candidates:
-        return BlockResult(block, (), outcomes, (), clock.seconds)
+    for index in indices:
+        with clock("grow"):
+            kernel = candidate(settings, index)
+            canonical = canonical_hash(kernel) if kernel is not None else ""
+        if kernel is None or canonical in met:
+            fates[index] = Fate(DUPLICATE if kernel else NOT_GROWN, canonical)
+            continue
+        met.add(canonical)
+        with clock("emit"):
+            candidates.append(emitted(index, seed_of(settings, index), kernel, canonical))
+    if candidates:
+        fates.update(zip((one.index for one in candidates), _proved(settings, candidates, clock), strict=True))
+    return BlockResult(block, tuple(fates[index] for index in indices), clock.seconds)
+
+
+def _proved(settings: Settings, candidates: Sequence[Candidate], clock: Clock) -> list[Fate]:
     with clock("compile"):
         built = compile_block([(c.kernel.name, c.source) for c in candidates], frozenset(settings.targets), OPTIONS)
     with clock("check"):
         verdicts = [judged(*each, settings.lanes) for each in zip(candidates, built.kernels, strict=True)]
-    outcomes.update(verdict.outcome.value for verdict in verdicts)
     with clock("row"):
         alike = recipe(settings.profile, settings.depth, settings.lanes)
-        made = (stored(*each, alike) for each in zip(candidates, built.kernels, verdicts, strict=True))
-        rows = tuple(row for row in made if row is not None)
+        rows = [stored(*each, alike) for each in zip(candidates, built.kernels, verdicts, strict=True)]
     _tidy(built, clock)
-    return BlockResult(block, rows, outcomes, tuple(_findings(candidates, verdicts)), clock.seconds)
+    return [
+        Fate(verdict.outcome.value, one.canonical, row, _finding(one, verdict))
+        for one, verdict, row in zip(candidates, verdicts, rows, strict=True)
+    ]
 
 
-def _findings(candidates: list[Candidate], verdicts: list[Verdict]) -> Iterator[Finding]:
-    for one, verdict in zip(candidates, verdicts, strict=True):
-        if verdict.outcome.is_finding:
-            outcome, kernel = verdict.outcome.value, one.kernel
-            yield Finding(outcome, verdict.detail, one.source, one.seed, one.index, kernel.family, plain_of(kernel))
+def _finding(one: Candidate, verdict: Verdict) -> Finding | None:
+    if not verdict.outcome.is_finding:
+        return None
+    outcome, kernel = verdict.outcome.value, one.kernel
+    return Finding(outcome, verdict.detail, one.source, one.seed, one.index, kernel.family, plain_of(kernel))
 
 
 def _tidy(built: BlockBuild, clock: Clock) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from corpus.store import unpack, write_atomically
 from synth.manifest import WORK, Cursor
-from synth.result import Finding
+from synth.result import Fate, Finding
 
 Stream = Generator[bytes | None]
 
@@ -28,12 +28,11 @@ class Block:
 
     number: int
     table: Any
-    hashes: tuple[bytes, ...]
-    """Canonical hash of each row of the table."""
+    """The rows."""
+    fates: tuple[Fate, ...]
+    """What became of each candidate; their `row` is None."""
     gradients: tuple[str, ...]
-    """Gradient label of each row of the table."""
-    outcomes: dict[str, int]
-    findings: tuple[Finding, ...]
+    """Gradient label of each row."""
     seconds: dict[str, float]
     cpu: Mapping[str, float]
     """CPU seconds of each worker that had a part in it, from the worker's start."""
@@ -92,10 +91,10 @@ def read_block(data: bytes) -> Block:
     return Block(
         number=note["block"],
         table=table,
-        hashes=tuple(map(bytes.fromhex, table.column("canonical_hash").to_pylist())),
+        fates=tuple(
+            Fate(outcome, canonical, None, made and Finding(**made)) for outcome, canonical, made in note["fates"]
+        ),
         gradients=tuple(table.column("gradient").to_pylist()),
-        outcomes=note["outcomes"],
-        findings=tuple(Finding(**finding) for finding in note["findings"]),
         seconds=note["seconds"],
         cpu=note["cpu"],
     )

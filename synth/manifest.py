@@ -16,20 +16,20 @@ from typing import Any
 
 from corpus.store import write_atomically
 from grammar.errors import UserError, refused
+from synth.result import VERIFIED
 
 FILE = "manifest.json"
 WORK = ".work"
 """Folder inside the data set that holds what an unfinished run needs, and is deleted at its end."""
 
-VERIFIED, DUPLICATE = "verified", "duplicate"
-
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The next candidate to consider: the `row`-th row of a block's result."""
+    """The next candidate to consider."""
 
     block: int = 0
-    row: int = 0
+    candidate: int = 0
+    """Its position in the block."""
 
 
 @dataclass(slots=True)
@@ -45,15 +45,12 @@ class Totals:
     gradients: Counter[str] = field(default_factory=Counter)
     """Written rows by gradient label."""
 
-    def open_block(self, outcomes: Mapping[str, int], findings: int) -> None:
-        """Counts a block's result, but for its rows: those are counted one by one."""
-        self.candidates += sum(outcomes.values())
-        self.findings += findings
-        self.outcomes.update({name: count for name, count in outcomes.items() if name != VERIFIED and count})
-
-    def take_row(self, is_new: bool, gradient: str) -> None:
-        self.outcomes[VERIFIED if is_new else DUPLICATE] += 1
-        if is_new:
+    def take(self, outcome: str, gradient: str = "", is_finding: bool = False) -> None:
+        """Counts one more candidate; `gradient` is the label of a verified one."""
+        self.candidates += 1
+        self.outcomes[outcome] += 1
+        self.findings += is_finding
+        if outcome == VERIFIED:
             self.rows += 1
             self.gradients[gradient] += 1
             self.candidates_at_last_row = self.candidates
@@ -90,7 +87,7 @@ class Shard:
             "file": self.file,
             "rows": self.rows,
             "digest": self.digest,
-            "end": [self.end.block, self.end.row],
+            "end": [self.end.block, self.end.candidate],
             "totals": dict(self.totals),
         }
 

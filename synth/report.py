@@ -19,7 +19,8 @@ from rich.text import Text
 
 from corpus.store import DATA
 from synth.findings import FOLDER
-from synth.manifest import VERIFIED, Totals
+from synth.manifest import Totals
+from synth.result import VERIFIED
 from synth.run import COMPLETE, Summary
 from synth.settings import Settings
 

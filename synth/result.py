@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synth.settings import Settings
 
+VERIFIED, DUPLICATE = "verified", "duplicate"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -32,27 +34,40 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of one candidate."""
+
+    outcome: str
+    """Value of a `validate.verdict.Outcome`, `DUPLICATE` for one that was not looked at, or why there is no kernel."""
+    canonical: str = ""
+    """Canonical hash of the kernel; empty where there is none."""
+    row: Mapping[str, Any] | None = None
+    """As `corpus.row.row_of` makes it, of a verified kernel."""
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BlockResult:
     """What became of some candidates of a block."""
 
     block: int
-    rows: tuple[Mapping[str, Any], ...]
-    """Rows (`corpus.row.row_of`) of the verified kernels, by increasing index. They don't depend on which other
-    indices were asked for."""
-    outcomes: Mapping[str, int]
-    """How many candidates came to each outcome or cause of rejection. Their sum is the number of candidates; the count
-    of `verified` is the number of rows."""
-    findings: tuple[Finding, ...] = ()
+    fates: tuple[Fate, ...]
+    """One for each candidate asked for, by increasing index. But for duplicates, they don't depend on the others."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """CPU seconds by phase (`grow`, `reference`, `emit`, `codegen`, `clang`, `launch`, `row`, …)."""
+
+    @property
+    def rows(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(fate.row for fate in self.fates if fate.row is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The functions that a run is made of. All are importable by name, so that worker processes can find them."""
 
-    run_block: Callable[[Settings, int, tuple[int, ...]], BlockResult]
-    """(settings, block, indices) → what became of these candidates, a subset of the block's."""
+    run_block: Callable[[Settings, int, tuple[int, ...], frozenset[str]], BlockResult]
+    """(settings, block, indices, canonical hashes of some rows of earlier blocks) → what became of these candidates, a
+    subset of the block's. One that is known, or repeats another of them, need not be looked at."""
     describe: Callable[[Settings, int], Finding]
     """(settings, index) → a candidate as a finding, without compiling it: to blame it for a crash. What it came to is
     left empty."""

@@ -30,8 +30,8 @@ from corpus.card import card
 from grammar.errors import UserError, refused
 from synth.feed import Block, Feed
 from synth.findings import save_finding
-from synth.manifest import DUPLICATE, WORK, Cursor, Manifest, Shard, Totals, resumable, save
-from synth.result import Pipeline
+from synth.manifest import WORK, Cursor, Manifest, Shard, Totals, resumable, save
+from synth.result import DUPLICATE, VERIFIED, Fate, Pipeline
 from synth.settings import Settings
 from synth.workers import stream
 
@@ -40,6 +40,9 @@ BARREN = 2000
 
 DUPLICATES_PER_ROW = 3
 """A run ends, too, when it has met this many duplicates per row asked for, and `BARREN` more."""
+
+MANY = 0.05
+"""Workers are told what is known where at least this share of candidates are duplicates: else that costs more."""
 
 COMPLETE = "complete"
 
@@ -93,14 +96,15 @@ def run(settings: Settings, pipeline: Pipeline, report: Report = lambda _: None)
 
 def _work(manifest: Manifest, pipeline: Pipeline, summary: Summary, report: Report) -> None:
     settings, started = summary.settings, time.monotonic()
+    known: set[str] = set()
     with _signals() as received, _scratch(settings.out) as scratch:
         feed = Feed(
             settings.out,
-            lambda first: stream(pipeline, settings, first, scratch),
+            lambda first: stream(pipeline, settings, first, scratch, lambda: _worth_telling(known, summary.totals)),
             lambda: _tick(summary, report, received, time.monotonic() - started),
         )
         try:
-            _produce(manifest, feed, summary)
+            _produce(manifest, feed, summary, known)
         except Stop as stop:
             summary.stopped = str(stop)
         finally:
@@ -110,9 +114,16 @@ def _work(manifest: Manifest, pipeline: Pipeline, summary: Summary, report: Repo
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-def _produce(manifest: Manifest, feed: Feed, summary: Summary) -> None:
-    """Makes each shard that isn't there, in order, until the rows are complete or no more can be had."""
-    settings, known, cursor = summary.settings, set[bytes](), Cursor()
+def _worth_telling(known: set[str], totals: Totals) -> frozenset[str]:
+    return frozenset(known if totals.outcomes[DUPLICATE] >= MANY * totals.candidates else ())
+
+
+def _produce(manifest: Manifest, feed: Feed, summary: Summary, known: set[str]) -> None:
+    """Makes each shard that isn't there, in order, until the rows are complete or no more can be had.
+
+    `known` is filled with the canonical hashes of the rows.
+    """
+    settings, cursor = summary.settings, Cursor()
     summary.totals = Totals()
     for number in range(-(-settings.n // store.SHARD_ROWS)):
         listed = manifest.shards[number] if number < len(manifest.shards) else None
@@ -139,7 +150,7 @@ def _produce(manifest: Manifest, feed: Feed, summary: Summary) -> None:
 
 
 def _fill(
-    pieces: list[pa.Table], wanted: int, cursor: Cursor, known: set[bytes], feed: Feed, summary: Summary
+    pieces: list[pa.Table], wanted: int, cursor: Cursor, known: set[str], feed: Feed, summary: Summary
 ) -> tuple[Cursor, str]:
     """Appends tables of `wanted` new rows from the cursor on; returns where it ended, and why if that was early."""
     totals, until = summary.totals, summary.totals.rows + wanted
@@ -148,32 +159,45 @@ def _fill(
         if is_fresh:
             summary.seconds.update(block.seconds)
             summary.cpu_workers |= Counter(block.cpu)
-        if cursor.row == 0:
-            if not sum(block.outcomes.values()):
-                return cursor, f"{_found(totals, summary.settings)}: a whole block gave no candidate"
-            totals.open_block(block.outcomes, len(block.findings))
-            for finding in block.findings:
-                save_finding(summary.settings, finding)
-        mask = [False] * len(block.hashes)
-        taken = _take(block, cursor.row, mask, until, known, totals)
-        pieces.append(block.table.filter(pa.array(mask, pa.bool_())))
+        following, new = _take(block, cursor.candidate, until, known, summary)
+        pieces.append(block.table.take(pa.array(new, pa.int64())))
         if totals.rows == until:
-            return Cursor(block.number, taken), ""
+            return Cursor(block.number, following), ""
         cursor = Cursor(block.number + 1)
         if why := exhausted(totals, summary.settings):
             return cursor, why
     return cursor, ""
 
 
-def _take(block: Block, start: int, mask: list[bool], until: int, known: set[bytes], totals: Totals) -> int:
-    """Marks the new rows in `mask` until there are enough; returns the number of the row after the last considered."""
-    for row in range(start, len(block.hashes)):
+def _take(block: Block, start: int, until: int, known: set[str], summary: Summary) -> tuple[int, list[int]]:
+    """Considers candidates until there are rows enough; returns the position of the next, and numbers of new rows.
+
+    A candidate that repeats a row, or any candidate of its own block, is a duplicate, whether or not it was looked at.
+    So it makes no difference what workers knew.
+    """
+    totals, new = summary.totals, list[int]()
+    met = {fate.canonical for fate in block.fates[:start]}
+    row = sum(fate.outcome == VERIFIED for fate in block.fates[:start])
+    for position, fate in enumerate(block.fates[start:], start):
         if totals.rows == until:
-            return row
-        mask[row] = block.hashes[row] not in known
-        known.add(block.hashes[row])
-        totals.take_row(mask[row], block.gradients[row])
-    return len(block.hashes)
+            return position, new
+        if fate.canonical and (fate.canonical in known or fate.canonical in met):
+            totals.take(DUPLICATE)
+        elif fate.outcome == VERIFIED:
+            totals.take(VERIFIED, block.gradients[row])
+            known.add(fate.canonical)
+            new.append(row)
+        else:
+            _reject(fate, summary)
+        met.add(fate.canonical)
+        row += fate.outcome == VERIFIED
+    return len(block.fates), new
+
+
+def _reject(fate: Fate, summary: Summary) -> None:
+    summary.totals.take(fate.outcome, is_finding=fate.finding is not None)
+    if fate.finding is not None:
+        save_finding(summary.settings, fate.finding)
 
 
 def exhausted(totals: Totals, settings: Settings) -> str:
@@ -223,7 +247,7 @@ def _listed(manifest: Manifest, number: int, shard: Shard) -> Manifest:
     return replace(manifest, shards=(*manifest.shards, shard)) if shard.rows else manifest
 
 
-def _hashes(folder: Path, shard: Shard) -> set[bytes]:
+def _hashes(folder: Path, shard: Shard) -> set[str]:
     path = folder / shard.file
     try:
         same = store.digest(path.read_bytes()) == shard.digest
@@ -231,7 +255,7 @@ def _hashes(folder: Path, shard: Shard) -> set[bytes]:
         raise refused(path, "read", error) from error
     if not same:
         raise UserError(f"{path} is damaged (truncated or altered); delete it and run the same command again")
-    return set(map(bytes.fromhex, store.column(path, "canonical_hash")))
+    return set(store.column(path, "canonical_hash"))
 
 
 def _totals_of(manifest: Manifest) -> Totals:

@@ -2,7 +2,8 @@
 
 The key insight: a crash or a hang can't be caught where it happens, but it can be located: a task that takes its worker
 with it is split in halves until one index is to blame. As rows don't depend on their neighbours, the halves' rows,
-joined in the order of their indices, are what the block would have given.
+joined in the order of their indices, are what the block would have given (but for duplicates, which who reads them
+knows to pass over).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,8 +22,7 @@ from pebble import ProcessPool
 
 from corpus.store import pack, pack_table, table_of, unpack
 from grammar.errors import FULL_DISK, refused
-from synth.manifest import VERIFIED
-from synth.result import BlockResult, Finding, Pipeline
+from synth.result import VERIFIED, BlockResult, Fate, Finding, Pipeline
 from synth.settings import Settings
 from validate.processes import Crew, Died, settle_in
 
@@ -43,12 +43,15 @@ Part = tuple[tuple[int, ...], bytes]
 """Indices, and what became of them, packed."""
 
 
-def stream(pipeline: Pipeline, settings: Settings, first: int, scratch: Path) -> Generator[bytes | None]:
+def stream(
+    pipeline: Pipeline, settings: Settings, first: int, scratch: Path, known: Callable[[], frozenset[str]]
+) -> Generator[bytes | None]:
     """The packed results (`corpus.store.unpack`) of blocks `first`, `first + 1`, …, without end, in this order.
 
-    None comes whenever there is nothing new for a moment. Closing the generator ends the workers.
+    None comes whenever there is nothing new for a moment. Closing the generator ends the workers. `known` is asked for
+    canonical hashes of rows that came from blocks handed over before.
     """
-    crew = _crew(pipeline, settings, scratch)
+    crew = _crew(pipeline, settings, scratch, known)
     parts: dict[int, list[Part]] = {}
     head = following = first
     try:
@@ -67,7 +70,9 @@ def stream(pipeline: Pipeline, settings: Settings, first: int, scratch: Path) ->
         crew.dismiss()
 
 
-def _crew(pipeline: Pipeline, settings: Settings, scratch: Path) -> Crew[Task, bytes]:
+def _crew(
+    pipeline: Pipeline, settings: Settings, scratch: Path, known: Callable[[], frozenset[str]]
+) -> Crew[Task, bytes]:
     def recruit() -> ProcessPool:
         return ProcessPool(
             max_workers=settings.jobs,
@@ -77,7 +82,12 @@ def _crew(pipeline: Pipeline, settings: Settings, scratch: Path) -> Crew[Task, b
             context=get_context("spawn"),
         )
 
-    return Crew(recruit, _work, lambda task: (pipeline, settings, task), lambda task: pipeline.limit(len(task.indices)))
+    return Crew(
+        recruit,
+        _work,
+        lambda task: (pipeline, settings, task, known()),
+        lambda task: pipeline.limit(len(task.indices)),
+    )
 
 
 def _settled(crew: Crew[Task, bytes], settings: Settings, scratch: Path) -> Iterator[tuple[Task, bytes]]:
@@ -112,11 +122,14 @@ def _enlist(pipeline: Pipeline, scratch: Path) -> None:
     pipeline.start_worker()
 
 
-def _work(pipeline: Pipeline, settings: Settings, task: Task) -> bytes:
+def _work(pipeline: Pipeline, settings: Settings, task: Task, known: frozenset[str]) -> bytes:
     if task.fault:
         return _blamed(task, pipeline.describe(settings, task.indices[0]))
-    result = pipeline.run_block(settings, task.block, task.indices)
-    assert result.outcomes.get(VERIFIED, 0) == len(result.rows), "every verified candidate is a row"
+    result = pipeline.run_block(settings, task.block, task.indices, known)
+    assert len(result.fates) == len(task.indices), "every candidate has a fate"
+    assert all((f.outcome == VERIFIED) == (f.row is not None) for f in result.fates), (
+        "every verified candidate is a row"
+    )
     before = time.process_time()
     table = table_of(result.rows)
     return pack_table(table, _note(result, {**result.seconds, "pack": time.process_time() - before}))
@@ -125,8 +138,7 @@ def _work(pipeline: Pipeline, settings: Settings, task: Task) -> bytes:
 def _note(result: BlockResult, seconds: Mapping[str, float]) -> dict[str, Any]:
     return {
         "block": result.block,
-        "outcomes": dict(result.outcomes),
-        "findings": [asdict(finding) for finding in result.findings],
+        "fates": [(f.outcome, f.canonical, f.finding and asdict(f.finding)) for f in result.fates],
         "seconds": dict(seconds),
         "cpu": {str(os.getpid()): time.process_time()},
     }
@@ -134,7 +146,7 @@ def _note(result: BlockResult, seconds: Mapping[str, float]) -> dict[str, Any]:
 
 def _blamed(task: Task, described: Finding) -> bytes:
     finding = replace(described, outcome=task.fault, detail=task.detail)
-    return pack((), _note(BlockResult(task.block, (), {task.fault: 1}, (finding,)), {}))
+    return pack((), _note(BlockResult(task.block, (Fate(task.fault, finding=finding),)), {}))
 
 
 # -- joining ----------------------------------------------------------------------------------------------------------
@@ -147,8 +159,7 @@ def _joined(block: int, parts: Sequence[Part]) -> bytes:
     tables, notes = zip(*(unpack(data) for _, data in sorted(parts)), strict=True)
     note = {
         "block": block,
-        "outcomes": _summed(note["outcomes"] for note in notes),
-        "findings": [finding for note in notes for finding in note["findings"]],
+        "fates": [fate for note in notes for fate in note["fates"]],
         "seconds": _summed(note["seconds"] for note in notes),
         "cpu": {pid: seconds for note in notes for pid, seconds in sorted(note["cpu"].items())},
     }

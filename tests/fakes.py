@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from corpus.row import Identity, Recipe, row_of
 from extract.build import PIECES, Build, Target
 from grammar.tree import Const, Kernel, Param, Read, Role, Store, Thread, Var
 from grammar.types import F32, I32, Array
-from synth.result import BlockResult, Finding, Pipeline
+from synth.result import BlockResult, Fate, Finding, Pipeline
 from synth.settings import Settings
 from validate.verdict import GradientLabel, Outcome, Verdict
 
@@ -84,43 +84,57 @@ def number_of(settings: Settings, index: int) -> int | None:
 def block_of(
     settings: Settings, block: int, indices: tuple[int, ...], number_of: Callable[[Settings, int], int | None]
 ) -> BlockResult:
-    numbers = {index: number_of(settings, index) for index in indices}
-    rows = tuple(row(settings, index, number) for index, number in numbers.items() if number is not None)
-    outcomes = Counter({"verified": len(rows), "dead": sum(number is None for number in numbers.values())})
-    return BlockResult(block, rows, outcomes, (), {"grow": 0.001})
+    numbers = [(index, number_of(settings, index)) for index in indices]
+    fates = (Fate("dead") if number is None else fate(row(settings, index, number)) for index, number in numbers)
+    return BlockResult(block, tuple(fates), {"grow": 0.001})
 
 
-def plain_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def fate(made: dict[str, Any]) -> Fate:
+    return Fate("verified", made["canonical_hash"], made)
+
+
+def plain_block(settings: Settings, block: int, indices: tuple[int, ...], _: object = ()) -> BlockResult:
     return block_of(settings, block, indices, number_of)
 
 
-def slow_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def knowing_block(settings: Settings, block: int, indices: tuple[int, ...], known: frozenset[str]) -> BlockResult:
+    """Passes over what is known, and what it has met itself, as the real one does."""
+    met, fates = set(known), list[Fate]()
+    for one in plain_block(settings, block, indices).fates:
+        fates.append(Fate("duplicate", one.canonical) if one.canonical in met else one)
+        met |= {one.canonical} - {""}
+    return BlockResult(block, tuple(fates))
+
+
+def slow_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     time.sleep(0.05)
     return plain_block(settings, block, indices)
 
 
-def finding_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def finding_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     """Every 13th candidate is a finding."""
-    result = block_of(settings, block, indices, lambda s, i: None if i % 13 == 5 else number_of(s, i))
-    wrong = [i for i in indices if i % 13 == 5]
-    findings = tuple(Finding("value", "y[3]: 1 ≠ 2", f"# kernel {i}\n", settings.seed, i, "math") for i in wrong)
-    dead = result.outcomes["dead"] - len(wrong)
-    return BlockResult(block, result.rows, {**result.outcomes, "dead": dead, "value": len(wrong)}, findings)
+    fates = zip(indices, plain_block(settings, block, indices).fates, strict=True)
+    return BlockResult(block, tuple(_wrong(settings, i) if i % 13 == 5 else fate for i, fate in fates))
 
 
-def crash_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def _wrong(settings: Settings, index: int) -> Fate:
+    finding = Finding("value", "y[3]: 1 ≠ 2", f"# kernel {index}\n", settings.seed, index, "math")
+    return Fate("value", f"{index:032x}", None, finding)
+
+
+def crash_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     if GUILTY in indices:
         os.kill(os.getpid(), signal.SIGSEGV)
     return plain_block(settings, block, indices)
 
 
-def hang_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def hang_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     if GUILTY in indices:
         time.sleep(600)
     return plain_block(settings, block, indices)
 
 
-def innocent_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def innocent_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     """Dies with one block unless it is taken in small pieces, as a worker that runs out of memory."""
     if block == 2 and len(indices) > 4:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -131,18 +145,18 @@ def doomed_block(*_: object) -> BlockResult:
     os._exit(7)
 
 
-def few_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def few_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     return block_of(settings, block, indices, lambda _, index: index % SPACE)
 
 
-def false_block(settings: Settings, block: int, indices: tuple[int, ...]) -> BlockResult:
+def false_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     """Says it verified more than it did."""
-    result = plain_block(settings, block, indices)
-    return BlockResult(block, result.rows[1:], result.outcomes)
+    first, *others = plain_block(settings, block, indices).fates
+    return BlockResult(block, (replace(first, row=None), *others))
 
 
-def none_block(_: Settings, block: int, __: tuple[int, ...]) -> BlockResult:
-    return BlockResult(block, (), {})
+def none_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
+    return block_of(settings, block, indices, lambda *_: None)
 
 
 def describe(settings: Settings, index: int) -> Finding:
@@ -171,7 +185,9 @@ def other_facts() -> Mapping[str, str]:
     return {**FACTS, "warp": "9"}
 
 
-def pipeline(run_block: Callable[[Settings, int, tuple[int, ...]], BlockResult] = plain_block, **rest: Any) -> Pipeline:
+def pipeline(
+    run_block: Callable[[Settings, int, tuple[int, ...], frozenset[str]], BlockResult] = plain_block, **rest: Any
+) -> Pipeline:
     given: dict[str, Any] = {"start_worker": start_worker, "facts": facts, "families": ("loop", "math"), **rest}
     return Pipeline(run_block, describe, profiles=("natural", "uniform"), **given)
 

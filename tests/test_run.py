@@ -101,6 +101,13 @@ def test_two_workers_give_the_same_bytes(tmp_path: Path, undisturbed: dict[str, 
     assert files(tmp_path / "out") == undisturbed
 
 
+def test_it_makes_no_difference_what_workers_know(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    for jobs in (1, 2):
+        out = tmp_path / f"{jobs}"
+        make(out, fakes.pipeline(fakes.knowing_block), jobs=jobs)
+        assert files(out) == undisturbed
+
+
 def test_nothing_is_done_twice(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     out = tmp_path / "out"
     make(out)
