@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit
 from grammar.errors import UserError
-from grammar.tree import Apply, Atomic, AtomicKind, Break, Kernel, Return, Term, While, all_terms, size, statements
+from grammar.tree import Apply, Atomic, AtomicKind, Break, If, Kernel, Return, Term, While, all_terms, size, statements
 from grammar.types import F64, I32
 from tests.builders import (
     LANES,
@@ -50,6 +50,10 @@ from validate.cli import main
 from validate.derivation import derivation
 from validate.edits import complexity, mapped, measure, tidied
 from validate.findings import Finding, load, save
+from validate.fuzzing.plan import Plan, recipe_of
+from validate.fuzzing.plan import grown as grown_of
+from validate.fuzzing.tally import Tally
+from validate.fuzzing.work import Observed
 from validate.judge import crew, defects_of, each_apart, judge_of, observe
 from validate.passes import PASSES, drop_statements
 from validate.reduce import (
@@ -273,6 +277,41 @@ def test_a_walk_over_choices_is_taken_up_where_it_stopped(tmp_path: Path) -> Non
         progress, sessions = load_progress(path, finding), sessions + 1
     assert sessions > 10
     assert (progress.kernel, progress.stage) == (whole.kernel, REGROWN)
+
+
+def found_by_fuzzing(plan: Plan, interesting: Interesting) -> Iterator[Finding]:
+    """What a run finds if such kernels are at fault."""
+    for index in range(200):
+        recipe = recipe_of(plan, index, ())
+        made, choices = grown_of(recipe, plan)
+        if made is not None and interesting(made):
+            seen = Observed(index, Outcome.VALUE.value, kernel=made, choices=choices)
+            (bucket,) = Tally(plan).add((recipe,), (seen,))
+            assert bucket.smallest is not None
+            yield bucket.smallest
+
+
+def test_a_kernel_that_fuzzing_gave_a_way_out_is_reduced_through_its_choices(tmp_path: Path) -> None:
+    leaves_at_a_float: Interesting = lambda one: any(  # noqa: E731 # a predicate
+        isinstance(stmt, If) and isinstance(stmt.body[0], Break) and "float" in repr(stmt.condition)
+        for stmt in statements(one.body)
+    )
+    plan = Plan(depths=(6, 8), profiles=("uniform",), allow_known=True)
+    finding = load(save(tmp_path, next(found_by_fuzzing(plan, leaves_at_a_float))))
+    assert derivation(replace(finding, settings={**finding.settings, "exits": False})) is None
+    derived = derivation(finding)
+    assert derived is not None
+    progress, stages = Progress(finding.kernel), dict[int, Kernel]()
+
+    def watch(now: Progress) -> bool:
+        stages[now.stage] = now.kernel
+        return False
+
+    assert go_through(progress, judging_by(leaves_at_a_float), finding.kernel, derived, watch)
+    assert measure(stages[CHOICES]) < measure(finding.kernel)
+    assert leaves_at_a_float(stages[CHOICES]), "what it is reduced to is left early, too"
+    assert leaves_at_a_float(progress.kernel)
+    assert len(emit(progress.kernel).splitlines()) <= 12, emit(progress.kernel)
 
 
 def judging_by(interesting: Interesting) -> Callable[[Sequence[Kernel]], list[bool]]:

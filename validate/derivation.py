@@ -1,4 +1,4 @@
-"""The choices that the kernel of a finding grew from, and ways to make them fewer and smaller.
+"""How kernels grow from choices, which choices that of a finding grew from, and ways to make them fewer and smaller.
 
 The key insight: a finding's settings say how its kernel was grown, so it can be grown once more while its choices are
 written down; and whatever those are made into is again a kernel that could have been grown: alive, well typed, natural.
@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from grammar.alive import is_alive
 from grammar.canon import canonical_hash
-from grammar.choose import Choose, Seed, recording, replaying, seeded
+from grammar.check import problems
+from grammar.choose import Choose, Seed, chance, recording, replaying, seeded
+from grammar.defects import defect
+from grammar.exits import with_exit
 from grammar.families import FAMILIES, Family, family_named
 from grammar.grow import grow
 from grammar.profiles import PROFILES, Profile, profile, swarm
-from grammar.tree import Kernel
+from grammar.tree import Kernel, height
 from validate.findings import Finding
 
 Choices = tuple[int, ...]
@@ -26,6 +30,8 @@ SWARM = "swarm"
 ALL_PROFILES = (*PROFILES, SWARM)
 SMALL = 32
 """Choices above this are points on a wheel, and lowered by halves alone."""
+EXITS, EXIT_ATTEMPTS = 0.5, 6
+"""Where exits are asked for: share of the kernels whose loops are tried to be left early, and how often it is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +44,51 @@ class Derivation:
     seed: int
     lanes: int
     allow_known: bool = False
+    exits: bool = False
+    """Whether some of the kernels are given a way out of one of their loops, as fuzzing does."""
 
     def grown(self, choose: Choose) -> tuple[Kernel | None, Choices]:
-        """The kernel, and the choices that were made; those at the end that are the simplest go without saying."""
+        """The kernel, None where nothing came of it, and all the choices that were made."""
         made: list[int] = []
-        kernel = grow(
-            recording(choose, made),
-            self.family,
-            self.profile,
-            self.depth,
-            self.seed,
-            self.lanes,
-            allow_known=self.allow_known,
-        )
-        while made and made[-1] == 0:
-            made.pop()
-        return kernel, tuple(made)
+        return self._grown(recording(choose, made)), tuple(made)
 
     def replayed(self, choices: Iterable[int]) -> tuple[Kernel | None, Choices]:
-        return self.grown(replaying(choices))
+        """The same from given choices; those at the end that are the simplest go without saying."""
+        kernel, made = self.grown(replaying(choices))
+        while made and made[-1] == 0:
+            made = made[:-1]
+        return kernel, made
+
+    def _grown(self, choose: Choose) -> Kernel | None:
+        """Whether it is left early is chosen first: that choice keeps its place whatever becomes of those after it."""
+        is_left = self.exits and chance(choose, EXITS)
+        kernel = grow(
+            choose, self.family, self.profile, self.depth, self.seed, self.lanes, allow_known=self.allow_known
+        )
+        return _left_early(choose, kernel, self) if kernel is not None and is_left else kernel
+
+
+def _left_early(choose: Choose, kernel: Kernel, how: Derivation) -> Kernel:
+    """The kernel with a way out of one of its loops, if that comes to a kernel like others."""
+    for _ in range(EXIT_ATTEMPTS):
+        changed = with_exit(choose, kernel)
+        if changed is None:
+            break
+        if (
+            height(changed) <= how.depth
+            and (how.allow_known or defect(changed) is None)
+            and not problems(changed)
+            and is_alive(changed, how.seed, how.lanes)
+        ):
+            return changed
+    return kernel
 
 
 def derivation(finding: Finding) -> tuple[Derivation, Choices] | None:
     """How the finding's kernel was grown, and from which choices; None if that isn't known, or comes to another kernel.
 
     Read from the finding's settings: depth, profile, and where there are any, the choices and what the grower allowed.
+    The main job says neither, as its seeds are its choices and it has no exits.
     """
     given = finding.settings
     try:
@@ -73,8 +99,9 @@ def derivation(finding: Finding) -> tuple[Derivation, Choices] | None:
     if family is None or name not in ALL_PROFILES or not 1 <= depth <= 64:
         return None
     allow_known = bool(_first(given, "allow known", "allow_known"))
-    how = Derivation(family, mix(name, Seed(finding.seed)), depth, finding.seed, finding.lanes, allow_known)
-    kernel, made = how.grown(replaying(choices) if choices else seeded(Seed(finding.seed)))
+    exits, weights = bool(given.get("exits", False)), mix(name, Seed(finding.seed))
+    how = Derivation(family, weights, depth, finding.seed, finding.lanes, allow_known, exits)
+    kernel, made = how.replayed(choices or how.grown(seeded(Seed(finding.seed)))[1])
     same = kernel is not None and canonical_hash(kernel) == canonical_hash(finding.kernel)
     return (how, made) if same else None
 

@@ -11,16 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from grammar.alive import is_alive
-from grammar.check import problems
-from grammar.choose import Choose, Seed, chance, pick, recording, seeded
-from grammar.defects import defect
-from grammar.exits import with_exit
+from grammar.choose import Choose, Seed, chance, pick, seeded
 from grammar.families import families_at, family_named
-from grammar.grow import grow
-from grammar.tree import Kernel, height
+from grammar.tree import Kernel
 from validate.axes import AXES
-from validate.derivation import SWARM, mix
+from validate.derivation import SWARM, Derivation, mix
 
 SPELLINGS = "spellings"
 """The axis of `grammar.rewrites`: ways to write the same."""
@@ -35,9 +30,6 @@ better spent on more kernels."""
 
 RELATIVES = 0.5
 """Share of the kernels that are relatives of those kept, once there are any."""
-
-EXITS, EXIT_ATTEMPTS = 0.5, 6
-"""Share of the kernels whose loops are tried to be left early, and how often it is tried."""
 
 MOST_REDRAWN = 4
 """Choices of a relative that are made anew."""
@@ -137,29 +129,9 @@ def _seed(plan: Plan, purpose: str, index: int) -> Seed:
 
 def grown(recipe: Recipe, plan: Plan) -> tuple[Kernel | None, tuple[int, ...]]:
     """The kernel of a recipe, None where nothing came of it, and the choices that were made."""
-    made: list[int] = []
-    choose = recording(_choices(recipe), made)
-    family, profile = family_named(recipe.family), mix(recipe.profile, recipe.seed)
-    kernel = grow(choose, family, profile, recipe.depth, recipe.seed, plan.lanes, allow_known=plan.allow_known)
-    if kernel is not None and chance(choose, EXITS):
-        kernel = _left_early(choose, kernel, recipe, plan)
-    return kernel, tuple(made)
-
-
-def _left_early(choose: Choose, kernel: Kernel, recipe: Recipe, plan: Plan) -> Kernel:
-    """The kernel with a way out of one of its loops, if that comes to a kernel like others."""
-    for _ in range(EXIT_ATTEMPTS):
-        changed = with_exit(choose, kernel)
-        if changed is None:
-            break
-        if (
-            height(changed) <= recipe.depth
-            and (plan.allow_known or defect(changed) is None)
-            and not problems(changed)
-            and is_alive(changed, recipe.seed, plan.lanes)
-        ):
-            return changed
-    return kernel
+    family, weights = family_named(recipe.family), mix(recipe.profile, recipe.seed)
+    how = Derivation(family, weights, recipe.depth, recipe.seed, plan.lanes, plan.allow_known, exits=True)
+    return how.grown(_choices(recipe))
 
 
 def _choices(recipe: Recipe) -> Choose:

@@ -135,6 +135,7 @@ class Tally:
             "profile": recipe.profile,
             "axis": one.axis,
             "allow known": self.plan.allow_known,
+            "exits": True,
             "choices": " ".join(map(str, one.choices)),
         }
         options = OPTIONS.get(one.axis, DEFAULT)
