@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import validate.fuzzing.work
-import validate.judge
+import validate.observe
 from grammar.emit import emit
 from grammar.op import Lanes
 from grammar.ops import row
@@ -86,7 +86,7 @@ def nothing() -> None:
 def start_mistaken() -> None:
     """In this process, the reference takes every sine for a cosine."""
     start_worker()
-    for module in (validate.fuzzing.work, validate.judge):
+    for module in (validate.fuzzing.work, validate.observe):
         module.check = _mistaken  # type: ignore[attr-defined] # planted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import validate.judge
+import validate.observe
 from extract.compile import start
 from extract.options import DEFAULT
 from grammar.canon import canonical_hash
@@ -45,6 +44,7 @@ from tests.builders import (
     when,
     while_,
 )
+from tests.fates import prepare
 from tests.test_findings import EARLY, RIGHT
 from validate.cli import main
 from validate.derivation import derivation
@@ -54,7 +54,8 @@ from validate.fuzzing.plan import Plan, recipe_of
 from validate.fuzzing.plan import grown as grown_of
 from validate.fuzzing.tally import Tally
 from validate.fuzzing.work import Observed
-from validate.judge import crew, defects_of, each_apart, judge_of, observe
+from validate.judge import defects_of, judge_of
+from validate.observe import crew, each_apart, observe
 from validate.passes import PASSES, drop_statements
 from validate.reduce import (
     CHOICES,
@@ -185,6 +186,18 @@ def test_batches_and_interruptions_change_nothing(tmp_path: Path) -> None:
         progress, sessions = load_progress(path, finding), sessions + 1
     assert sessions > 5
     assert progress.kernel == whole == reduce(sample.kernel, applies("mul"))
+
+
+def test_a_judge_may_stop_at_the_first_that_is_interesting() -> None:
+    sample = grown(applies("mul"), 1)[0]
+
+    def judge(kernels: Sequence[Kernel]) -> list[bool]:
+        verdicts = [applies("mul")(one) for one in kernels]
+        return verdicts[: verdicts.index(True) + 1] if True in verdicts else verdicts
+
+    progress = Progress(sample.kernel)
+    assert go_on(progress, judge)
+    assert progress.kernel == reduce(sample.kernel, applies("mul"))
 
 
 def test_progress_of_another_finding_or_none_is_a_beginning(tmp_path: Path) -> None:
@@ -400,25 +413,30 @@ def test_candidates_that_are_not_defined_or_race_never_meet_the_compiler() -> No
     assert met == [RIGHT], "nor does what has a known defect that the finding is free of"
 
 
-def prepare() -> None:
-    """In the process that may die: makes one kernel crash, and one hang."""
-    setattr(validate.judge, "observe", fateful)  # noqa: B010 # mypy allows no other way to replace a function
+def test_crashes_and_hangs_are_observed_in_a_process_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate.observe, "CPU_SECONDS", 0.5)
+    monkeypatch.setattr(validate.observe, "IDLE_SECONDS", 1.0)
+    names = ("calm", "crashes", "sleeps", "spins", "exits", "calm")
+    with crew(prepare=prepare) as hired:
+        came_to = list(each_apart(hired, [replace(RIGHT, name=name) for name in names], 5, LANES, DEFAULT))
+    assert came_to == [
+        (Outcome.VERIFIED, "calm"),
+        (Outcome.CRASH, "the process died of SIGSEGV"),
+        (Outcome.TIMEOUT, "did nothing for 1 s"),
+        (Outcome.TIMEOUT, "took longer than 0.5 s of CPU time"),
+        (Outcome.CRASH, "the process exited with code 3"),
+        (Outcome.VERIFIED, "calm"),
+    ]
 
 
-def fateful(kernels: Sequence[Kernel], *_: object) -> list[tuple[Outcome, str]]:
-    if kernels[0].name == "crashes":
-        ctypes.string_at(0)
-    if kernels[0].name == "hangs":
-        ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock, as a native loop does
-    return [(Outcome.VERIFIED, "")]
-
-
-def test_crashes_and_hangs_are_observed_in_a_process_of_their_own() -> None:
-    finding = Finding(Outcome.CRASH, "", RIGHT, 5, LANES)
-    with crew(prepare) as pool:
-        kernels = [replace(RIGHT, name=name) for name in ("calm", "crashes", "hangs", "calm")]
-        came_to = [outcome for outcome, _ in each_apart(pool, kernels, finding, 2.0)]
-    assert came_to == [Outcome.VERIFIED, Outcome.CRASH, Outcome.TIMEOUT, Outcome.VERIFIED]
+def test_nothing_is_begun_after_the_first_that_fails_alike() -> None:
+    names = ("a", "b", "crashes", "c", "d", "e", "f")
+    kernels = [replace(RIGHT, name=name) for name in names]
+    with crew(prepare=prepare) as hired:
+        finding = Finding(Outcome.CRASH, "", RIGHT, 5, LANES)
+        judge = judge_of(finding, lambda some: each_apart(hired, some, 5, LANES, DEFAULT), until_one=True)
+        assert judge(kernels) == [False, False, True]
+        assert judge(kernels[3:]) == [False] * 4
 
 
 def test_findings_are_plain_json(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from validate.edits import measure, tidied
 from validate.findings import Finding, load, save_as, write
 from validate.judge import Judge, judging, observe_like
 from validate.passes import PASSES, Pass
+from validate.verdict import Outcome
 
 FIRST, MOST = 2, 24
 """Candidates that are judged at once: at first, and after long without success."""
@@ -151,10 +152,11 @@ def _finish(progress: Progress, judge: Judge, propose: Propose, watch: Watch, mo
     """Goes through a pass from the position on; after each success with what it proposes for the smaller kernel."""
     count = min(FIRST, most)
     while batch := list(islice(propose(progress), count)):
-        asked = [candidate for candidate in batch if candidate.key not in progress.known]
-        verdicts = judge([candidate.kernel for candidate in asked])
-        progress.known.update(zip((candidate.key for candidate in asked), verdicts, strict=True))
-        hit = next((candidate for candidate in batch if progress.known[candidate.key]), None)
+        before = takewhile(lambda candidate: candidate.key not in progress.known, batch)  # what is known is a success
+        asked = {candidate.key: candidate.kernel for candidate in before}
+        verdicts = judge([*asked.values()])
+        progress.known.update(zip(asked, verdicts, strict=False))
+        hit = next((candidate for candidate in batch if progress.known.get(candidate.key)), None)
         if hit is None:
             progress.position, count = batch[-1].position + 1, min(2 * count, most)
         else:
@@ -236,11 +238,11 @@ def command(path: Path, time_limit: float | None, out: Path | None) -> int:
         raise UserError(f"--out must name a .json file, not {out}; the reproducer goes beside it")
     finding, started = load(path), time.monotonic()
     beside = path.with_suffix(".progress.json")
-    progress, derived = load_progress(beside, finding), derivation(finding)
+    progress, derived = load_progress(beside, finding), _derived(finding)
     told = _Told(finding, beside, None if time_limit is None else started + time_limit, progress.kernel)
     print(f"{finding.name}: {_sizes(progress.kernel)}")
     if derived is None:
-        print("its choices are not known (it was edited, or grown by another version): only its tree is reduced")
+        print(f"{_why_not(finding)}: only its tree is reduced")
     with judging(finding) as judge:
         if not judge([finding.kernel])[0]:
             raise UserError(f"{path} no longer shows: the kernel doesn't come to {finding.outcome.value} here")
@@ -257,6 +259,17 @@ def command(path: Path, time_limit: float | None, out: Path | None) -> int:
     print(f"{smaller.outcome.value}: {smaller.detail}")
     print(f"{target}\n{target.with_suffix('.py')} {_replayed(target.with_suffix('.py'))}")
     return 0
+
+
+def _derived(finding: Finding) -> tuple[Derivation, Choices] | None:
+    """Not of a hang: each success takes as long as a hang takes to be told, and that stage has dozens of them."""
+    return None if finding.outcome is Outcome.TIMEOUT else derivation(finding)
+
+
+def _why_not(finding: Finding) -> str:
+    if finding.outcome is Outcome.TIMEOUT:
+        return "going through its choices would take too long, as it hangs"
+    return "its choices are not known (it was edited, or grown by another version)"
 
 
 @dataclass(slots=True)

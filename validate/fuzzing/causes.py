@@ -17,16 +17,8 @@ from grammar.defects import DEFECTS
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
-from validate.judge import (
-    Judge,
-    Observed,
-    crew,
-    each_apart,
-    judge_of,
-    judging,
-    observe_like,
-    observed_apart,
-)
+from validate.judge import Judge, judge_of, judging, observe_like
+from validate.observe import Observed, crew, each_apart
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
 
@@ -63,14 +55,15 @@ Retold = Callable[[Kernel], Finding]
 def _judging_apart(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
     """Judges kernels by whether they fail against the reference as the finding does, each in another process."""
     settings = {**finding.settings, "reduced_from": finding.name}
-    with crew() as pool:
+    how = (finding.seed, finding.lanes, finding.options)
+    with crew(finding.options) as hired:
 
         def retold(kernel: Kernel) -> Finding:
-            outcome, detail = observed_apart(pool, kernel, finding)
+            ((outcome, detail),) = each_apart(hired, [kernel], *how)
             told = detail if outcome is finding.outcome else finding.detail  # not every crash comes each time
             return replace(finding, kernel=kernel, detail=told, settings=settings)
 
-        yield judge_of(finding, lambda kernels: each_apart(pool, kernels, finding)), retold
+        yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how), until_one=True), retold
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from validate.fuzzing.crew import Fuzzers, crew
 from validate.fuzzing.plan import Plan, Recipe, recipe_of
 from validate.fuzzing.tally import Bucket, Key, Tally
 from validate.fuzzing.work import Observed, Task, Workshop, enlist
-from validate.judge import ISOLATED
+from validate.observe import ISOLATED
 
 REDUCE_SECONDS = 100.0
 """What reducing one finding may take."""
