@@ -1,37 +1,58 @@
-"""For each construct of the grammar, a kernel of next to nothing else.
+"""For each construct of the grammar, a kernel of next to nothing else; and for several, such kernels side by side.
 
 The key insight: where a failure is due to one construct, the kernel that it should shrink to is known beforehand. So
-whoever draws a kernel around a construct can offer that one as the simplest.
+whoever draws a kernel can offer what it holds, side by side, as a simpler one, and then leave out one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from enum import Enum
 from functools import cache
+from itertools import count
 
 from grammar.alive import is_alive
 from grammar.choose import Seed, replaying
+from grammar.defects import defect
 from grammar.draft import Draft, start
 from grammar.families import ANY, Family
-from grammar.features import Feature, branch_update, loop_sum, loop_while
+from grammar.features import (
+    Feature,
+    branch_both,
+    branch_chain,
+    branch_update,
+    gather,
+    loop_nested,
+    loop_sum,
+    loop_while,
+    stencil,
+)
 from grammar.grow import grow
+from grammar.names import RESERVED
 from grammar.op import Op
-from grammar.ops import TABLE
+from grammar.ops import ROWS, TABLE
 from grammar.profiles import profile
+from grammar.rewrites import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array, spans_for
 from grammar.tree import (
     Apply,
+    Assign,
     Atomic,
     AtomicKind,
     AugAssign,
     AugStore,
+    Break,
     Const,
+    Continue,
     For,
     If,
     Kernel,
     Param,
     Read,
+    Return,
     Role,
+    Size,
     Stmt,
     Store,
     Term,
@@ -39,18 +60,30 @@ from grammar.tree import (
     Var,
     While,
     all_terms,
+    height,
     statements,
 )
-from grammar.types import F32, I32, NUMBERS, Array
+from grammar.types import BOOL, F32, F64, FLOATS, I32, NUMBERS, SCALARS, Array, Scalar
 
-Construct = Op | Feature | AtomicKind | None
-"""None is nothing in particular."""
+
+class Trait(Enum):
+    """What else a kernel may have that the compiler treats in a way of its own."""
+
+    BREAK = "break"
+    CONTINUE = "continue"
+    RETURN = "return"
+    UPDATE = "augmented assignment to a local"
+    ARRAY_UPDATE = "augmented assignment to an element"
+    RUN_TIME_BOUND = "bound of a loop that is known at run time"
+    SCALAR = "scalar parameter"
+
+
+Construct = Op | Feature | AtomicKind | Trait | Scalar | None
+"""None is nothing in particular; a type stands for arrays of it."""
 
 OUT = "out"
 I = Var("i", I32)  # noqa: E741 - what kernels call it, too
 X = Param("x", Array(F32), Role.VALUE, -2.0, 2.0)
-
-STANDS_FOR: Mapping[type[Stmt], Feature] = {If: branch_update, For: loop_sum, While: loop_while}
 
 SIMPLEST = Kernel(
     "copy_values",
@@ -60,26 +93,105 @@ SIMPLEST = Kernel(
 )
 
 
+HERE = Read("x", I, F32)
+FLAG = Read("mask", I, BOOL)
+MASK = Param("mask", Array(BOOL), Role.VALUE, -8, 8)
+N = Param("n", I32, Role.VALUE, 3, 6)
+FACTOR = Param("s", F32, Role.VALUE, -2.0, 2.0)
+ADD, MUL, COUNTING = (ROWS[key] for key in ("add(float32,float32)", "mul(float32,float32)", "add(int32,int32)"))
+BEYOND = Apply(ROWS["greater_equal(int32,int32)"], (I, Var("n", I32)))
+SUMMED = AugAssign("s", ADD, Read("x", Var("k", I32), F32))
+
+
+def _of(body: tuple[Stmt, ...], *params: Param, out: Scalar = F32, role: Role = Role.OUT) -> Kernel:
+    return Kernel("copy_values", (*params, Param(OUT, Array(out), role, -1.0, 1.0)), (Thread("i"), *body), "combined")
+
+
+def _summed(stop: Term, *body: Stmt) -> tuple[Stmt, ...]:
+    """A sum over a loop, to which comes what keeps it from being the same everywhere."""
+    total = Apply(ADD, (Var("s", F32), HERE))
+    return (Assign("s", Const(F32, 0.0)), For("k", None, stop, body), Store(OUT, I, total))
+
+
+def _counted(leave: Stmt) -> tuple[Stmt, ...]:
+    """How many trips of a loop there are that some lanes leave. Of integers, as those cost no gradient."""
+    trip = (If(FLAG, (leave,)), AugAssign("s", COUNTING, Const(I32, 1)))
+    return (Assign("s", Const(I32, 0)), For("k", None, Const(I32, 3), trip), Store(OUT, I, Var("s", I32)))
+
+
+TRAITS: Mapping[Trait, Kernel] = {
+    Trait.BREAK: _of(_counted(Break()), MASK, out=I32),
+    Trait.CONTINUE: _of(_counted(Continue()), MASK, out=I32),
+    Trait.RETURN: _of((If(BEYOND, (Return(),)), Store(OUT, I, HERE)), X, Param("n", I32, Role.COUNT)),
+    Trait.UPDATE: _of((Assign("s", HERE), AugAssign("s", MUL, HERE), Store(OUT, I, Var("s", F32))), X),
+    Trait.ARRAY_UPDATE: _of((AugStore(OUT, I, ADD, HERE),), X, role=Role.ACCUMULATOR),
+    Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
+    Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
+}
+TYPES = (F64, I32, BOOL)
+STANDS_FOR: Mapping[type[Stmt], Construct] = {
+    While: loop_while,
+    Break: Trait.BREAK,
+    Continue: Trait.CONTINUE,
+    Return: Trait.RETURN,
+    AugAssign: Trait.UPDATE,
+    AugStore: Trait.ARRAY_UPDATE,
+}
+
+
 def constructs() -> tuple[Construct, ...]:
-    """Nothing in particular, the rows of the table, the features of families, the kinds of atomic operations."""
-    return (None, *TABLE, *(feature for feature, _ in ANY), *AtomicKind)
+    """Nothing in particular, the rows of the table, features of families, kinds of atomic operations, traits, types."""
+    return (None, *TABLE, *(feature for feature, _ in ANY), *AtomicKind, *Trait, *TYPES)
 
 
 def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
-    """Those that a kernel holds, each once; of features, one that stands for each kind of statement."""
-    body = tuple(statements(kernel.body))
-    ops = [term.op for term in all_terms(kernel) if isinstance(term, Apply)]
-    ops += [stmt.op for stmt in body if isinstance(stmt, AugAssign | AugStore)]
-    kinds = [stmt.kind for stmt in body if isinstance(stmt, Atomic)]
-    features = [STANDS_FOR[type(stmt)] for stmt in body if type(stmt) in STANDS_FOR]
-    return tuple(dict.fromkeys((*ops, *kinds, *features)))
+    """Those that a kernel holds, each once; of features, what stands for each kind of statement or index."""
+    found: list[Construct] = []
+    for stmt in statements(kernel.body):
+        found += _constructs_in(stmt)
+    scalars = {param.name for param in kernel.params if param.type in SCALARS and param.role is Role.VALUE}
+    for term in all_terms(kernel):
+        match term:
+            case Apply(op, _):
+                found.append(op)
+            case Var(name, _) if name in scalars:
+                found.append(Trait.SCALAR)
+            case Read(_, Read(), _):
+                found.append(gather)
+            case Size():
+                found.append(stencil)
+            case _:
+                pass
+    found += [param.element for param in kernel.params if param.element in TYPES]
+    return tuple(dict.fromkeys(found))
 
 
-@cache
+def _constructs_in(stmt: Stmt) -> list[Construct]:
+    """What stands for the kind of statement, the simplest first, and the operation that is written with it."""
+    match stmt:
+        case Atomic(kind, _, _, _):
+            return [kind]
+        case If(_, _, orelse):
+            chained = len(orelse) == 1 and isinstance(orelse[0], If)
+            return [branch_update, *[branch_both] * bool(orelse), *[branch_chain] * chained]
+        case For(_, _, stop, body):
+            nested = any(isinstance(inner, For) for inner in statements(body))
+            run_time = not isinstance(stop, Const)
+            return [loop_sum, *[loop_nested] * nested, *[Trait.RUN_TIME_BOUND] * run_time]
+        case AugAssign(_, op, _) | AugStore(_, _, op, _):
+            return [op, STANDS_FOR[type(stmt)]]
+        case _:
+            return [STANDS_FOR[type(stmt)]] if type(stmt) in STANDS_FOR else []
+
+
 def smallest(construct: Construct, seed: Seed, lanes: int) -> Kernel:
     """The smallest kernel that holds the construct and is alive; `SIMPLEST` where there is none so simple."""
     if construct is None:
         return SIMPLEST
+    if isinstance(construct, Trait):
+        return TRAITS[construct]
+    if isinstance(construct, Scalar):
+        return _copied(construct)
     if isinstance(construct, AtomicKind):
         return _reduced(construct)
     kernel = _applied(construct, seed, lanes) if isinstance(construct, Op) else _featured(construct, seed, lanes)
@@ -91,6 +203,12 @@ def around(construct: Feature) -> Family:
     return Family("combined", 3, features=(((construct, 1.0),),))
 
 
+def _copied(type: Scalar) -> Kernel:
+    """`out[i] = x[i]`."""
+    param = replace(X, type=Array(type)) if type in FLOATS else replace(MASK, type=Array(type))
+    return _of((Store(OUT, I, Read(param.name, I, type)),), param, out=type)
+
+
 def _reduced(kind: AtomicKind) -> Kernel:
     """`wp.atomic_add(out, 0, x[i])`."""
     total = Param(OUT, Array(F32), Role.ACCUMULATOR, -1.0, 1.0, 1)
@@ -98,18 +216,24 @@ def _reduced(kind: AtomicKind) -> Kernel:
     return Kernel("reduce_values", (X, total), (Thread("i"), stmt), "atomic_reduction")
 
 
+@cache
 def _applied(op: Op, seed: Seed, lanes: int) -> Kernel | None:
-    """`out[i] = wp.sin(x[i])`: the operation on elements of arrays of its own."""
+    """`out[i] = wp.sin(x[i])`: the operation on elements of arrays of its own; the last may have to be a number."""
     draft = Draft(replaying(()), profile("natural"), op.params[0] if op.params[0] in NUMBERS else F32, seed, lanes)
     start(draft)
     arguments = zip(op.params, spans_for(op), strict=True)
-    args: list[Term] = [Read(new_array(draft, type, span).name, draft.thread, type) for type, span in arguments]
+    args = [Read(new_array(draft, type, span).name, draft.thread, type) for type, span in arguments]
     out = Param(OUT, Array(op.result), Role.OUT)
-    body: tuple[Stmt, ...] = (*draft.block, Store(OUT, draft.thread, Apply(op, tuple(args))))
-    kernel = Kernel("apply_values", (*draft.params, out), body, "arithmetic")
-    return kernel if is_alive(kernel, seed, lanes) else None
+    one = Const(op.params[-1], 1 if op.params[-1] is I32 else 1.0)
+    for params, last in ((draft.params, args[-1]), (draft.params[:-1], one)):
+        body: tuple[Stmt, ...] = (*draft.block, Store(OUT, draft.thread, Apply(op, (*args[:-1], last))))
+        kernel = Kernel("apply_values", (*params, out), body, "arithmetic")
+        if defect(kernel) is None and is_alive(kernel, seed, lanes):
+            return kernel
+    return None
 
 
+@cache
 def _featured(feature: Feature, seed: Seed, lanes: int) -> Kernel | None:
     """What is grown where every choice is the simplest."""
     for depth in (3, 4, 5):
@@ -117,3 +241,96 @@ def _featured(feature: Feature, seed: Seed, lanes: int) -> Kernel | None:
         if kernel is not None:
             return kernel
     return None
+
+
+# -- several ----------------------------------------------------------------------------------------------------------
+
+
+def sketch(held: Iterable[Construct], depth: int, seed: Seed, lanes: int) -> Kernel:
+    """The smallest kernels with the constructs, side by side in one; those that are higher than `depth` are left out.
+
+    So is what is dull under other names, as inputs vary with names, or where lanes are missing that have left before.
+    """
+    parts = dict.fromkeys(smallest(construct, seed, lanes) for construct in held)
+    fitting = [part for part in parts if part != SIMPLEST and height(part) <= depth]
+    fitting.sort(key=_returns)
+    kernel = fitting[0] if fitting else SIMPLEST
+    for part in fitting[1:]:
+        other = _fitted(part, kernel)
+        both = beside(kernel, other)
+        if is_alive(both if _returns(kernel) else other, seed, lanes) and defect(both) is None:
+            kernel = both
+    return kernel
+
+
+def _returns(kernel: Kernel) -> bool:
+    """Whether lanes leave the kernel before its end: what stands behind is not for all of them."""
+    return any(isinstance(stmt, Return) for stmt in statements(kernel.body))
+
+
+def beside(kernel: Kernel, other: Kernel) -> Kernel:
+    """A kernel that does what the one does, then the other, with which it has no names in common but of inputs."""
+    params = tuple(dict.fromkeys(kernel.params + other.params))
+    ordered = [p for p in params if not p.is_output] + [p for p in params if p.is_output]
+    return Kernel(kernel.name, tuple(ordered), kernel.body + other.body[1:], "combined")
+
+
+def _fitted(kernel: Kernel, place: Kernel) -> Kernel:
+    """The kernel with other names where `place` has the same, except for inputs that are the same, and the thread."""
+    shared = {p.name for p in kernel.params if not p.is_output and p in place.params}
+    taken = {*names_of(place), *RESERVED}
+    names: dict[str, str] = {}
+    for name in dict.fromkeys(names_of(kernel)):
+        names[name] = name if name in shared else next(new for new in _numbered(name) if new not in taken)
+        taken.add(names[name])
+    names[_thread(kernel)] = _thread(place)
+    params = tuple(replace(param, name=names[param.name]) for param in kernel.params)
+    body = with_statements(kernel.body[1:], lambda stmt: (_renamed(stmt, names),))
+    return replace(kernel, params=params, body=(place.body[0], *body))
+
+
+def names_of(kernel: Kernel) -> Iterator[str]:
+    """Of parameters, then of locals and loop variables."""
+    yield from (param.name for param in kernel.params)
+    for stmt in statements(kernel.body):
+        match stmt:
+            case Thread(name) | Assign(name, _) | For(name, _, _, _):
+                yield name
+            case _:
+                pass
+
+
+def _thread(kernel: Kernel) -> str:
+    first = kernel.body[0]
+    assert isinstance(first, Thread)
+    return first.name
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{k}" for k in count(1))
+
+
+def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
+    """The statement with other names, also in its own terms; those that it holds stay as they are."""
+
+    def part(term: Term) -> Term:
+        match term:
+            case Var(name, type):
+                return Var(names[name], type)
+            case Read(array, index, type):
+                return Read(names[array], index, type)
+            case Size(array, type):
+                return Size(names[array], type)
+            case _:
+                return term
+
+    match with_own_terms(stmt, lambda term: with_terms(term, part)):
+        case (Assign(name, _) | AugAssign(name, _, _)) as named:
+            return replace(named, name=names[name])
+        case (Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _)) as writing:
+            return replace(writing, array=names[array])
+        case For(variable, start, stop, body):
+            return For(names[variable], start, stop, body)
+        case other:
+            return other

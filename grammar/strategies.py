@@ -10,13 +10,14 @@
 
 The key insight: the grower asks for its choices one by one and takes the simplest for 0, which is just what Hypothesis
 shrinks towards. So there is nothing to filter and nothing to assume: every sequence of choices is a kernel, and a
-shorter sequence of smaller choices is a simpler one. What a kernel is grown around is drawn first, and the smallest
-kernel with it is one choice away: thus a failure due to one rare operation shrinks to that operation.
+shorter sequence of smaller choices is a simpler one. The first choice is whether a kernel is grown at all, and behind
+all others stands what was grown: so where the first becomes the simplest, what the kernel holds is left, each
+construct in a statement of its own, and a failure due to one of a hundred operations shrinks to that one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
 from grammar.op import Lanes, Op
 from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
-from grammar.smallest import SIMPLEST, Construct, constructs, constructs_of, smallest
+from grammar.smallest import SIMPLEST, Construct, Trait, constructs, constructs_of, sketch
 from grammar.terms import grow_term
-from grammar.tree import AtomicKind, Kernel, Role, Term, height
+from grammar.tree import AtomicKind, Kernel, Role, Term
 from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -43,13 +44,15 @@ SEED = Seed(0)
 """Kernels are alive on `grammar.inputs.regular(kernel, SEED, LANES)`."""
 DIGIT = 32
 """Numbers below this are drawn at once."""
-ATTEMPTS = 1
-"""Drafts per kernel: what others draw before they come to nothing stands in the way of shrinking."""
+ATTEMPTS = 3
+"""Drafts per kernel before it is the simplest one."""
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
-LARGE = 24
-"""One kernel in so many is the smallest with a construct; the others are grown around one."""
+MOST = 32
+"""Constructs in a sketch; hardly any kernel holds more."""
+LARGE = 11
+"""One kernel in so many is a sketch of a few constructs; the others are grown."""
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, np.inf, -np.inf, np.nan, 1e-40, 1e30, -1e30)
 """Values that ordinary inputs never hold, the simplest first."""
@@ -77,30 +80,75 @@ def kernels(depth: int = 5, profile: str | Profile = "natural", family: str | No
 
 @st.composite
 def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None) -> Kernel:
-    choose = choosing(draw)
-    construct = pick(choose, _constructs(profile))
-    if family is None and not choose(LARGE):
-        kernel = smallest(construct, SEED, LANES)
-        return kernel if height(kernel) <= depth else SIMPLEST
+    """A kernel that is grown, or a sketch; both read three things in a row, so that the one shrinks to the other.
+
+    Whether to grow; what the kernel is grown by, then 0; the numbers of the constructs that it holds, then 0.
+    """
+    grown = _Grown(depth, profile, family)
+    table = _constructs(profile)
+    integer: Integer = draw(_INTEGERS)
+    if family is None and not integer(0, LARGE - 1):
+        draw(_PASSED_OVER)
+        return sketch([table[number - 1] for number in draw(_numbers(len(table)))], depth, SEED, LANES)
+    kernel: Kernel = draw(grown)
+    draw(_noted([table.index(one) + 1 for one in constructs_of(kernel) if one in table]))
+    return kernel
+
+
+class _Grown(st.SearchStrategy[Kernel]):
+    """Kernels around some construct. A draft that comes to nothing is marked, for Hypothesis to take it out at once."""
+
+    def __init__(self, depth: int, profile: str | Profile, family: str | None) -> None:
+        super().__init__()
+        self.depth, self.profile, self.family = depth, profile, family
+
+    def do_draw(self, data: Any) -> Kernel:
+        kernel = None
+        for _ in range(ATTEMPTS):
+            data.start_span(self.label)
+            kernel = _grown(choosing(data.draw_integer), self.depth, self.profile, self.family)
+            data.stop_span(discard=kernel is None)
+            if kernel is not None:
+                break
+        data.draw_integer(0, 0)
+        return kernel or SIMPLEST
+
+
+def _grown(choose: Choose, depth: int, profile: str | Profile, family: str | None) -> Kernel | None:
+    construct = pick(choose, _constructs(profile)) if family is None else None
     least = 1 if family is None else family_named(family).least_depth
-    highest = draw(st.integers(least, depth))
-    chosen = draw(_families(highest, construct)) if family is None else family_named(family)
+    highest = least + choose(depth - least + 1)
+    chosen = pick(choose, _families(highest, construct)) if family is None else family_named(family)
     grown_with = resolved(profile, choose)
     if isinstance(construct, Op):
         grown_with = favouring(grown_with, construct)
-    kernel = grow(choose, chosen, grown_with, highest, SEED, LANES, attempts=ATTEMPTS) or SIMPLEST
-    return kernel if family is not None else _narrowed(kernel, choose)
+    return grow(choose, chosen, grown_with, highest, SEED, LANES, attempts=1)
 
 
-def _narrowed(kernel: Kernel, choose: Choose) -> Kernel:
-    """The kernel, or the smallest with one of its constructs, which takes two zeros.
+@st.composite
+def _passed_over(draw: Draw) -> None:
+    """Reads what a kernel was grown by, which is never 0, to its end; hardly anything where none was."""
+    integer = draw(_INTEGERS)
+    while 0 < integer(0, 2 * DIGIT) <= DIGIT:
+        pass
 
-    They are rarely drawn. But shrinking tries zeros one after the other, and the first changes nothing yet.
-    """
-    locked = choose(DIGIT)
-    constructs = constructs_of(kernel)
-    chosen = [construct for construct in constructs if not choose(DIGIT) and not locked]
-    return smallest(chosen[0], SEED, LANES) if chosen else kernel
+
+@st.composite
+def _noted(draw: Draw, numbers: Sequence[int]) -> None:
+    """Has Hypothesis record the numbers as if they were drawn."""
+    integer = draw(_INTEGERS)
+    for number in (*numbers[:MOST], 0):
+        integer(number, number)
+
+
+@st.composite
+def _numbers(draw: Draw, highest: int) -> list[int]:
+    """Numbers from 1 to `highest`; a few, unless they were noted."""
+    integer = draw(_INTEGERS)
+    numbers: list[int] = []
+    while len(numbers) < MOST and 0 < (number := integer(0, highest + len(numbers) * highest // 4)) <= highest:
+        numbers.append(number)
+    return numbers
 
 
 def _constructs(profile: str | Profile) -> tuple[Construct, ...]:
@@ -108,14 +156,14 @@ def _constructs(profile: str | Profile) -> tuple[Construct, ...]:
     return tuple(one for one in constructs() if not (isinstance(one, Op) and one.name in off))
 
 
-def _families(depth: int, construct: Construct) -> st.SearchStrategy[Family]:
+def _families(depth: int, construct: Construct) -> Sequence[Family]:
     """Any of them, or those that may have the construct."""
     all_there_are = families_at(depth)
-    if construct is None or isinstance(construct, Op):
-        return st.sampled_from(all_there_are)
+    if construct is None or isinstance(construct, Op | Trait | Scalar):
+        return all_there_are
     if isinstance(construct, AtomicKind):
-        return st.sampled_from([family for family in all_there_are if family.atomic])
-    return st.sampled_from([family for family in all_there_are if family.has(construct)] or all_there_are)
+        return [family for family in all_there_are if family.atomic]
+    return [family for family in all_there_are if family.has(construct)] or all_there_are
 
 
 @st.composite
@@ -124,7 +172,7 @@ def terms(draw: Draw, type: Scalar = F32, height: int = 4, profile: str | Profil
 
     Their names are free: they stand for parameters that a kernel around the term would declare. Shrinks to a read.
     """
-    choose = choosing(draw)
+    choose = choosing(draw(_INTEGERS))
     draft = Draft(choose, resolved(profile, choose), type if type in NUMBERS else F32, SEED, LANES)
     draft.locals_left = 0
     start(draft)
@@ -154,27 +202,35 @@ def inputs(draw: Draw, kernel: Kernel, lanes: int = LANES) -> Inputs:
 # -- how they are made ------------------------------------------------------------------------------------------------
 
 
-class _Choosing(st.SearchStrategy[Choose]):
-    """Choices that Hypothesis makes and shrinks.
+Integer = Callable[[int, int], int]
+
+
+class _Integers(st.SearchStrategy[Integer]):
+    """Integers between two bounds that Hypothesis draws and shrinks.
 
     A strategy of its own, because a choice drawn by `draw(st.integers(…))` is a span, and Hypothesis makes five in six
     of its examples by copying one span over another: of one among a hundred choices, most of which only pick a name.
     """
 
-    def do_draw(self, data: Any) -> Choose:
-        return lambda n: int(data.draw_integer(0, n - 1))
+    def do_draw(self, data: Any) -> Integer:
+        return lambda low, high: int(data.draw_integer(low, high))
 
 
-def choosing(draw: Draw) -> Choose:
+_INTEGERS = _Integers()
+_PASSED_OVER = _passed_over()
+
+
+def choosing(integer: Integer) -> Choose:
     """Choices that Hypothesis makes, and shrinks.
 
-    Hypothesis draws small numbers evenly but of large ones mostly the smallest, so a large one is drawn digit by digit.
+    Hypothesis draws small numbers evenly but of large ones mostly the least and the greatest, so a large one is drawn
+    digit by digit. A digit is recorded as one more: so 0 can tell an end; and small integers from 0 on are to
+    Hypothesis choices among strategies, for each of which it tries all others before it shrinks anything.
     """
-    digit: Choose = draw(_Choosing())
 
     def choose(n: int) -> int:
         if n <= DIGIT:
-            return digit(n)
+            return int(integer(1, n)) - 1 if n > 1 else 0
         high = choose(-(-n // DIGIT))
         return min(high * DIGIT + choose(DIGIT), n - 1)
 

@@ -1,15 +1,21 @@
-"""The smallest kernel with each construct is one, holds it, and holds next to nothing else."""
+"""The smallest kernel with each construct is one, holds it, and holds next to nothing else; sketches hold several."""
 
 from __future__ import annotations
+
+from random import Random
 
 import pytest
 
 from grammar.alive import is_alive
 from grammar.check import problems
 from grammar.choose import Seed
+from grammar.defects import defect
+from grammar.emit import emit
 from grammar.op import Op
-from grammar.smallest import SIMPLEST, Construct, constructs, constructs_of, smallest
-from grammar.tree import AtomicKind, statements
+from grammar.ops import row
+from grammar.smallest import SIMPLEST, Construct, Trait, constructs, constructs_of, sketch, smallest
+from grammar.tree import AtomicKind, height, statements
+from grammar.types import F64, Scalar
 from tests.builders import LANES
 
 SEED = Seed(0)
@@ -23,6 +29,10 @@ def name_of(construct: Construct) -> str:
     return construct.key if isinstance(construct, Op) else getattr(construct, "__name__", str(construct))
 
 
+def besides_types(held: tuple[Construct, ...]) -> list[Construct]:
+    return [one for one in held if not isinstance(one, Scalar)]
+
+
 @pytest.mark.parametrize("construct", constructs(), ids=name_of)
 def test_the_smallest_kernel_with_a_construct(construct: Construct) -> None:
     kernel = smallest(construct, SEED, LANES)
@@ -30,9 +40,42 @@ def test_the_smallest_kernel_with_a_construct(construct: Construct) -> None:
     assert is_alive(kernel, SEED, LANES)
     if isinstance(construct, Op) and construct.name in NAMELESS and kernel is SIMPLEST:
         return
+    assert defect(kernel) is None
     if isinstance(construct, Op | AtomicKind):
-        assert constructs_of(kernel) == (construct,)
+        assert besides_types(constructs_of(kernel)) == [construct]
         assert len(list(statements(kernel.body))) == 2
     elif construct is not None:
         assert kernel is not SIMPLEST
         assert len(list(statements(kernel.body))) <= 9
+    if isinstance(construct, Trait | Scalar):
+        assert construct in constructs_of(kernel)
+
+
+def test_a_sketch_holds_its_constructs_side_by_side() -> None:
+    held: list[Construct] = [row("sin(float32)"), Trait.RETURN, row("where(bool,float64,float64)"), AtomicKind.MAX]
+    _, _, text = emit(sketch(held, 3, SEED, LANES)).partition("i = wp.tid()\n")
+    assert [line.strip() for line in text.splitlines()] == [
+        "out[i] = wp.sin(x[i])",
+        "out_1[i] = wp.where(mask[i], x_1[i], a[i])",
+        "wp.atomic_max(out_2, 0, x[i])",
+        "if i >= n:",
+        "return",
+        "out_3[i] = x[i]",
+    ]
+
+
+def test_a_sketch_is_no_higher_than_it_may_be() -> None:
+    assert sketch([Trait.BREAK], 2, SEED, LANES) is SIMPLEST
+    assert sketch([Trait.BREAK, row("sin(float32)")], 2, SEED, LANES) == smallest(row("sin(float32)"), SEED, LANES)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_any_sketch_is_a_live_kernel_that_lacks_hardly_anything(number: int) -> None:
+    held = Random(number).sample([one for one in constructs() if smallest(one, SEED, LANES) is not SIMPLEST], 12)
+    kernel = sketch(held, 5, SEED, LANES)
+    assert problems(kernel) == ()
+    assert is_alive(kernel, SEED, LANES)
+    assert defect(kernel) is None
+    assert height(kernel) <= 5
+    wanted = {one for one in held if isinstance(one, Op | AtomicKind | Trait) or one is F64}
+    assert len(wanted.difference(constructs_of(kernel))) <= 1

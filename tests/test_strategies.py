@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -19,11 +20,29 @@ from grammar.check import problems
 from grammar.emit import emit, emit_term
 from grammar.evaluate import Inputs, run_plain
 from grammar.inputs import regular
-from grammar.smallest import SIMPLEST
+from grammar.op import Op
+from grammar.smallest import SIMPLEST, Construct, constructs_of
 from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
-from grammar.tree import Apply, Atomic, AtomicKind, For, Kernel, Stmt, Term, all_terms, height, statements, term_height
+from grammar.tree import (
+    Apply,
+    Atomic,
+    AtomicKind,
+    Break,
+    For,
+    If,
+    Kernel,
+    Stmt,
+    Term,
+    While,
+    all_terms,
+    height,
+    size,
+    statements,
+    term_height,
+)
 from grammar.types import SCALARS, Scalar
 
+MANY = settings(max_examples=3000, deadline=None, database=None)
 FEW = settings(max_examples=40, deadline=None, database=None, derandomize=True)
 
 
@@ -61,16 +80,19 @@ def test_names_that_do_not_exist_are_told_at_once(wrong: dict[str, object]) -> N
 
 
 def test_what_is_drawn_differs() -> None:
-    seen = set()
+    seen, ops = Counter[str](), set[Construct]()
 
     @seed(1)
-    @settings(max_examples=100, deadline=None, database=None)
+    @settings(max_examples=200, deadline=None, database=None)
     @given(kernels(5))
     def draw(kernel: Kernel) -> None:
-        seen.add(canonical_hash(kernel))
+        seen[canonical_hash(kernel)] += 1
+        ops.update(one for one in constructs_of(kernel) if isinstance(one, Op))
 
     draw()
-    assert len(seen) >= 60
+    assert len(seen) >= 140
+    assert seen[canonical_hash(SIMPLEST)] <= 30
+    assert len(ops) >= 80
 
 
 @pytest.mark.parametrize("type", SCALARS)
@@ -111,29 +133,65 @@ def holds_a(kind: type[Stmt]) -> Callable[[Kernel], bool]:
     return lambda k: any(isinstance(s, kind) for s in statements(k.body))
 
 
-def is_a_greatest(kernel: Kernel) -> bool:
-    return any(isinstance(s, Atomic) and s.kind is AtomicKind.MAX for s in statements(kernel.body))
+def is_a(kind: AtomicKind) -> Callable[[Kernel], bool]:
+    return lambda k: any(isinstance(s, Atomic) and s.kind is kind for s in statements(k.body))
 
+
+def both(one: Callable[[Kernel], bool], other: Callable[[Kernel], bool]) -> Callable[[Kernel], bool]:
+    return lambda k: one(k) and other(k)
+
+
+STOPPED = ["s = int(0)", "for k in range(3):", "if mask[i]:", "break", "s += 1", "out[i] = s"]
+HALVED = ["a = x[i]", "j = int(0)", "while a > 0.0 and j < 3:", "a -= 0.5", "j += 1", "out[i] = a"]
 
 SHRUNK = {
     "anything": (lambda _: True, ["out[i] = x[i]"]),
     "sin": (applies("sin"), ["out[i] = wp.sin(x[i])"]),
-    "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
     "erfcinv": (applies("erfcinv"), ["out[i] = wp.erfcinv(weights[i])"]),
     "cbrt": (applies("cbrt"), ["out[i] = wp.cbrt(x[i])"]),
     "where": (applies("where"), ["out[i] = wp.where(mask[i], x[i], a[i])"]),
-    "atomic_max": (is_a_greatest, ["wp.atomic_max(out, 0, x[i])"]),
-    "for": (holds_a(For), ["s = 0.0", "for k in range(3):", "s += x[k]", "out[i] = s + x[i]"]),
+    "add": (applies("add"), ["out[i] = x[i] + a[i]"]),
+    "lshift": (applies("lshift"), ["out[i] = x[i] << a[i]"]),
+    "bit_count": (applies("bit_count"), ["out[i] = wp.bit_count(x[i])"]),
+    "clamp": (applies("clamp"), ["out[i] = wp.clamp(x[i], a[i], y[i])"]),
+    "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
+    "atomic_min": (is_a(AtomicKind.MIN), ["wp.atomic_min(out, 0, x[i])"]),
+    "atomic_max": (is_a(AtomicKind.MAX), ["wp.atomic_max(out, 0, x[i])"]),
+    "if": (holds_a(If), ["a = x[i]", "if a < 0.0:", "a += 1.0", "out[i] = a"]),
+    "while": (holds_a(While), HALVED),
+    "break": (holds_a(Break), STOPPED),
 }
 
 
-@pytest.mark.parametrize("fault", SHRUNK)
-def test_a_fault_shrinks_to_the_construct_at_fault(fault: str) -> None:
+@pytest.mark.parametrize(("number", "fault"), list(enumerate(SHRUNK)), ids=list(SHRUNK))
+def test_a_fault_shrinks_to_the_construct_at_fault(number: int, fault: str) -> None:
     fails, body = SHRUNK[fault]
-    many = settings(max_examples=1000, deadline=None, database=None)
-    smallest = find(kernels(2 if fault == "sin" else 3), fails, settings=many, random=Random(0))
+    smallest = find(kernels((3, 5)[number % 2]), fails, settings=MANY, random=Random(number))
     _, _, text = emit(smallest).partition("i = wp.tid()\n")
     assert [line.strip() for line in text.splitlines()] == body
+
+
+TOGETHER = {
+    "for": (holds_a(For), 14),
+    "sin and for": (both(applies("sin"), holds_a(For)), 19),
+    "add and if": (both(applies("add"), holds_a(If)), 20),
+    "mul and atomic": (both(applies("mul"), holds_a(Atomic)), 14),
+}
+
+
+@pytest.mark.parametrize("fault", TOGETHER)
+@pytest.mark.parametrize("number", range(3))
+def test_it_takes_few_kernels_to_shrink_one(fault: str, number: int) -> None:
+    fails, least = TOGETHER[fault]
+    sizes: list[int] = []
+
+    def noted(kernel: Kernel) -> bool:
+        found = fails(kernel)
+        sizes.extend([size(kernel)] * (found or bool(sizes)))
+        return found
+
+    assert size(find(kernels(5), noted, settings=MANY, random=Random(number))) <= least
+    assert len(sizes) <= 150
 
 
 def test_importing_hypothesis_does_not_load_the_grower() -> None:
