@@ -38,9 +38,9 @@ def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
 def reduced(finding: Finding, seconds: float, apart: bool = False) -> tuple[Finding, str]:
     """A finding made small, for so many seconds at most, and what that came to in words.
 
-    With `apart`, each kernel on the way has a process of its own, as one of them may crash. Only the tree is reduced: what
-    it is due to shows in that already, and going through the choices, too, as `reduce` does, takes four to nine times as
-    long.
+    With `apart`, each kernel on the way has a process of its own, as one of them may crash. Only the tree is reduced:
+    what it is due to shows in that already, and going through the choices, too, as `reduce` does, takes four to nine
+    times as long.
     """
     progress, until = Progress(finding.kernel), time.monotonic() + seconds
     with _judging_apart(finding) if apart else _judging(finding) as (judge, retold):
