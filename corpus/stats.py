@@ -17,13 +17,13 @@ from rich.table import Table
 
 from corpus.store import read, shards
 from grammar.tree import Role
-from grammar.types import FLOATS, Array
+from grammar.types import ELEMENTS, FLOATS, Array
 
 COLUMNS = (
     *("canonical_hash", "shape_hash", "family", "height", "size", "operations", "statements", "parameters", "python"),
     *("checked", "gradient", "gradient_checked"),
 )
-FLOAT_ARRAYS = frozenset(repr(Array(scalar)) for scalar in FLOATS)
+FLOAT_ARRAYS = frozenset(repr(Array(type)) for type in ELEMENTS.values() if type.scalar in FLOATS)
 INPUTS = frozenset((Role.VALUE.value, Role.ACCUMULATOR.value))
 FEW = 10
 

@@ -31,7 +31,7 @@ GUARD = 16
 """Canary elements on each side of an array."""
 
 Values = Mapping[str, Any]
-"""By parameter: a one-dimensional array of the parameter's type, or a number."""
+"""By parameter: an array of the parameter's scalars, whose last axis numbers those of a composite; or a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LaunchResult:
 @dataclass(frozen=True, slots=True)
 class AdjointResult:
     gradients: Mapping[str, NDArray[Any]]
-    """With respect to each float input array, in its type."""
+    """With respect to each float input array, in its type and shape."""
     forward: LaunchResult
     """What the forward launch alone did."""
     arrays: Mapping[str, NDArray[Any]]
@@ -124,11 +124,10 @@ class _Guarded:
     def __init__(self, values: NDArray[Any], dtype: np.dtype[Any]) -> None:
         values = np.asarray(values)
         assert values.dtype == dtype, f"expected {dtype}, got {values.dtype}"
-        assert values.ndim == 1, f"expected one dimension, got {values.shape}"
         self.edge = _edge(dtype)
         self.before = self.edge + values.tobytes() + self.edge
         self.buffer = bytearray(self.before)
-        self.array: NDArray[Any] = np.frombuffer(self.buffer, dtype, len(values), len(self.edge))
+        self.array: NDArray[Any] = np.frombuffer(self.buffer, dtype, values.size, len(self.edge)).reshape(values.shape)
         self.address: int = self.array.__array_interface__["data"][0]
 
     @property
@@ -154,11 +153,11 @@ def _gradient_memory(
 
 
 def _cotangent(param: Param, values: Values, cotangents: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-    dtype, length = param.element.dtype, len(values[param.name])
+    dtype, shape = param.element.dtype, np.shape(values[param.name])
     if not param.is_output or param.name not in cotangents:
-        return np.zeros(length, dtype)
+        return np.zeros(shape, dtype)
     given = np.asarray(cotangents[param.name], dtype)
-    assert given.shape == (length,), f"the cotangent of {param.name} should have {length} elements, not {given.shape}"
+    assert given.shape == shape, f"the cotangent of {param.name} should have the shape {shape}, not {given.shape}"
     return given
 
 
@@ -197,7 +196,9 @@ _SCALAR_LAYOUT = {"float32": "f", "float64": "d", "int32": "i", "bool": "?"}
 @lru_cache
 def _layout(types: tuple[Any, ...]) -> struct.Struct:
     """The layout of the structure in which Warp passes arguments of the given types."""
-    return struct.Struct("@" + "".join(ARRAY_LAYOUT if isinstance(t, Array) else _SCALAR_LAYOUT[t.name] for t in types))
+    return struct.Struct(
+        "@" + "".join(ARRAY_LAYOUT if isinstance(t, Array) else _SCALAR_LAYOUT[t.scalar.name] * t.width for t in types)
+    )
 
 
 def _bounds(lanes: int) -> Any:
@@ -213,7 +214,7 @@ def _arguments(
         if isinstance(param.type, Array):
             fields += _descriptor(param, memory[param.name], gradients.get(param.name))
         else:
-            fields.append(param.element.dtype.type(values[param.name]).item())
+            fields += np.asarray(values[param.name], param.element.dtype).reshape(-1).tolist()
     return _packed(params, fields)
 
 
@@ -221,7 +222,8 @@ def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded
     """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
     fields: list[Any] = []
     for param in params:
-        fields += _descriptor(param, gradients.get(param.name), None) if isinstance(param.type, Array) else [0]
+        is_array = isinstance(param.type, Array)
+        fields += _descriptor(param, gradients.get(param.name), None) if is_array else [0] * param.element.width
     return _packed(params, fields)
 
 
@@ -231,7 +233,7 @@ def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | Non
     No array at all is all zeros but for the stride, which says that it is contiguous. (Warp leaves that zero as well,
     and so has the adjoint of every kernel with an int array done by the instantiation for other arrays.)
     """
-    itemsize = param.element.dtype.itemsize
+    itemsize = param.element.dtype.itemsize * param.element.width
     if guarded is None:
         return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
     address = 0 if gradient is None else gradient.address

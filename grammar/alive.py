@@ -159,7 +159,7 @@ def _with_changes(kernel: Kernel, inputs: Inputs, changed: list[Param], seed: in
 
 def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
     """Other values of the same range: floats closer to its low end, which costs less than to draw them anew."""
-    if param.element in FLOATS:
+    if param.element.scalar in FLOATS:
         return np.asarray(values - (values - values.dtype.type(param.low)) * values.dtype.type(0.3))
     other = column(param, seed + 1, lanes)
     if isinstance(param.type, Array) or (other != values).any():

@@ -35,9 +35,9 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import BOOL, I32, Array, Scalar
+from grammar.types import BOOL, I32, Array, Element
 
-Scope = dict[str, Scalar]
+Scope = dict[str, Element]
 """The locals that are certainly assigned here, with their types."""
 
 
@@ -61,7 +61,7 @@ class _Checker:
         yield from (f"{name} is declared twice" for name in set(names) if names.count(name) > 1)
         if not self.kernel.body or not isinstance(self.kernel.body[0], Thread):
             yield "the first statement is not the thread index"
-        scope = {p.name: p.type for p in self.kernel.params if isinstance(p.type, Scalar)}
+        scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
         yield from self.block(self.kernel.body, scope, loop=False)
         for param in self.kernel.params:
             used = self.written if param.is_output else self.read
@@ -139,7 +139,7 @@ class _Checker:
         if name in self.params or name in self.types or name in self.counters:
             yield f"{name} is the name of something else, too"
 
-    def define(self, name: str, type: Scalar, scope: Scope) -> Iterator[str]:
+    def define(self, name: str, type: Element, scope: Scope) -> Iterator[str]:
         if name in self.params:
             yield f"parameter {name} is assigned to"
         if name in self.counters:
@@ -181,7 +181,7 @@ class _Checker:
             yield f"{array} is updated in place but holds no numbers to begin with"
 
     def augmented(
-        self, spelling: object, params: tuple[Scalar, ...], result: Scalar, target: Scalar | None, value: Term
+        self, spelling: object, params: tuple[Element, ...], result: Element, target: Element | None, value: Term
     ) -> Iterator[str]:
         if not isinstance(spelling, Infix) or params != (target, value.type) or result is not target:
             yield "an augmented assignment has no such operator on these types"
@@ -218,7 +218,7 @@ class _Checker:
             case _:
                 assert_never(term)
 
-    def array(self, name: str, element: Scalar | None) -> Iterator[str]:
+    def array(self, name: str, element: Element | None) -> Iterator[str]:
         self.read.add(name)
         param: Param | None = self.params.get(name)
         if param is None or not isinstance(param.type, Array):

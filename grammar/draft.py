@@ -7,7 +7,7 @@ later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,10 +18,10 @@ from grammar.choose import Choose
 from grammar.evaluate import Inputs, Interpreter, Mask, Plain
 from grammar.inputs import REGULAR_SETS, column
 from grammar.names import NameRole, name_for
-from grammar.op import Lanes
+from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.tree import Assign, Param, Stmt, Term, Thread, Var
-from grammar.types import BOOL, I32, Array, Scalar
+from grammar.types import BOOL, I32, Array, Composite, Element
 
 LIMIT = 1e4
 """Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
@@ -53,7 +53,7 @@ class Grown(NamedTuple):
 class Draft:
     choose: Choose
     profile: Profile
-    main: Scalar
+    main: Element
     """The type most of the kernel computes in."""
     seed: int
     lanes: int
@@ -139,7 +139,8 @@ def add_param(draft: Draft, param: Param) -> Param:
         draft.plain.arrays[param.name] = values.reshape(-1)
     else:
         inputs.scalars[param.name] = values  # type: ignore[index] # as above
-        draft.interpreter.env[param.name] = np.repeat(values, draft.lanes)
+        values = np.repeat(values, draft.lanes, axis=0)
+        draft.interpreter.env[param.name] = draft.interpreter.lifted(values, param.type)
     return param
 
 
@@ -151,7 +152,7 @@ def define(draft: Draft, role: NameRole, grown: Grown) -> Grown:
     return assign(draft, Assign(variable.name, grown.term), variable, grown.value)
 
 
-def local(draft: Draft, name: str, type: Scalar) -> Grown:
+def local(draft: Draft, name: str, type: Element) -> Grown:
     """The local that statements just run have defined, in scope from here on. Raises StuckError if none of them ran."""
     variable = Var(name, type)
     if name not in draft.interpreter.env:
@@ -161,7 +162,9 @@ def local(draft: Draft, name: str, type: Scalar) -> Grown:
     return Grown(variable, draft.interpreter.env[name], draft.parts.get(name, ()))
 
 
-def local_role(type: Scalar) -> NameRole:
+def local_role(type: Element) -> NameRole:
+    if isinstance(type, Composite):
+        return "local_vector"
     return "local_bool" if type is BOOL else "local_int" if type is I32 else "local"
 
 
@@ -181,13 +184,30 @@ def nested(draft: Draft, active: Mask) -> Iterator[list[Stmt]]:
         draft.interpreter.env = outer_env | {p.name: inner[p.name] for p in draft.params if p.name in inner}
 
 
+def outcome(draft: Draft, op: Op, values: Sequence[Lanes]) -> Lanes | None:
+    """What the operation gives; None where it isn't defined on all active lanes."""
+    if not op.is_composite:
+        defined = op.domain is None or bool(op.domain(*values)[draft.active].all())
+        return np.asarray(op.meaning(*values)) if defined else None
+    plain, nowhere = draft.plain, draft.interpreter.nowhere
+    before = plain.undefined, plain.outside
+    plain.undefined, plain.outside = nowhere.copy(), nowhere.copy()
+    value = draft.interpreter.apply(op, values, draft.active)
+    defined = not (plain.undefined.any() or plain.outside.any())
+    plain.undefined, plain.outside = before
+    return value if defined else None
+
+
 # -- what a value must be like to be worth having ---------------------------------------------------------------------
 
 
 def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
-    """Finite, of a reasonable magnitude, and not the same everywhere."""
+    """Finite, of a reasonable magnitude, and not the same everywhere; of a composite, each and one of its scalars."""
     if active is None:
         active = draft.active
+    if value.ndim > 1:
+        sizes = np.abs(value[:, active]).max(axis=1, initial=0.0)  # NaN where any is
+        return bool((sizes <= LIMIT).all()) and any(is_sound(draft, part, active) for part in value)
     seen = value if active is draft.interpreter.everywhere else value[active]
     if seen.size == 0:
         return False
@@ -215,9 +235,9 @@ def _varies(low: float, high: float) -> bool:
 
 def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
     """Whether two values are the same on nearly all lanes: then the operation between them does nothing."""
-    if one.dtype != other.dtype:
+    if one.dtype != other.dtype or one.ndim != other.ndim:
         return False
-    same = one == other
+    same = one == other if one.ndim == 1 else (one == other).all(axis=0)
     if draft.active is draft.interpreter.everywhere:
         return bool(np.count_nonzero(same) > (1 - SPLIT) * same.size)
     return bool(np.count_nonzero(same & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
@@ -225,8 +245,10 @@ def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
 
 def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
     """Whether two values are, but for their signs and for rounding, the same on nearly all lanes."""
-    if value.dtype != part.dtype:
+    if value.dtype != part.dtype or value.ndim != part.ndim:
         return False
+    if value.ndim > 1:
+        return all(gives_back(draft, *both) for both in zip(value, part, strict=True))
     lane = 0 if draft.active is draft.interpreter.everywhere else int(draft.active.argmax())
     one, other = abs(value.item(lane)), abs(part.item(lane))
     if abs(one - other) > NEAR * other:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, assert_never
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from grammar.op import Call, Infix, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Member, Prefix, Ternary
 from grammar.tree import (
     Apply,
     Assign,
@@ -131,6 +131,11 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     return call(function, [_term(arg, 0) for arg in args]), ATOM
                 case Ternary():
                     return _ternary(args), 0
+                case Member(name):
+                    return cst.Attribute(_term(args[0], ATOM), identifier(name)), ATOM
+                case Item():
+                    indices = [_term(index, 0) for index in args[1:]]
+                    return _subscript(_term(args[0], ATOM), *indices), ATOM
                 case _:
                     assert_never(op.spelling)
         case _:
@@ -212,9 +217,9 @@ def call(function: str, args: Sequence[cst.BaseExpression]) -> cst.Call:
 
 
 def _subscript(
-    value: cst.BaseExpression, index: cst.BaseExpression, kind: type[cst.Subscript] = cst.Subscript
+    value: cst.BaseExpression, *indices: cst.BaseExpression, kind: type[cst.Subscript] = cst.Subscript
 ) -> cst.Subscript:
-    parts = [cst.SubscriptElement(cst.Index(index))]
+    parts = [cst.SubscriptElement(cst.Index(index)) for index in indices]
     return kind(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)
 
 
@@ -224,7 +229,7 @@ def _element(array: str, index: Term) -> cst.Subscript:
 
 @lru_cache(maxsize=4096)
 def _at(array: str, variable: str) -> cst.Subscript:
-    return _subscript(identifier(array), identifier(variable), _Subscript)
+    return _subscript(identifier(array), identifier(variable), kind=_Subscript)
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -367,7 +372,7 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 @cache
 def _annotation(type: Type) -> cst.BaseExpression:
     if isinstance(type, Array):
-        return _subscript(dotted("wp.array"), dotted(type.element.spelling), _Subscript)
+        return _subscript(dotted("wp.array"), dotted(type.element.spelling), kind=_Subscript)
     return dotted(type.spelling)
 
 

@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Generic, TypeVar, assert_never
+from typing import Generic, NamedTuple, TypeVar, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.number import Calculus, composed
 from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
@@ -40,7 +41,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import I32, Array, Scalar
+from grammar.types import I32, Array, Composite, Element, Scalar
 
 Mask = NDArray[np.bool_]
 V = TypeVar("V")
@@ -57,7 +58,8 @@ class EndlessLoopError(Exception):
 class Inputs:
     """What a kernel is launched with, for several launches at once.
 
-    `arrays[name]` has shape (launches, length), `scalars[name]` shape (launches,). All launches have `lanes` threads.
+    `arrays[name]` has shape (launches, length), `scalars[name]` shape (launches,); one more axis numbers the scalars of
+    composites. All launches have `lanes` threads.
     """
 
     lanes: int
@@ -67,6 +69,16 @@ class Inputs:
     @cached_property
     def launches(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+
+class Part(NamedTuple):
+    """Which scalar of an element of an array: the `number`-th of `width`."""
+
+    number: int
+    width: int
+
+
+WHOLE = Part(0, 1)
 
 
 class Algebra(ABC, Generic[V]):
@@ -80,10 +92,19 @@ class Algebra(ABC, Generic[V]):
     def const(self, value: float | int | bool, type: Scalar) -> V: ...
 
     @abstractmethod
-    def apply(self, op: Op, args: Sequence[V], active: Mask) -> V: ...
+    def apply(self, op: Op, args: Sequence[V], active: Mask, faithful: bool = True) -> V:
+        """A scalar row; where it isn't `faithful`, Warp may do what it stands for in another order."""
 
     @abstractmethod
-    def read(self, array: str, index: Lanes, active: Mask) -> V: ...
+    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> V: ...
+
+    @abstractmethod
+    def pack(self, parts: Sequence[V]) -> V:
+        """A composite of these scalars."""
+
+    @abstractmethod
+    def parts(self, value: V) -> Sequence[V]:
+        """The scalars of a composite."""
 
     @abstractmethod
     def select(self, mask: Mask, new: V, old: V) -> V: ...
@@ -93,7 +114,9 @@ class Algebra(ABC, Generic[V]):
         """The lanes of an int or bool value: conditions, indices and bounds."""
 
     @abstractmethod
-    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: V, active: Mask) -> None: ...
+    def write(
+        self, stmt: Store | AugStore | Atomic, index: Lanes, value: V, active: Mask, part: Part = WHOLE
+    ) -> None: ...
 
     def fork(self, site: Term, condition: V, active: Mask) -> None:
         """Called where lanes part ways, with the condition as it stands in the tree."""
@@ -121,8 +144,8 @@ class Interpreter(Generic[V]):
     def run(self, kernel: Kernel) -> None:
         for param in kernel.params:
             if not isinstance(param.type, Array):
-                value = np.repeat(self.inputs.scalars[param.name], self.inputs.lanes)
-                self.env[param.name] = self.algebra.lift(value, param.type)
+                value = np.repeat(self.inputs.scalars[param.name], self.inputs.lanes, axis=0)
+                self.env[param.name] = self.lifted(value, param.type)
         self.block(kernel.body, self.everywhere)
 
     # -- terms --------------------------------------------------------------------------------------------------------
@@ -130,17 +153,40 @@ class Interpreter(Generic[V]):
     def term(self, term: Term, active: Mask) -> V:
         match term:
             case Apply(op, args):
-                return self.algebra.apply(op, [self.term(arg, active) for arg in args], active)
+                return self.apply(op, [self.term(arg, active) for arg in args], active)
             case Var(name, _):
                 return self.env[name]
             case Const(type, value):
                 return self.algebra.const(value, type)
-            case Read(array, index, _):
-                return self.algebra.read(array, self.algebra.discrete(self.term(index, active)), active)
+            case Read(array, index, type):
+                where = self.algebra.discrete(self.term(index, active))
+                if not isinstance(type, Composite):
+                    return self.algebra.read(array, where, active)
+                each = (Part(k, type.width) for k in range(type.width))
+                return self.algebra.pack([self.algebra.read(array, where, active, part) for part in each])
             case Size(array, _):
-                return self.algebra.const(self.inputs.arrays[array].shape[-1], I32)
+                return self.algebra.const(self.inputs.arrays[array].shape[1], I32)
             case _:
                 assert_never(term)
+
+    def lifted(self, value: Lanes, type: Element) -> V:
+        """Of a composite, the last axis of `value` numbers its scalars."""
+        if isinstance(type, Composite):
+            return self.algebra.pack([self.algebra.lift(value[:, k], type.scalar) for k in range(type.width)])
+        return self.algebra.lift(value, type)
+
+    def apply(self, op: Op, args: Sequence[V], active: Mask) -> V:
+        """Any row."""
+        if not op.is_composite:
+            return self.algebra.apply(op, args, active)
+        algebra = self.algebra
+        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op.exact), algebra.const)
+        given = [
+            algebra.parts(arg) if isinstance(type, Composite) else arg
+            for arg, type in zip(args, op.params, strict=True)
+        ]
+        parts = composed(op, given, calculus)
+        return algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
 
     # -- statements ---------------------------------------------------------------------------------------------------
 
@@ -162,11 +208,10 @@ class Interpreter(Generic[V]):
             case Assign(name, value):
                 self.assign(name, self.term(value, active), active)
             case AugAssign(name, op, value):
-                new = self.algebra.apply(op, [self.env[name], self.term(value, active)], active)
-                self.assign(name, new, active)
+                self.assign(name, self.apply(op, [self.env[name], self.term(value, active)], active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
                 where = self.algebra.discrete(self.term(index, active))
-                self.algebra.write(stmt, where, self.term(value, active), active)
+                self.write(stmt, where, self.term(value, active), value.type, active)
             case If(condition, body, orelse):
                 return self.branch(condition, body, orelse, active)
             case For(variable, start, stop, body):
@@ -186,6 +231,13 @@ class Interpreter(Generic[V]):
             case _:
                 assert_never(stmt)
         return active
+
+    def write(self, stmt: Store | AugStore | Atomic, where: Lanes, value: V, type: Element, active: Mask) -> None:
+        if not isinstance(type, Composite):
+            self.algebra.write(stmt, where, value, active)
+            return
+        for k, part in enumerate(self.algebra.parts(value)):
+            self.algebra.write(stmt, where, part, active, Part(k, type.width))
 
     def assign(self, name: str, value: V, active: Mask) -> None:
         if active is not self.everywhere and name in self.env and not active.all():
@@ -275,7 +327,7 @@ class Plain(Algebra[Lanes]):
     def const(self, value: float | int | bool, type: Scalar) -> Lanes:
         return filled(value, type, self.undefined.size, repr(value))
 
-    def apply(self, op: Op, args: Sequence[Lanes], active: Mask) -> Lanes:
+    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, faithful: bool = True) -> Lanes:
         if op.domain is not None:
             fine = op.domain(*args)
             if not fine.all():
@@ -283,8 +335,14 @@ class Plain(Algebra[Lanes]):
                 mask |= active & ~fine
         return np.asarray(op.meaning(*args))
 
-    def read(self, array: str, index: Lanes, active: Mask) -> Lanes:
-        return self.arrays[array][self.flat(array, index, active)]
+    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> Lanes:
+        return self.arrays[array][self.flat(array, index, active, part)]
+
+    def pack(self, parts: Sequence[Lanes]) -> Lanes:
+        return np.stack(parts)
+
+    def parts(self, value: Lanes) -> Sequence[Lanes]:
+        return list(value)
 
     def select(self, mask: Mask, new: Lanes, old: Lanes) -> Lanes:
         return np.where(mask, new, old)
@@ -297,8 +355,10 @@ class Plain(Algebra[Lanes]):
         held, failed = self.taken.get(id(site), (False, False))
         self.taken[id(site)] = held or bool((active & condition).any()), failed or bool((active & ~condition).any())
 
-    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: Lanes, active: Mask) -> None:
-        where = self.flat(stmt.array, index, active)[active]
+    def write(
+        self, stmt: Store | AugStore | Atomic, index: Lanes, value: Lanes, active: Mask, part: Part = WHOLE
+    ) -> None:
+        where = self.flat(stmt.array, index, active, part)[active]
         target = self.arrays[stmt.array]
         self.written[stmt.array][where] = True
         with np.errstate(all="ignore"):
@@ -312,9 +372,9 @@ class Plain(Algebra[Lanes]):
                 case _:
                     assert_never(stmt)
 
-    def flat(self, array: str, index: Lanes, active: Mask) -> NDArray[np.intp]:
+    def flat(self, array: str, index: Lanes, active: Mask, part: Part) -> NDArray[np.intp]:
         """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
-        return flat_index(self.inputs, array, index, active, self.undefined)
+        return flat_index(self.inputs, array, index, active, self.undefined, part)
 
 
 @lru_cache(maxsize=1024)
@@ -326,8 +386,15 @@ def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> La
     return array
 
 
-def flat_index(inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
-    length = inputs.arrays[array].shape[-1]
+def flat_index(
+    inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask, part: Part = WHOLE
+) -> NDArray[np.intp]:
+    """Where each lane finds a scalar of the element at its index, in the flattened array of all launches."""
+    where = _flat_element(inputs, inputs.arrays[array].shape[1], index, active, undefined)
+    return where if part is WHOLE else where * part.width + part.number
+
+
+def _flat_element(inputs: Inputs, length: int, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
     if length >= inputs.lanes and index is thread_indices(inputs.launches, inputs.lanes):
         return _own_elements(inputs.launches, inputs.lanes, length)
     if length == 0 or index.min() < 0 or index.max() >= length:

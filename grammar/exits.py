@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from grammar.choose import Choose, pick
+from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.rewrites import with_statements
 from grammar.tree import (
@@ -62,7 +63,7 @@ def _condition(choose: Choose, loop: For | While) -> Term | None:
         return None
     term = pick(choose, floats)
     name, threshold = pick(choose, COMPARISONS[:2]), pick(choose, THRESHOLDS)
-    return Apply(ROWS[f"{name}({term.type.name},{term.type.name})"], (term, Const(term.type, threshold)))
+    return Apply(ROWS[f"{name}({term.type.name},{term.type.name})"], (term, number(term.type, threshold)))
 
 
 def _floats(loop: For | While) -> Iterator[Term]:

@@ -20,6 +20,7 @@ from grammar.features import (
     loop_while,
     stencil,
 )
+from grammar.types import F32, VECTORS, Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Family:
     """Groups of operations that are drawn more often; `scalar` stands for scalar parameters."""
     atomic: bool = False
     """The result is reduced into an array by an atomic operation."""
+    types: tuple[tuple[Element, float], ...] = ()
+    """What its kernels compute in; none means any scalar type."""
 
     def has(self, feature: Feature) -> bool:
         """Whether its kernels may have the feature."""
@@ -52,6 +55,10 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (gather, 2.0),
 )
 
+SPACE: tuple[tuple[Element, float], ...] = tuple(
+    (V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.15)) for V in VECTORS
+)
+
 FAMILIES: tuple[Family, ...] = (
     Family("arithmetic", 1, favoured=frozenset({"arithmetic"})),
     Family("math", 2, favoured=frozenset({"math"})),
@@ -63,6 +70,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("atomic_reduction", 1, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
+    Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE),
 )
 
 

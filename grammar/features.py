@@ -6,7 +6,7 @@ stencils so become terms like any other, and a family is no more than the featur
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from grammar.draft import (
     run,
 )
 from grammar.evaluate import Mask
+from grammar.literal import number, zero
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.terms import (
@@ -62,23 +63,24 @@ from grammar.tree import (
     While,
     subterms,
 )
-from grammar.types import I32, Scalar
+from grammar.types import I32, Composite, Element, Scalar
 
-Feature = Callable[[Draft, Scalar, int], Grown]
+Feature = Callable[[Draft, Element, int], Grown]
 """Grows statements of at most the given height; gives the value they compute, which the caller must use."""
-Inner = Callable[[Draft, Scalar, int, str], Grown]
+Inner = Callable[[Draft, Element, int, str], Grown]
 """Such a feature that may stand within another: a name that isn't empty is the one its value is to have."""
 
 
-def infix(name: str, type: Scalar) -> Op:
+def infix(name: str, type: Element) -> Op:
     return ROWS[f"{name}({type.name},{type.name})"]
 
 
-def number(type: Scalar, value: float) -> Const:
-    return Const(type, int(value) if type is I32 else float(value))
+def infixes(type: Element, weights: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Those that there are on two values of the type: vectors have no product of their kind."""
+    return [(name, weight) for name, weight in weights if f"{name}({type.name},{type.name})" in ROWS]
 
 
-def grow_value(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
+def grow_value(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
     """A term; where there is room, sooner or later a branch or a loop of its own, which may take the name."""
     share = 0.9 if draft.tall else min(0.5, 0.12 * (height - 3))
     if height >= 4 and np.count_nonzero(draft.active) >= FEWEST and chance(draft.choose, share):
@@ -93,7 +95,7 @@ FEWEST = 8
 # -- branches ---------------------------------------------------------------------------------------------------------
 
 
-def branch_update(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
+def branch_update(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
     """`v = a`, then `if c: v = b` or `v += b`."""
     first = grow_term(draft, type, height)
     variable = Var(name or draft.name(local_role(type)), type)
@@ -111,7 +113,7 @@ def _change(draft: Draft, variable: Var, height: int) -> tuple[Stmt, Lanes]:
     name, type, old = variable.name, variable.type, draft.interpreter.env[variable.name]
     if chance(draft.choose, 0.5):
         value = _without(draft, variable, height)
-        op = infix(weighted(draft.choose, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)]), type)
+        op = infix(weighted(draft.choose, infixes(type, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)])), type)
         new = op(old, value.value)
         return (
             (AugAssign(name, op, value.term), new) if is_sound(draft, new) else (Assign(name, value.term), value.value)
@@ -120,8 +122,8 @@ def _change(draft: Draft, variable: Var, height: int) -> tuple[Stmt, Lanes]:
         value = grow_value(draft, type, height)
         if value.term != variable and not is_like(draft, value.value, old):
             return _updated(name, value.term), value.value
-    op = infix("add", type)
-    return AugAssign(name, op, number(type, 1)), op(old, old.dtype.type(1))
+    op, one = infix("add", type), draft.grown(number(type, 1))
+    return AugAssign(name, op, one.term), op(old, one.value)
 
 
 def _updated(name: str, value: Term) -> Stmt:
@@ -142,7 +144,7 @@ def _without(draft: Draft, variable: Var, height: int) -> Grown:
     return value
 
 
-def branch_both(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
+def branch_both(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
     """`if c: v = a`, `else: v = b`."""
     return _arms(draft, type, height, 2, name)
 
@@ -151,12 +153,12 @@ LOW = 4
 """The height of what is not to fill the room there is."""
 
 
-def branch_chain(draft: Draft, type: Scalar, height: int) -> Grown:
+def branch_chain(draft: Draft, type: Element, height: int) -> Grown:
     """`if … elif … else`, with three arms or four."""
     return _arms(draft, type, height, 3 + draft.choose(2), "")
 
 
-def _arms(draft: Draft, type: Scalar, height: int, count: int, name: str) -> Grown:
+def _arms(draft: Draft, type: Element, height: int, count: int, name: str) -> Grown:
     subject = _subject(draft, type, count)
     conditions = _ladder(draft, subject, count - 1, height)
     variable = Var(name or draft.name(local_role(type)), type)
@@ -194,9 +196,9 @@ def _taken(draft: Draft, conditions: list[Grown]) -> list[Mask]:
     return [*taken, left]
 
 
-def _subject(draft: Draft, type: Scalar, count: int) -> Grown:
+def _subject(draft: Draft, type: Element, count: int) -> Grown:
     """What the arms of a chain are told apart by."""
-    return grow_argument(draft, type, 1 if count == 2 else 2, ANYWHERE)
+    return grow_argument(draft, type.scalar, 1 if count == 2 else 2, ANYWHERE)
 
 
 def _ladder(draft: Draft, subject: Grown, count: int, height: int) -> list[Grown]:
@@ -231,19 +233,19 @@ def _rung(draft: Draft, subject: Grown) -> Grown | None:
 # -- loops ------------------------------------------------------------------------------------------------------------
 
 
-def loop_sum(draft: Draft, type: Scalar, height: int, name: str = "") -> Grown:
+def loop_sum(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
     """An accumulator over a loop, whose bound is known when compiling or only when running."""
     return _loop(draft, type, height, name, dynamic=chance(draft.choose, 0.5), inner=False)
 
 
-def loop_nested(draft: Draft, type: Scalar, height: int) -> Grown:
+def loop_nested(draft: Draft, type: Element, height: int) -> Grown:
     """An accumulator over two loops, one within the other."""
     return _loop(draft, type, height, "", dynamic=chance(draft.choose, 0.4), inner=True)
 
 
-def _loop(draft: Draft, type: Scalar, height: int, name: str, dynamic: bool, inner: bool) -> Grown:
+def _loop(draft: Draft, type: Element, height: int, name: str, dynamic: bool, inner: bool) -> Grown:
     name = name or draft.name("accumulator")
-    run(draft, Assign(name, number(type, 0)))
+    run(draft, Assign(name, zero(type)))
     loop = _for(draft, Var(name, type), height, dynamic, inner)
     run(draft, loop)
     return local(draft, name, type)
@@ -321,13 +323,14 @@ def _negated(term: Term) -> Term:
     return Apply(ROWS["logical_not(bool)"], (term,))
 
 
-def _per_trip(draft: Draft, type: Scalar, counter: Var, height: int) -> Grown:
+def _per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
     """A value that differs from trip to trip: `w[j]`, `x[(i + j) % n]`, `float(j)`."""
-    wrapped, number = 3.0 if height >= 3 else 0.0, 2.0 if height >= 2 or type is I32 else 0.0
-    style = weighted(draft.choose, [("direct", 5.0), ("wrapped", wrapped), ("number", number)])
+    wrapped, counted = 3.0 if height >= 3 else 0.0, 2.0 if height >= 2 or type is I32 else 0.0
+    if isinstance(type, Composite):
+        counted = 0.0
+    style = weighted(draft.choose, [("direct", 5.0), ("wrapped", wrapped), ("number", counted)])
     if style == "number":
-        counted: Term = counter if type is I32 else Apply(ROWS[f"{type.name}(int32)"], (counter,))
-        return draft.grown(counted)
+        return draft.grown(counter if type is I32 else Apply(ROWS[f"{type.name}(int32)"], (counter,)))
     known = [
         p for p in draft.params if p.element is type and p.role is Role.VALUE and p.type is not type and p.size is None
     ]
@@ -352,9 +355,9 @@ def combine(draft: Draft, parts: list[Grown], height: int) -> Grown:
     for part in parts[1:]:
         total, part = (lowered(draft, grown, height - 1) for grown in (total, part))
         type = total.term.type
-        names = [("add", 4.0), ("mul", 4.0), ("sub", 2.0)]
+        names = infixes(type, [("add", 4.0), ("mul", 4.0), ("sub", 2.0)])
         first = weighted(draft.choose, names)
-        for name in [first, "add", "sub", "mul"]:
+        for name in [first, *(name for name in ("add", "sub", "mul") if name in dict(names))]:
             grown = attempt(draft, infix(name, type), [total, part])
             if grown is not None:
                 break
@@ -362,8 +365,10 @@ def combine(draft: Draft, parts: list[Grown], height: int) -> Grown:
     return total
 
 
-def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
+def loop_count(draft: Draft, type: Element, height: int) -> Grown:
     """How many elements satisfy a condition, or the first that does: integers only, so `break` costs no gradient."""
+    if isinstance(type, Composite):
+        return loop_sum(draft, type, height)
     found = Var(draft.name("local_int"), I32)
     run(draft, Assign(found.name, Const(I32, 0)))
     counter = Var(draft.name("loop"), I32)
@@ -372,7 +377,7 @@ def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = lanes * 7 // 3 % np.int32(trips)
         draft.indices.append(counter)
-        owed, draft.pending = draft.pending, [_per_trip(draft, draft.main, counter, 1)]
+        owed, draft.pending = draft.pending, [_per_trip(draft, draft.main.scalar, counter, 1)]
         condition = grow_condition(draft, min(2, height - 1))
         draft.pending = owed
         step: tuple[Stmt, ...] = (AugAssign(found.name, infix("add", I32), Const(I32, 1)),)
@@ -388,8 +393,10 @@ def loop_count(draft: Draft, type: Scalar, height: int) -> Grown:
     return draft.grown(Apply(ROWS[f"{type.name}(int32)"], (counted.term,)))
 
 
-def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
+def loop_while(draft: Draft, type: Element, height: int) -> Grown:
     """`while v > limit and steps < most: v *= 0.5`, where some lanes stop at the limit and some at the bound."""
+    if isinstance(type, Composite):
+        return loop_sum(draft, type, height)
     value = define(draft, local_role(type), grow_leaf(draft, type))
     assert isinstance(value.term, Var)
     threshold = threshold_for(draft, value, 0.3, 0.6) or number(type, 1)
@@ -408,7 +415,7 @@ def loop_while(draft: Draft, type: Scalar, height: int) -> Grown:
     return local(draft, value.term.name, type)
 
 
-def _shrinking(draft: Draft, type: Scalar) -> list[tuple[Op, Const]]:
+def _shrinking(draft: Draft, type: Scalar) -> list[tuple[Op, Term]]:
     """Ways in which a value gets smaller, step by step, in the order in which they are to be tried."""
     factors = [] if type is I32 else [(infix("mul", type), number(type, f)) for f in (0.5, 0.25, 0.9, 0.75)]
     lengths = [(infix("sub", type), number(type, d)) for d in ((1, 2) if type is I32 else (0.5, 0.25, 0.1))]
@@ -420,14 +427,14 @@ def _shrinking(draft: Draft, type: Scalar) -> list[tuple[Op, Const]]:
 MOST_STEPS = range(3, 9)
 
 
-def _bounds(draft: Draft, value: Grown, above: Apply, op: Op, step: Const) -> list[int]:
+def _bounds(draft: Draft, value: Grown, above: Apply, op: Op, step: Term) -> list[int]:
     """The bounds on the steps that stop some of the lanes, while the limit stops others after a step or more."""
     reached: list[Lanes] = [np.zeros(draft.active.size, np.bool_)]
     left, lanes = value.value, draft.active
     for _ in range(MOST_STEPS.stop):
         lanes = lanes & above.op(left, draft.value(above.args[1]))
         reached.append(lanes)
-        left = op(left, np.full(left.shape, step.value, left.dtype))
+        left = op(left, draft.value(step))
     least = SPLIT * np.count_nonzero(draft.active)
     inside = np.count_nonzero(reached[1])
     return [
@@ -447,7 +454,7 @@ MOST_LOOPS = 3
 # -- neighbours -------------------------------------------------------------------------------------------------------
 
 
-def stencil(draft: Draft, type: Scalar, height: int) -> Grown:
+def stencil(draft: Draft, type: Element, height: int) -> Grown:
     """A value and its neighbours, the ends of the array being left out, clamped to, or wrapped around."""
     param = new_array(draft, type)
     style = pick(draft.choose, (_inner_only, _clamped, _wrapped))
@@ -461,7 +468,7 @@ def stencil(draft: Draft, type: Scalar, height: int) -> Grown:
     return grow_with(draft, pieces[0], type, height)
 
 
-def grow_with(draft: Draft, first: Grown, type: Scalar, height: int) -> Grown:
+def grow_with(draft: Draft, first: Grown, type: Element, height: int) -> Grown:
     """A term in which `first` and all that is owed take part."""
     parts = [first]
     while draft.pending:
@@ -513,7 +520,7 @@ def _named(draft: Draft, index: Term) -> Term:
     return define(draft, "local_int", draft.grown(index)).term if chance(draft.choose, 0.5) else index
 
 
-def gather(draft: Draft, type: Scalar, height: int) -> Grown:
+def gather(draft: Draft, type: Element, height: int) -> Grown:
     """An element at an index that another array holds: `x[indices[i]]`."""
     del height
     source = new_array(draft, type)

@@ -40,9 +40,9 @@ Body = tuple[Stmt, ...]
 def sources(term: Term) -> Iterator[str]:
     """The arrays and variables through which a gradient would flow into the term."""
     match term:
-        case Var(name, type) | Read(name, _, type) if type in FLOATS:
+        case Var(name, type) | Read(name, _, type) if type.scalar in FLOATS:
             yield name
-        case Apply(op, args) if op.differentiable and op.result in FLOATS:
+        case Apply(op, args) if op.differentiable and op.result.scalar in FLOATS:
             for arg in args:
                 yield from sources(arg)
         case _:
@@ -51,7 +51,9 @@ def sources(term: Term) -> Iterator[str]:
 
 def active_names(kernel: Kernel) -> frozenset[str]:
     """The float input arrays, and the locals that a gradient with respect to them flows through."""
-    active = {p.name for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output}
+    active = {
+        p.name for p in kernel.params if isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output
+    }
     return _closed(active, [(stmt.name, set(sources(stmt.value))) for stmt in _bindings(kernel.body)])
 
 

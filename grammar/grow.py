@@ -43,7 +43,7 @@ from grammar.tree import (
     subterms,
     term_height,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Composite, Element
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -133,7 +133,9 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
 
-def _main_type(choose: Choose, family: Family) -> Scalar:
+def _main_type(choose: Choose, family: Family) -> Element:
+    if family.types:
+        return weighted(choose, family.types)
     return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 0.0 if "math" in family.favoured else 2.0)])
 
 
@@ -197,6 +199,8 @@ def _varied(draft: Draft, value: Grown, depth: int) -> Grown:
 
 def _differs(draft: Draft, value: Lanes) -> bool:
     """Whether the value is not the same on all active lanes of any launch."""
+    if value.ndim > 1:
+        return any(_differs(draft, part) for part in value)
     launches, active = value.reshape(-1, draft.lanes), draft.active.reshape(-1, draft.lanes)
     seen = (row[on] for row, on in zip(launches, active, strict=True))
     return all((values != values[:1]).any() for values in seen)
@@ -221,15 +225,16 @@ def _store(draft: Draft, value: Grown, depth: int) -> None:
         draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
 
 
-def _output(draft: Draft, type: Scalar, role: Role, size: int | None = None) -> str:
+def _output(draft: Draft, type: Element, role: Role, size: int | None = None) -> str:
     return add_param(draft, Param(draft.name("array_out"), Array(type), role, -1.0, 1.0, size)).name
 
 
 def _reduce(draft: Draft, value: Grown, depth: int) -> None:
     """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
+    ordered = 0.0 if isinstance(value.term.type, Composite) else 2.0
     kind = weighted(
         draft.choose,
-        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, 2.0), (AtomicKind.MIN, 2.0), (AtomicKind.SUB, 1.0)],
+        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)],
     )
     bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))

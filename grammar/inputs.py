@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from grammar.evaluate import Inputs
 from grammar.op import Lanes
 from grammar.tree import Kernel, Param, Role
-from grammar.types import BOOL, I32, Array, Scalar
+from grammar.types import BOOL, I32, Array, Composite, Scalar
 
 REGULAR_SETS = 2
 """Input sets of ordinary values; one more with special values follows (`with_specials`)."""
@@ -38,9 +38,10 @@ def column(param: Param, seed: int, lanes: int, launches: int = REGULAR_SETS) ->
 
 
 def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
-    length = (param.size or lanes,) if isinstance(param.type, Array) else ()
-    shape = (launches, *length)
+    """One more axis numbers the scalars of composites."""
     element = param.element
+    length = (param.size or lanes,) if isinstance(param.type, Array) else ()
+    shape = (launches, *length, *((element.width,) if isinstance(element, Composite) else ()))
     match param.role:
         case Role.OUT:
             return poison(param, shape)
@@ -83,7 +84,7 @@ def _weyl(count: int) -> NDArray[np.uint64]:
 
 def poison(param: Param, shape: tuple[int, ...]) -> Lanes:
     """Read-only."""
-    return _poison(param.element, shape)
+    return _poison(param.element.scalar, shape)
 
 
 @lru_cache

@@ -43,7 +43,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, FLOATS, I32, Array
+from grammar.types import BOOL, FLOATS, I32, Array, Composite
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 
@@ -64,7 +64,9 @@ def gradients_of(kernel: Kernel) -> list[tuple[Apply, list[bool]]]:
 
 
 def _walked(kernel: Kernel) -> _Walk:
-    arrays = {p.name for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output}
+    arrays = {
+        p.name for p in kernel.params if isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output
+    }
     walk = _Walk(arrays)
     walk.block(kernel.body)
     return walk
@@ -72,8 +74,8 @@ def _walked(kernel: Kernel) -> _Walk:
 
 def has_gradient(kernel: Kernel) -> bool:
     """Whether some float array is read and some float array written."""
-    return any(p.is_output and p.element in FLOATS for p in kernel.params) and any(
-        isinstance(p.type, Array) and p.element in FLOATS and not p.is_output for p in kernel.params
+    return any(p.is_output and p.element.scalar in FLOATS for p in kernel.params) and any(
+        isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output for p in kernel.params
     )
 
 
@@ -150,14 +152,14 @@ class _Walk:
             case Const() | Size():
                 return False, False
             case Var(name, type):
-                return name in self.active and type in FLOATS, name in self.stale
+                return name in self.active and type.scalar in FLOATS, name in self.stale
             case Read(_, index, type):
                 stale = self.term(index)[1]
-                self.needed(stale and type in FLOATS)
-                return type in FLOATS, stale
+                self.needed(stale and type.scalar in FLOATS)
+                return type.scalar in FLOATS, stale
             case Apply(op, args):
                 parts = [self.term(arg) for arg in args]
-                active = [on and op.result in FLOATS and op.differentiable for on, _ in parts]
+                active = [on and op.result.scalar in FLOATS and op.differentiable for on, _ in parts]
                 self.applied.append((term, active))
                 need = needs(op)
                 for k, on in enumerate(active):
@@ -187,20 +189,22 @@ def _reads(stmt: Stmt) -> Iterator[str]:
 # -- what an adjoint needs --------------------------------------------------------------------------------------------
 
 STEP = 1e-4
+POINTS = 64
 
 
 @cache
 def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
     """`needs(op)[k][j]`: does the derivative by argument k depend on argument j? Found by differences of the row."""
     count = len(op.params)
-    if op.result not in FLOATS:
+    if op.result.scalar not in FLOATS:
         return ((False,) * count,) * count
     rng = np.random.Generator(np.random.PCG64(0))
     lowest = -0.9 if _is_defined(op, -0.9, rng) else 0.1
     points = [_column(op, k, rng, lowest) for k in range(count)]
     return tuple(
         tuple(
-            op.params[k] in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest)) for j in range(count)
+            op.params[k].scalar in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest))
+            for j in range(count)
         )
         for k in range(count)
     )
@@ -215,11 +219,12 @@ def _is_defined(op: Op, lowest: float, rng: np.random.Generator) -> bool:
 
 def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     type = op.params[k]
+    shape = (type.width, POINTS) if isinstance(type, Composite) else (POINTS,)
     if type is BOOL:
-        return np.asarray(rng.integers(0, 2, 64) == 1)
+        return np.asarray(rng.integers(0, 2, shape) == 1)
     if type is I32:
-        return rng.integers(0, 3, 64).astype(np.int32)
-    return np.asarray(rng.uniform(lowest, 0.9, 64))
+        return rng.integers(0, 3, shape).astype(np.int32)
+    return np.asarray(rng.uniform(lowest, 0.9, shape))
 
 
 def _moved(op: Op, points: list[Lanes], j: int, rng: np.random.Generator, lowest: float) -> list[Lanes]:
@@ -234,5 +239,6 @@ def _depends(op: Op, points: list[Lanes], k: int, moved: list[Lanes]) -> bool:
 
 def _slope(op: Op, points: list[Lanes], k: int) -> Lanes:
     up, down = list(points), list(points)
-    up[k], down[k] = points[k] + STEP, points[k] - STEP
+    step = STEP * np.arange(1, 1 + len(points[k]))[:, np.newaxis] if points[k].ndim > 1 else STEP
+    up[k], down[k] = points[k] + step, points[k] - step
     return np.asarray((op(*up) - op(*down)) / (2 * STEP))

@@ -26,7 +26,10 @@ NameRole = Literal[
     "count",
     "int_scalar",
     "flag",
+    "vector_in",
+    "vector_param",
     "local",
+    "local_vector",
     "local_int",
     "local_bool",
     "loop",
@@ -93,6 +96,14 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " substeps level bins rank period"
     ),
     "flag": _words("mask enabled active flags valid fixed use_bias is_active visible clamped"),
+    "vector_in": _words(
+        "x p pos v vel positions velocities points vertices normals forces particle_q particle_qd f q a b targets"
+        " directions offsets gradients displacements momenta centers anchors origins tangents"
+    ),
+    "vector_param": _words("gravity offset center origin axis direction wind scale target g up normal lower upper dx"),
+    "local_vector": _words(
+        "p v d x n dir delta r pos vel diff q f a b axis normal force offset e c u t w xi xj rel tangent center grad"
+    ),
     "local": _words(
         "x y a d s r w t value v result u dx z f xi diff h c e p g b q scale weight temp norm val dist delta err ratio"
         " force rate term vel factor residual phi left right center base slope decay blend length energy mid"

@@ -8,14 +8,14 @@ edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.types import Scalar
+from grammar.types import Composite, Element
 
 Lanes = NDArray[Any]
 """One value per lane. Leading axes, where present, hold variants of the same lanes (see `validate.shadow`)."""
@@ -47,7 +47,19 @@ class Ternary:
     """`a if condition else b`; its arguments are (condition, a, b)."""
 
 
-Spelling = Infix | Prefix | Call | Ternary
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An attribute of the operand: `v.x`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A subscript: `v[k]`, `m[i, j]`; its arguments are (value, *indices)."""
+
+
+Spelling = Infix | Prefix | Call | Ternary | Member | Item
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,12 +68,15 @@ class Op:
 
     name: str
     """Warp's name of the builtin (`add`, `sin`, `where`), or the operator's (`less`, `logical_and`)."""
-    params: tuple[Scalar, ...]
-    result: Scalar
+    params: tuple[Element, ...]
+    result: Element
     spelling: Spelling
-    meaning: Callable[..., Lanes]
-    """Arguments as arrays (ints and bools at their own width, floats at float32, float64 or wider) → the result, as
-    Warp defines it, special values included. Elementwise, so it broadcasts."""
+    meaning: Callable[..., Any]
+    """Of a scalar row: arguments as arrays (ints and bools at their own width, floats at float32, float64 or wider) →
+    the result, as Warp defines it, special values included. Elementwise, so it broadcasts.
+
+    Of a composite row: arguments as `grammar.number.Number`s, a tuple of them for a composite → the result likewise,
+    done in Warp's order if the row is `exact`. Domain, jump and kink are those of the scalar rows that it calls."""
     domain: Callable[..., Lanes] | None = None
     """True where the operation is meaningfully defined. Outside, a float result is NaN or infinite; a result that
     is an integer is undefined behaviour, which no input may reach."""
@@ -70,21 +85,35 @@ class Op:
     kink: Callable[..., Lanes] | None = None
     """Numbers the pieces between which only the slope jumps: lanes near a seam have no gradient to check."""
     exact: bool = False
-    """The result has the same bits in Warp as in NumPy, given arguments with the same bits."""
+    """The result has the same bits in Warp as in NumPy, given arguments with the same bits (and if the scalar rows do
+    which it calls)."""
     differentiable: bool = True
     """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
     group: str = "math"
-    """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast` or `select`."""
+    """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select` or `vector`."""
     weight: float = 1.0
     """Relative frequency under the `uniform` profile."""
+    is_composite: bool = field(init=False)
+    """Whether it takes or gives composites."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_composite", any(isinstance(t, Composite) for t in (*self.params, self.result)))
 
     @property
     def key(self) -> str:
         return f"{self.name}({','.join(p.name for p in self.params)})"
 
     def __call__(self, *args: Lanes) -> Lanes:
+        """The result on plain arrays; composites are arrays whose first axis numbers their scalars."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.meaning(*args))
+            return self._composed(args) if self.is_composite else np.asarray(self.meaning(*args))
+
+    def _composed(self, args: Sequence[Lanes]) -> Lanes:
+        from grammar.number import Calculus, composed
+
+        calculus = Calculus(lambda op, values: op(*values), lambda value, type: np.asarray(value, type.dtype))
+        parts = composed(self, args, calculus)
+        return np.stack(np.broadcast_arrays(*parts)) if isinstance(self.result, Composite) else np.asarray(parts[0])
 
     def __repr__(self) -> str:
         return self.key

@@ -74,12 +74,14 @@ class Profile:
 
     def _weigh(self, op: Op) -> float:
         # `Op.weight` splits the share of a name over its overloads of the same result.
-        share = self.operations.get(counted_as(op), 0.0)
+        share = self.operations.get(counted_as(op), 1.0 if op.is_composite else 0.0)  # which the fit doesn't count yet
         return 0.0 if op.name in self.off else max(share, self.floor) * op.weight
 
 
 def counted_as(op: Op) -> str:
     """The name and kind of operand by which operations are counted in real kernels, such as `add(float)`."""
+    if op.is_composite:
+        return f"{op.name}(vector)"
     operand = op.params[-1]
     kind = "float" if operand in FLOATS else "int" if operand is I32 else operand.name
     return f"{op.name}({kind})"

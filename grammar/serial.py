@@ -17,7 +17,7 @@ from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.tree import AtomicKind, Const, Kernel, Param, Role, Stmt, Term
-from grammar.types import FLOATS, SCALARS, Array, Scalar
+from grammar.types import ELEMENTS, FLOATS, SCALARS, Array, Scalar, Type
 
 VERSION = 1
 
@@ -132,10 +132,10 @@ def _mapping(plain: object, where: str) -> Mapping[str, Any]:
     return plain
 
 
-def _type(plain: Any, where: str) -> Scalar | Array:
+def _type(plain: Any, where: str) -> Type:
     if isinstance(plain, list) and len(plain) == 1:
-        return Array(_scalar(plain[0], where))
-    return _scalar(plain, where)  # type: ignore[no-any-return] # readers are untyped, as what they read
+        return Array(_element(plain[0], where))
+    return _element(plain, where)  # type: ignore[no-any-return] # readers are untyped, as what they read
 
 
 def _name(plain: Any, where: str) -> str:
@@ -158,7 +158,8 @@ def _whole(plain: Any, where: str) -> int:
     return plain
 
 
-_scalar = _one_of({scalar.name: scalar for scalar in SCALARS}, "type")
+_scalar = _one_of({scalar.name: scalar for scalar in SCALARS}, "scalar type")
+_element = _one_of(ELEMENTS, "type")
 _term = _node(frozenset(node.__name__ for node in get_args(Term)))
 _stmt = _node(frozenset(node.__name__ for node in get_args(Stmt)))
 
@@ -168,6 +169,7 @@ READERS: Mapping[str, Reader] = {
     "float | int | bool": _number,
     "int | None": _optional(_whole),
     "Scalar": _scalar,
+    "Element": _element,
     "Type": _type,
     "Op": _one_of(dict[str, Op](ROWS), "operation"),
     "AtomicKind": _one_of({kind.value: kind for kind in AtomicKind}, "atomic operation"),

@@ -29,6 +29,7 @@ from grammar.features import (
     stencil,
 )
 from grammar.grow import grow
+from grammar.literal import number
 from grammar.names import RESERVED
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
@@ -219,12 +220,14 @@ def _reduced(kind: AtomicKind) -> Kernel:
 @cache
 def _applied(op: Op, seed: Seed, lanes: int) -> Kernel | None:
     """`out[i] = wp.sin(x[i])`: the operation on elements of arrays of its own; the last may have to be a number."""
+    if not op.params:
+        return None  # it makes something of nothing
     draft = Draft(replaying(()), profile("natural"), op.params[0] if op.params[0] in NUMBERS else F32, seed, lanes)
     start(draft)
     arguments = zip(op.params, spans_for(op), strict=True)
     args = [Read(new_array(draft, type, span).name, draft.thread, type) for type, span in arguments]
     out = Param(OUT, Array(op.result), Role.OUT)
-    one = Const(op.params[-1], 1 if op.params[-1] is I32 else 1.0)
+    one = number(op.params[-1], 1)
     for params, last in ((draft.params, args[-1]), (draft.params[:-1], one)):
         body: tuple[Stmt, ...] = (*draft.block, Store(OUT, draft.thread, Apply(op, (*args[:-1], last))))
         kernel = Kernel("apply_values", (*params, out), body, "arithmetic")

@@ -6,13 +6,13 @@ page says all that the table does, and is a fold over its rows like everything e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from grammar.emit import emit_term
 from grammar.op import Op, Ternary
 from grammar.ops import TABLE
 from grammar.tree import Apply, Term, Var
-from grammar.types import BOOL, FLOATS, Scalar
+from grammar.types import BOOL, FLOATS, Composite, Element
 
 BAR = "\\|"
 HEADER = ("operation", "written", "types", "result", "gradient", "watched")
@@ -60,7 +60,7 @@ def spelt(op: Op) -> str:
 
 def _signatures(rows: Sequence[Op]) -> Iterator[str]:
     """`float, float → float` and so on, once each; those that differ in the first operand alone are put together."""
-    name = repr if any(_changes_width(op) for op in rows) else _kind
+    name: Callable[[Element], str] = repr if any(_changes_width(op) for op in rows) else _kind
     firsts: dict[tuple[str, ...], dict[str, None]] = {}
     for op in rows:
         first, *rest = map(name, op.params)
@@ -73,7 +73,9 @@ def _changes_width(op: Op) -> bool:
     return op.result in FLOATS and any(type in FLOATS and type is not op.result for type in op.params)
 
 
-def _kind(type: Scalar) -> str:
+def _kind(type: Element) -> str:
+    if isinstance(type, Composite):
+        return type.name.rstrip("fd")
     return "float" if type in FLOATS else "bool" if type is BOOL else "int"
 
 
@@ -86,7 +88,7 @@ def _watched(rows: Sequence[Op], what: str) -> str:
 
 def _gradient(rows: Sequence[Op]) -> str:
     """Whether one flows from the result to a float operand; nothing where there is no such operand or result."""
-    smooth = [op for op in rows if op.result in FLOATS and any(type in FLOATS for type in op.params)]
+    smooth = [op for op in rows if op.result.scalar in FLOATS and any(type.scalar in FLOATS for type in op.params)]
     return "" if not smooth else "yes" if all(op.differentiable for op in smooth) else "zero"
 
 

@@ -23,13 +23,14 @@ from grammar.draft import (
     is_like,
     is_sound,
     local_role,
+    outcome,
 )
 from grammar.names import NameRole
-from grammar.op import Lanes, Op
+from grammar.op import Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import Profile
 from grammar.tree import Apply, Const, Param, Read, Role, Term, Var, term_height
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Scalar
+from grammar.types import BOOL, ELEMENTS, FLOATS, I32, Array, Composite, Element
 
 Span = tuple[float, float]
 
@@ -46,12 +47,12 @@ TRIES = 4
 # -- which operations are on offer ------------------------------------------------------------------------------------
 
 
-def menu(draft: Draft, result: Scalar) -> Wheel[Op]:
+def menu(draft: Draft, result: Element) -> Wheel[Op]:
     return _menu(draft.profile, draft.favoured, draft.main, result)
 
 
 @lru_cache(maxsize=512)
-def _menu(profile: Profile, favoured: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
+def _menu(profile: Profile, favoured: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
     def weight(op: Op) -> float:
         return (6.0 if op.group in favoured else 1.0) * _kinship(main, op)
 
@@ -78,21 +79,26 @@ def _connectives(profile: Profile) -> Wheel[Op]:
 
 
 @lru_cache(maxsize=64)
-def _comparisons(profile: Profile, main: Scalar) -> Wheel[Op]:
+def _comparisons(profile: Profile, main: Element) -> Wheel[Op]:
     return _wheel(profile, [(o, 1.0) for o in menu_of_comparisons(main)])
 
 
-def _kinship(main: Scalar, op: Op) -> float:
+@cache
+def kin(main: Element) -> frozenset[Element]:
+    """The types in which a kernel computes."""
+    return frozenset({main, main.scalar, I32, BOOL})
+
+
+def _kinship(main: Element, op: Op) -> float:
     """Kernels compute in one type, with the odd conversion."""
-    kin = {main, I32, BOOL}
-    if all(p in kin for p in op.params):
+    if all(p in kin(main) for p in op.params):
         return 1.0
     return 0.05 if op.group == "cast" else 0.0
 
 
 @cache
-def _by_result() -> dict[Scalar, tuple[Op, ...]]:
-    return {t: tuple(op for op in TABLE if op.result is t) for t in (F32, F64, I32, BOOL)}
+def _by_result() -> dict[Element, tuple[Op, ...]]:
+    return {t: tuple(op for op in TABLE if op.result is t) for t in ELEMENTS.values()}
 
 
 @cache
@@ -108,18 +114,18 @@ def spans_for(op: Op) -> tuple[Span, ...]:
     return tuple(ANYWHERE for _ in op.params)
 
 
-def _spans(type: Scalar) -> tuple[Span, ...]:
-    return FLOAT_SPANS if type in FLOATS else INT_SPANS
+def _spans(type: Element) -> tuple[Span, ...]:
+    return FLOAT_SPANS if type.scalar in FLOATS else INT_SPANS
 
 
-def _probes(type: Scalar, span: Span) -> Lanes:
+def _probes(type: Element, span: Span) -> Lanes:
     return np.linspace(span[0], span[1], 17).astype(type.dtype)
 
 
 # -- growing ----------------------------------------------------------------------------------------------------------
 
 
-def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) -> Grown:
+def grow_term(draft: Draft, type: Element, height: int, span: Span = ANYWHERE) -> Grown:
     """A term of the given type, at most that high, that is sound on the active lanes."""
     if type is BOOL and height >= 2:
         return grow_condition(draft, height)
@@ -131,7 +137,7 @@ def grow_term(draft: Draft, type: Scalar, height: int, span: Span = ANYWHERE) ->
     return grown or grow_leaf(draft, type, span, height)
 
 
-def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
+def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
     """A term whose outermost operation is of a group that the family favours."""
     for _ in range(TRIES):
         op = _favoured(draft.profile, draft.favoured, draft.main, type).spin(draft.choose)
@@ -143,26 +149,26 @@ def grow_favoured(draft: Draft, type: Scalar, height: int) -> Grown:
 
 
 @lru_cache(maxsize=512)
-def _favoured(profile: Profile, groups: frozenset[str], main: Scalar, result: Scalar) -> Wheel[Op]:
+def _favoured(profile: Profile, groups: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
     options = [(op, _kinship(main, op)) for op in _by_result()[result] if op.group in groups]
     return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
 
 
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     """One argument of full height, the others mostly low, so that size grows gently with height."""
-    tall = draft.choose(len(op.params))
+    tall = draft.choose(max(1, len(op.params)))
     spans = spans_for(op)
     args: list[Grown] = []
     for k, type in enumerate(op.params):
         own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
-        if type not in (draft.main, I32, BOOL):
+        if type not in kin(draft.main):
             own = 1  # what is only converted is read and no more
         constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.35)
         args.append(grow_constant(draft, type, spans[k]) if constant else grow_argument(draft, type, own, spans[k]))
     return args
 
 
-def grow_argument(draft: Draft, type: Scalar, height: int, span: Span) -> Grown:
+def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown:
     grown = grow_term(draft, type, height, span)
     if isinstance(grown.term, Apply) and _deserves_name(draft, grown):
         return define(draft, local_role(type), grown)
@@ -197,11 +203,11 @@ def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     """The operation on these arguments, if it is defined on the active lanes, does something, and reads well."""
     terms, values = [arg.term for arg in args], [arg.value for arg in args]
-    if _is_clumsy(op, terms) or (op.domain is not None and not op.domain(*values)[draft.active].all()):
+    value = None if _is_clumsy(op, terms) else outcome(draft, op, values)
+    if value is None:
         return None
     if op.name == "add" and isinstance(terms[0], Const):
         terms = terms[::-1]
-    value = np.asarray(op.meaning(*values))
     if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
     if op.result is not BOOL and _undoes(draft, op, args, value):
@@ -217,15 +223,18 @@ def _undoes(draft: Draft, op: Op, args: list[Grown], value: Lanes) -> bool:
                 return True
         if arg.parts and _is_prefix(arg.term):
             bare = [arg.parts[0] if j == k else other.value for j, other in enumerate(args)]
-            if is_like(draft, value, np.asarray(op.meaning(*bare))):
+            plain = outcome(draft, op, bare)
+            if plain is not None and is_like(draft, value, plain):
                 return True
     return False
 
 
 def _is_clumsy(op: Op, terms: list[Term]) -> bool:
     """What a person would say otherwise, as far as the terms show."""
-    if len(terms) == 2 and terms[0] == terms[1] and op.name != "mul":
+    if len(terms) == 2 and terms[0] == terms[1] and op.name not in ("mul", "dot"):
         return True
+    if isinstance(op.spelling, Member | Item) and isinstance(terms[0], Apply):
+        return True  # of something without a name
     if op.name in ("neg", "pos", "logical_not") and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
         return True
     if op.name in ("add", "sub") and _is_prefix(terms[1]):
@@ -286,7 +295,7 @@ def guarded(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | Non
     return None
 
 
-def args_as_they_are(draft: Draft, type: Scalar, args: list[Grown]) -> Grown | None:
+def args_as_they_are(draft: Draft, type: Element, args: list[Grown]) -> Grown | None:
     for arg in args:
         if arg.term.type is type and not isinstance(arg.term, Const) and is_sound(draft, arg.value):
             return arg
@@ -335,8 +344,9 @@ def grow_comparison(draft: Draft, height: int) -> Grown | None:
 
 
 @cache
-def menu_of_comparisons(main: Scalar) -> tuple[Op, ...]:
-    return tuple(op for op in TABLE if op.group == "comparison" and len(op.params) == 2 and op.params[0] in (main, I32))
+def menu_of_comparisons(main: Element) -> tuple[Op, ...]:
+    compared = (main.scalar, I32)
+    return tuple(op for op in TABLE if op.group == "comparison" and len(op.params) == 2 and op.params[0] in compared)
 
 
 def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: float = 0.8) -> Const | None:
@@ -346,7 +356,7 @@ def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: floa
         return None
     ranked = np.sort(seen)
     low, high = float(ranked[int(lowest * (seen.size - 1))]), float(ranked[int(highest * (seen.size - 1))])
-    type = grown.term.type
+    type = grown.term.type.scalar
     if type is I32:
         return Const(I32, int(np.ceil(low)) + draft.choose(max(1, int(high - np.ceil(low)) + 1)))
     literals = [(v, w) for v, w in ((0.0, 8.0), *draft.profile.float_literals) if low <= v <= high]
@@ -359,7 +369,7 @@ def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: floa
 # -- leaves -----------------------------------------------------------------------------------------------------------
 
 
-def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE, height: int = 1) -> Grown:
+def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 1) -> Grown:
     """A variable, an element of an array, or a new parameter: never a constant; or what is owed, at most that high."""
     owed = [k for k, g in enumerate(draft.pending) if g.term.type is type and in_span(g.value, span)]
     if owed and not chance(draft.choose, 0.15):
@@ -383,13 +393,13 @@ def grow_leaf(draft: Draft, type: Scalar, span: Span = ANYWHERE, height: int = 1
             return read_element(draft, type, span)
 
 
-def _locals(draft: Draft, type: Scalar, span: Span) -> list[Grown]:
+def _locals(draft: Draft, type: Element, span: Span) -> list[Grown]:
     env, parts = draft.interpreter.env, draft.parts
     grown = [Grown(v, env[v.name], parts.get(v.name, ())) for v in draft.scope if v.type is type]
     return [g for g in grown if in_span(g.value, span) and is_sound(draft, g.value)]
 
 
-def read_element(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
+def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     """An element of an array, at the index at hand."""
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is type and p.role is Role.VALUE]
     fitting = [p for p in known if span[0] <= p.low and p.high <= span[1] and p.size is None]
@@ -411,13 +421,15 @@ def stored_index(draft: Draft) -> Term:
     return Read(param.name, draft.thread, I32)
 
 
-def new_array(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Param:
+def new_array(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     low, high = _range(draft, type, span)
     role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
+    if isinstance(type, Composite):
+        role = "vector_in"
     return add_param(draft, Param(draft.name(role), Array(type), Role.VALUE, low, high))
 
 
-def _scalar(draft: Draft, type: Scalar, span: Span) -> Grown | None:
+def _scalar(draft: Draft, type: Element, span: Span) -> Grown | None:
     known = [p for p in draft.params if p.type is type and p.role is Role.VALUE]
     fitting = [p for p in known if span[0] <= p.low and p.high <= span[1]]
     if fitting and (len(known) >= MAX_SCALARS or not chance(draft.choose, 0.5)):
@@ -427,18 +439,20 @@ def _scalar(draft: Draft, type: Scalar, span: Span) -> Grown | None:
     return draft.grown(Var(new_scalar(draft, type, span).name, type))
 
 
-def new_scalar(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Param:
+def new_scalar(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     low, high = _range(draft, type, span)
     role: NameRole = "int_scalar" if type is I32 else "scalar_positive" if low > 0 else "scalar"
+    if isinstance(type, Composite):
+        role = "vector_param"
     return add_param(draft, Param(draft.name(role), type, Role.VALUE, low, high))
 
 
-def _range(draft: Draft, type: Scalar, span: Span) -> Span:
+def _range(draft: Draft, type: Element, span: Span) -> Span:
     options = [s for s in _spans(type) if span[0] <= s[0] and s[1] <= span[1]] or [span]
     return options[0] if not chance(draft.choose, 0.4) else pick(draft.choose, options)
 
 
-def _counter(draft: Draft, type: Scalar, span: Span) -> Grown | None:
+def _counter(draft: Draft, type: Element, span: Span) -> Grown | None:
     """The thread index or a loop variable, as a number."""
     counter: Term = draft.indices[-1]
     if type is not I32:
@@ -447,9 +461,9 @@ def _counter(draft: Draft, type: Scalar, span: Span) -> Grown | None:
     return grown if in_span(grown.value, span) and is_sound(draft, grown.value) else None
 
 
-def grow_constant(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Grown:
-    if type is BOOL:
-        return grow_leaf(draft, BOOL, span)
+def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
+    if type is BOOL or isinstance(type, Composite):
+        return grow_leaf(draft, type, span)
     literals = draft.profile.int_literals if type is I32 else draft.profile.float_literals
     fitting = [(v, w) for v, w in literals if v > 0 and span[0] <= v <= span[1] and v <= 10 and not (v == 1 and w < 0)]
     return draft.grown(Const(type, weighted(draft.choose, fitting)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from grammar.op import Op
-from grammar.types import Array, Scalar, Type
+from grammar.types import Array, Element, Scalar, Type
 
 # -- terms ------------------------------------------------------------------------------------------------------------
 
@@ -28,7 +28,7 @@ class Var:
     """A local, a loop variable, the thread index or a scalar parameter."""
 
     name: str
-    type: Scalar
+    type: Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Read:
 
     array: str
     index: Term
-    type: Scalar
+    type: Element
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Apply:
     args: tuple[Term, ...]
 
     @property
-    def type(self) -> Scalar:
+    def type(self) -> Element:
         return self.op.result
 
 
@@ -194,7 +194,7 @@ class Param:
     """Length of an array; None means one element per lane."""
 
     @property
-    def element(self) -> Scalar:
+    def element(self) -> Element:
         return self.type.element if isinstance(self.type, Array) else self.type
 
     @property
@@ -277,7 +277,7 @@ def term_height(term: Term) -> int:
     """1 for a leaf; an array element is as high as its index."""
     match term:
         case Apply(_, args):
-            return 1 + max(map(term_height, args))
+            return 1 + max(map(term_height, args), default=0)
         case Read(_, index, _):
             return term_height(index)
         case _:

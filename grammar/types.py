@@ -1,4 +1,4 @@
-"""The types of the kernel language: scalars, and arrays of them.
+"""The types of the kernel language: scalars, composites of them such as vectors, and arrays of either.
 
 The key insight: a type is a value with the three facts everything else asks of it: how NumPy stores it, how a person
 spells it in a kernel's signature, and to which family it belongs. Overloads of the table are comprehensions over these.
@@ -6,7 +6,8 @@ spells it in a kernel's signature, and to which family it belongs. Overloads of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,16 @@ class Scalar:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.name))
 
-    def __reduce__(self) -> tuple[Callable[[str], Scalar], tuple[str]]:
+    @property
+    def scalar(self) -> Scalar:
+        return self
+
+    @property
+    def width(self) -> int:
+        """The number of scalars in it."""
+        return 1
+
+    def __reduce__(self) -> tuple[Callable[[str], Element], tuple[str]]:
         return type_named, (self.name,)
 
     def __repr__(self) -> str:
@@ -43,18 +53,62 @@ NUMBERS = (F32, F64, I32)
 SCALARS = (F32, F64, I32, BOOL)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Composite:
+    """A type made of scalars of one type, named as Warp names it (`vec3f`, `mat33f`). There is one of each."""
+
+    name: str
+    spelling: str
+    """How kernels spell it in annotations and constructors: `wp.vec3`."""
+    scalar: Scalar
+    shape: tuple[int, ...]
+    """(3,) for a vector of three; (rows, columns) for a matrix."""
+
+    @property
+    def width(self) -> int:
+        """The number of scalars in it, which are numbered row by row."""
+        return math.prod(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its scalars."""
+        return self.scalar.dtype
+
+    def __reduce__(self) -> tuple[Callable[[str], Element], tuple[str]]:
+        return type_named, (self.name,)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+Element = Scalar | Composite
+"""What a local, a scalar parameter or an element of an array can be."""
+
+
+def _vectors(scalar: Scalar, letter: str, suffix: str) -> tuple[Composite, ...]:
+    return tuple(Composite(f"vec{n}{letter}", f"wp.vec{n}{suffix}", scalar, (n,)) for n in (2, 3, 4))
+
+
+VECTORS = (*_vectors(F32, "f", ""), *_vectors(F64, "d", "d"))
+COMPOSITES: tuple[Composite, ...] = (*VECTORS,)
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A one-dimensional array of scalars."""
+    """A one-dimensional array."""
 
-    element: Scalar
+    element: Element
 
     def __repr__(self) -> str:
         return f"array({self.element!r})"
 
 
-def type_named(name: str) -> Scalar:
-    return next(scalar for scalar in SCALARS if scalar.name == name)
+_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES)
+ELEMENTS: Mapping[str, Element] = {type.name: type for type in _ALL}
 
 
-Type = Scalar | Array
+def type_named(name: str) -> Element:
+    return ELEMENTS[name]
+
+
+Type = Element | Array

@@ -40,7 +40,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from grammar.types import BOOL, F32, F64, I32, Array, Element
 
 LANES = 64
 DEPTHS = range(1, 10)
@@ -48,7 +48,7 @@ DEPTHS = range(1, 10)
 # -- terms ------------------------------------------------------------------------------------------------------------
 
 
-def var(name: str, type: Scalar = F32) -> Var:
+def var(name: str, type: Element = F32) -> Var:
     return Var(name, type)
 
 
@@ -68,7 +68,7 @@ def double(value: float) -> Const:
     return Const(F64, value)
 
 
-def at(array: str, index: Term = I, type: Scalar = F32) -> Read:
+def at(array: str, index: Term = I, type: Element = F32) -> Read:
     return Read(array, index, type)
 
 
@@ -122,19 +122,19 @@ def while_(condition: Term, *body: Stmt) -> While:
 # -- parameters and kernels -------------------------------------------------------------------------------------------
 
 
-def array(name: str, type: Scalar = F32, low: float = -2.0, high: float = 2.0) -> Param:
+def array(name: str, type: Element = F32, low: float = -2.0, high: float = 2.0) -> Param:
     return Param(name, Array(type), Role.VALUE, low, high)
 
 
-def scalar(name: str, type: Scalar = F32, low: float = 0.5, high: float = 2.0) -> Param:
+def scalar(name: str, type: Element = F32, low: float = 0.5, high: float = 2.0) -> Param:
     return Param(name, type, Role.VALUE, low, high)
 
 
-def out(name: str = "out", type: Scalar = F32) -> Param:
+def out(name: str = "out", type: Element = F32) -> Param:
     return Param(name, Array(type), Role.OUT)
 
 
-def accumulator(name: str = "total", type: Scalar = F32, size: int | None = 1) -> Param:
+def accumulator(name: str = "total", type: Element = F32, size: int | None = 1) -> Param:
     return Param(name, Array(type), Role.ACCUMULATOR, -1.0, 1.0, size)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from grammar.op import Lanes, Op
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, Element, Scalar
 
 RANDOM = 20_000
 """Random tuples of arguments for each row; of the floats half are of all magnitudes and half between -4 and 4."""
@@ -48,8 +48,8 @@ _INTS = np.array([0, *_SMALL, *_LARGE, *(-n for n in (*_SMALL, *_LARGE)), -(2**3
 _FEW_INTS = np.array([0, 1, 2, 7, 31, 2**31 - 1, -1, -2, -7, -(2**31)], np.int32)
 _BOOLS = np.array([False, True])
 
-SPECIAL: dict[Scalar, Lanes] = {F32: _floats(F32), F64: _floats(F64), I32: _INTS, BOOL: _BOOLS}
-FEW: dict[Scalar, Lanes] = {F32: _few_floats(F32), F64: _few_floats(F64), I32: _FEW_INTS, BOOL: _BOOLS}
+SPECIAL: dict[Element, Lanes] = {F32: _floats(F32), F64: _floats(F64), I32: _INTS, BOOL: _BOOLS}
+FEW: dict[Element, Lanes] = {F32: _few_floats(F32), F64: _few_floats(F64), I32: _FEW_INTS, BOOL: _BOOLS}
 
 
 def combinations(columns: Sequence[Lanes]) -> tuple[Lanes, ...]:
@@ -88,14 +88,14 @@ def regular_arguments(op: Op, rng: np.random.Generator, lanes: int) -> tuple[Lan
     return tuple(column[inside] for column in columns)
 
 
-def _regular(scalar: Scalar, rng: np.random.Generator, lanes: int) -> Lanes:
+def _regular(scalar: Element, rng: np.random.Generator, lanes: int) -> Lanes:
     if scalar in FLOATS:
         size = rng.uniform(0.5, 1.0, lanes) * 2.0 ** rng.integers(-3, 4, lanes)
         return np.where(rng.integers(0, 2, lanes) == 1, size, -size).astype(scalar.dtype)
     return rng.integers(0, 2 if scalar is BOOL else 20, lanes).astype(scalar.dtype)
 
 
-def _random(scalar: Scalar, rng: np.random.Generator, lanes: int) -> Lanes:
+def _random(scalar: Element, rng: np.random.Generator, lanes: int) -> Lanes:
     if scalar is BOOL:
         return np.asarray(rng.integers(0, 2, lanes) == 1)
     if scalar is I32:

@@ -15,10 +15,11 @@ import pytest
 
 from grammar.canon import canonical_hash, shape_hash
 from grammar.emit import emit
+from grammar.literal import number as literal
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.tree import Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
-from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from grammar.types import F32, F64, I32, Array, Scalar
 from tests.builders import (
     OUT,
     I,
@@ -216,9 +217,9 @@ def _other_leaf(term: Term) -> Iterator[Term]:
     """A literal in place of a variable, or the other way round."""
     match term:
         case Var(_, type):
-            yield Const(type, True if type is BOOL else 1 if type is I32 else 1.0)
+            yield literal(type, 1)
         case Read(_, _, type) | Size(_, type):
-            yield Const(type, True if type is BOOL else 1 if type is I32 else 1.0)
+            yield literal(type, 1)
 
 
 def _other_operation(term: Term) -> Iterator[Term]:

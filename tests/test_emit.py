@@ -17,7 +17,7 @@ from itertools import pairwise
 import pytest
 
 from grammar.emit import emit, emit_term, rebound_in_loops
-from grammar.op import Call, Infix, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Member, Op, Prefix, Ternary
 from grammar.ops import TABLE
 from grammar.tree import (
     Apply,
@@ -41,7 +41,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import BOOL, F32, I32, SCALARS, Array, Scalar, Type
+from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, Array, Type
 from tests.builders import (
     OUT,
     I,
@@ -93,7 +93,10 @@ TOKENS = {
 """The operators that `ast` names otherwise than the table does."""
 
 CASTS = {scalar.spelling: scalar for scalar in SCALARS}
-ANNOTATIONS: dict[str, Type] = {**CASTS, **{f"wp.array[{s.spelling}]": Array(s) for s in SCALARS}}
+ANNOTATIONS: dict[str, Type] = {
+    **{type.spelling: type for type in ELEMENTS.values()},
+    **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values()},
+}
 
 
 def op_of(spelling: object, args: tuple[Term, ...]) -> Op:
@@ -115,7 +118,7 @@ class Reader:
         self.params = {
             arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in function.args.args if arg.annotation
         }
-        self.types = {name: type for name, type in self.params.items() if isinstance(type, Scalar)}
+        self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
         self.body = self.block(function.body)
 
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
@@ -170,10 +173,10 @@ class Reader:
                 return Var(name, self.types[name])
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(0)):
                 return Size(array, I32)
-            case ast.Subscript(ast.Name(array), index):
-                type = self.params[array]
-                assert isinstance(type, Array)
+            case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):
                 return Read(array, self.term(index), type.element)
+            case ast.Attribute(operand, name):
+                return self.apply(Member(name), operand)
             case ast.BinOp(left, operator, right) | ast.Compare(left, [operator], [right]):
                 return self.apply(Infix(token(operator)), left, right)
             case ast.BoolOp(operator, [*rest, last]):

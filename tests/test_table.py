@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from grammar.op import Infix, Lanes, Op, Prefix, Ternary
-from grammar.ops import OUT_OF_SCOPE, ROWS, TABLE, row, table_digest
+from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
 from tests.special_values import combinations, regular_arguments, special_arguments
 
-FLOAT_ROWS = [op for op in TABLE if op.result in FLOATS and any(T in FLOATS for T in op.params)]
-CONTINUED = [op for op in TABLE if any(T in FLOATS for T in op.params)]
+FLOAT_ROWS = [op for op in SCALAR_ROWS if op.result in FLOATS and any(T in FLOATS for T in op.params)]
+CONTINUED = [op for op in SCALAR_ROWS if any(T in FLOATS for T in op.params)]
 
 
 def each(rows: list[Op] | tuple[Op, ...]) -> pytest.MarkDecorator:
@@ -48,18 +48,18 @@ def quietly(pieces: Callable[..., Lanes] | None, *args: Lanes) -> Lanes:
 
 
 def test_rows_are_found_by_their_keys() -> None:
-    assert len(ROWS) == len(TABLE)
-    assert all(row(op.key) is op for op in TABLE)
+    assert len(ROWS) == len(SCALAR_ROWS)
+    assert all(row(op.key) is op for op in SCALAR_ROWS)
     with pytest.raises(KeyError):
         row("add(float32,int32)")
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_a_row_pickles_to_itself(op: Op) -> None:
     assert pickle.loads(pickle.dumps(op)) is op
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_number_of_arguments_fits_the_spelling(op: Op) -> None:
     match op.spelling:
         case Infix():
@@ -73,7 +73,7 @@ def test_number_of_arguments_fits_the_spelling(op: Op) -> None:
             assert 1 <= len(op.params) <= 3
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_result_has_its_type(op: Op) -> None:
     result = op(*special_arguments(op))
     assert result.dtype == op.result.dtype
@@ -85,7 +85,7 @@ def test_variants_keep_their_precision(op: Op) -> None:
     assert op(*widened(args)).dtype == np.float64
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_broadcasts(op: Op) -> None:
     """As in arguments with and without variants: (2, 1, lanes) with (lanes,)."""
     args = regular_arguments(op, generator(op), 40)
@@ -97,7 +97,7 @@ def test_broadcasts(op: Op) -> None:
             assert pieces is None or quietly(pieces, *stacked).shape == (2, 1, *flat.shape)
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_domain_is_boolean_and_holds_regular_values(op: Op) -> None:
     if op.domain is not None:
         args = special_arguments(op)
@@ -105,7 +105,7 @@ def test_domain_is_boolean_and_holds_regular_values(op: Op) -> None:
     assert len(regular_arguments(op, generator(op), 200)[0]) > 40
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_only_floats_have_jumps_and_kinks(op: Op) -> None:
     floats = any(T in FLOATS for T in op.params)
     assert floats or (op.jump is None and op.kink is None)
@@ -315,13 +315,13 @@ def test_negation_of_zero_is_positive_zero() -> None:
 
 def test_overloads_share_the_weight_of_their_name() -> None:
     total: Counter[tuple[str, str]] = Counter()
-    for op in TABLE:
+    for op in SCALAR_ROWS:
         total[op.name, op.result.name] += op.weight  # type: ignore[assignment] # a Counter adds floats as well
     assert {round(weight, 9) for weight in total.values()} == {0.05, 0.5, 1.0}
 
 
 def test_what_is_out_of_scope_is_not_in_the_table() -> None:
-    assert not OUT_OF_SCOPE.keys() & (ROWS.keys() | {op.name for op in TABLE})
+    assert not OUT_OF_SCOPE.keys() & (ROWS.keys() | {op.name for op in SCALAR_ROWS})
 
 
 def test_digest_changes_with_any_file_of_the_grammar(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from extract.build import BuildFailure
 from grammar.emit import emit
 from grammar.op import Lanes, Op, Ternary
-from grammar.ops import OUT_OF_SCOPE, ROWS, TABLE
+from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
 from grammar.types import BOOL, FLOATS, I32, NUMBERS, SCALARS, Array
 from tests.mistakes import Meaning, mistakes
@@ -36,7 +36,7 @@ WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {
 }
 """Arguments whose gradient Warp 1.19 gets wrong: a % b is a - b * trunc(a / b), yet no gradient reaches b."""
 
-CONTINUOUS = [op for op in TABLE if op.result in FLOATS and any(scalar in FLOATS for scalar in op.params)]
+CONTINUOUS = [op for op in SCALAR_ROWS if op.result in FLOATS and any(scalar in FLOATS for scalar in op.params)]
 
 
 def each(rows: list[Op] | tuple[Op, ...]) -> pytest.MarkDecorator:
@@ -71,8 +71,8 @@ def answers() -> Mapping[str, Answer]:
 
     start()
     found: dict[str, Answer] = {}
-    for first in range(0, len(TABLE), ROWS_PER_MODULE):
-        found.update(answers_of(TABLE[first : first + ROWS_PER_MODULE]))
+    for first in range(0, len(SCALAR_ROWS), ROWS_PER_MODULE):
+        found.update(answers_of(SCALAR_ROWS[first : first + ROWS_PER_MODULE]))
     return found
 
 
@@ -136,7 +136,7 @@ def position(x: Lanes) -> Lanes:
     return np.where(bits < 0, -1 - (bits & (2 ** (8 * x.dtype.itemsize - 1) - 1)), bits).astype(np.longdouble)
 
 
-@each(TABLE)
+@each(SCALAR_ROWS)
 def test_meaning_is_what_warp_computes(op: Op, answers: Mapping[str, Answer]) -> None:
     answer = answers[op.key]
     wrong = np.flatnonzero(~agrees(op, answer))[:5]
@@ -154,7 +154,7 @@ def test_infinitely_many_ulps_between_nan_and_a_number() -> None:
 # -- planted mistakes -------------------------------------------------------------------------------------------------
 
 
-PLANTED = [pytest.param(op, wrong, id=f"{op.key}-{name}") for op in TABLE for name, wrong in mistakes(op, ULPS)]
+PLANTED = [pytest.param(op, wrong, id=f"{op.key}-{name}") for op in SCALAR_ROWS for name, wrong in mistakes(op, ULPS)]
 
 
 @pytest.mark.parametrize(("op", "wrong"), PLANTED)
@@ -264,7 +264,7 @@ def test_nothing_is_out_of_scope_that_warp_does_not_have() -> None:
     assert OUT_OF_SCOPE.keys() <= overloads.keys() | {overload.name for overload in overloads.values()}
 
 
-@each([op for op in TABLE if op.name not in SPELT_ONLY])
+@each([op for op in SCALAR_ROWS if op.name not in SPELT_ONLY])
 def test_row_agrees_with_the_registry(op: Op) -> None:
     overloads = registered()
     name = "where" if isinstance(op.spelling, Ternary) else OPERATORS.get(op.name, op.name)
@@ -273,7 +273,7 @@ def test_row_agrees_with_the_registry(op: Op) -> None:
     assert op.differentiable == overload.differentiable
 
 
-@each([op for op in TABLE if op.name in SPELT_ONLY])
+@each([op for op in SCALAR_ROWS if op.name in SPELT_ONLY])
 def test_operators_without_a_builtin_give_bools(op: Op) -> None:
     assert op.result is BOOL
     assert not op.differentiable

@@ -27,7 +27,7 @@ from grammar.rewrites import REWRITES, Rewrite
 from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Thread, Var, all_terms, statements
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
-from validate.oracle import differentiated, values_of
+from validate.oracle import differentiated, flat, values_of
 from validate.shadow import Expected, Noise, Shadowed, Value, expected
 from validate.specials import joined, special
 from validate.verdict import Outcome, Verdict
@@ -165,14 +165,14 @@ def ran(one: Subject, handle: Handle, device: str = "cpu") -> Ran:
     params, lanes = one.kernel.params, one.lanes
     names = [p.name for p in params if p.is_output]
     launches = [run(handle, params, values_of(one.inputs, k), lanes, device) for k in range(one.inputs.launches)]
-    outputs = {name: np.concatenate([launch.arrays[name] for launch in launches]) for name in names}
+    outputs = {name: flat([launch.arrays[name] for launch in launches]) for name in names}
     if not has_gradient(one.kernel):
         return Ran(outputs, {}, {})
     each = range(one.ordinary.launches)
     backward = [differentiated(one.kernel, handle, one.ordinary, k, one.weights, device) for k in each]
     floats = [p.name for p in float_inputs(one.kernel)]
-    gradients = {name: np.concatenate([launch.gradients[name] for launch in backward]) for name in floats}
-    return Ran(outputs, gradients, {n: np.concatenate([launch.arrays[n] for launch in backward]) for n in names})
+    gradients = {name: flat([launch.gradients[name] for launch in backward]) for name in floats}
+    return Ran(outputs, gradients, {n: flat([launch.arrays[n] for launch in backward]) for n in names})
 
 
 def _both(
@@ -202,11 +202,11 @@ def _both(
 class _Contracted(Shadowed):
     """Values of which each arithmetic operation may be off by a rounding, exact as the table may call it."""
 
-    def apply(self, op: Op, args: Sequence[Value], active: Mask) -> Value:
-        made = super().apply(op, args, active)
+    def apply(self, op: Op, args: Sequence[Value], active: Mask, faithful: bool = True) -> Value:
+        made = super().apply(op, args, active, faithful)
         if op.result not in FLOATS or made.shadow is not None:
             return made
-        return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis]))
+        return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis], op.exact))
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:

@@ -54,11 +54,11 @@ class ExpectedGradient:
 
 
 def float_inputs(kernel: Kernel) -> list[Param]:
-    return [p for p in kernel.params if isinstance(p.type, Array) and p.element in FLOATS and not p.is_output]
+    return [p for p in kernel.params if isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output]
 
 
 def float_outputs(kernel: Kernel) -> list[Param]:
-    return [p for p in kernel.params if p.is_output and p.element in FLOATS]
+    return [p for p in kernel.params if p.is_output and p.element.scalar in FLOATS]
 
 
 def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]:

@@ -67,7 +67,7 @@ def _check_values(
     for launch in launches:
         if launch.stray:
             return Verdict(Outcome.STRAY_WRITE, f"something was written beside or in {launch.stray}")
-    computed = {p.name: np.concatenate([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
+    computed = {p.name: flat([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
     for patterns in PATTERNS:
         noise = Noise(1, patterns, inputs.launches * inputs.lanes)
         shadowed = run_shadowed(kernel, inputs, noise)
@@ -90,6 +90,11 @@ def _check_values(
 def values_of(inputs: Inputs, launch: int) -> Mapping[str, Any]:
     """The parameters of one launch, by name."""
     return {name: column[launch] for name, column in {**inputs.arrays, **inputs.scalars}.items()}
+
+
+def flat(arrays: Sequence[Lanes]) -> Lanes:
+    """Those of all launches end to end, scalar by scalar."""
+    return np.concatenate([array.reshape(-1) for array in arrays])
 
 
 def compare(name: str, wanted: Expected, computed: Lanes) -> str:
@@ -146,7 +151,7 @@ def _check_gradients(
         if launch.stray:
             return replace(passed, outcome=Outcome.STRAY_WRITE, detail=f"the adjoint wrote beside or in {launch.stray}")
     names = [p.name for p in float_inputs(kernel)]
-    computed = {name: np.concatenate([launch.gradients[name] for launch in launches]) for name in names}
+    computed = {name: flat([launch.gradients[name] for launch in launches]) for name in names}
     kept = replace(
         passed,
         cotangents={name: weight[0] for name, weight in weights.items()},

@@ -7,11 +7,13 @@ order, and reducing ends. What a candidate computes is of no concern here.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
+from grammar.literal import number
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.tree import (
@@ -38,7 +40,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from grammar.types import BOOL, F32, F64, I32, Array, Element, Type
 from validate.edits import (
     SIMPLE,
     Body,
@@ -130,7 +132,7 @@ def isolate(kernel: Kernel) -> Iterator[Kernel]:
     def without_locals(term: Term) -> Term:
         if not isinstance(term, Var) or term.name in inputs:
             return term
-        return leaves.get(term.type) or Const(term.type, SIMPLE[term.type][1])
+        return leaves.get(term.type) or next(itertools.islice(_constants(term.type), 1, None))
 
     for term in sorted(terms, key=lambda term: (sum(map(weight, subterms(term))), repr(term))):
         yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, mapped_term(term, without_locals)))
@@ -142,7 +144,7 @@ def _stored_alone(kernel: Kernel, param: Param, term: Term) -> Body:
     return thread, Store(param.name, Var(thread.name, I32), term)
 
 
-def _with_output(kernel: Kernel, param: Param, element: Scalar, body: Body) -> Kernel:
+def _with_output(kernel: Kernel, param: Param, element: Element, body: Body) -> Kernel:
     """With another body, in which `param` is an output of its own for each thread."""
     own = Param(param.name, Array(element), Role.OUT)
     return replace(kernel, params=tuple(own if p is param else p for p in kernel.params), body=body)
@@ -281,8 +283,8 @@ def _simpler_constants(term: Term) -> Iterator[Term]:
         yield from (Const(term.type, float(round(value))), Const(term.type, float(f"{value:.1g}")))
 
 
-def _constants(type: Scalar) -> Iterator[Const]:
-    return (Const(type, value) for value in SIMPLE[type])
+def _constants(type: Element) -> Iterator[Term]:
+    return (number(type, value) for value in SIMPLE[type.scalar])
 
 
 def _leaves(kernel: Kernel) -> Iterator[Var | Read]:
@@ -306,7 +308,7 @@ def narrow(kernel: Kernel) -> Iterator[Kernel]:
             return
 
 
-def _narrow_type(param: Param) -> Scalar | Array:
+def _narrow_type(param: Param) -> Type:
     return (Array(F32) if isinstance(param.type, Array) else F32) if param.element is F64 else param.type
 
 

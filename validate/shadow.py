@@ -21,7 +21,7 @@ from typing import NamedTuple, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, Algebra, Inputs, Interpreter, Mask, filled, flat_index
+from grammar.evaluate import FOLDS, WHOLE, Algebra, Inputs, Interpreter, Mask, Part, filled, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
 from grammar.types import F32, F64, FLOATS, I32, Scalar
@@ -48,6 +48,8 @@ class Value:
 
     lanes: Lanes
     shadow: Variants | None = None
+    parts: tuple[Value, ...] = ()
+    """The scalars of a composite, which has nothing else."""
 
     @property
     def variants(self) -> Variants:
@@ -110,6 +112,7 @@ class Event:
     where: NDArray[np.intp]
     value: Value
     active: Mask
+    part: Part = WHOLE
 
 
 @dataclass(slots=True)
@@ -145,14 +148,22 @@ class Shadowed(Algebra[Value]):
     def discrete(self, value: Value) -> Lanes:
         return value.lanes
 
+    def pack(self, parts: Sequence[Value]) -> Value:
+        return Value(np.empty(0), parts=tuple(parts))
+
+    def parts(self, value: Value) -> Sequence[Value]:
+        return value.parts
+
     def select(self, mask: Mask, new: Value, old: Value) -> Value:
+        if new.parts:
+            return self.pack([self.select(mask, *both) for both in zip(new.parts, old.parts, strict=True)])
         lanes = np.where(mask, new.lanes, old.lanes)
         if new.shadow is None and old.shadow is None:
             return Value(lanes)
         return Value(lanes, np.where(mask, new.variants, old.variants))
 
-    def read(self, array: str, index: Lanes, active: Mask) -> Value:
-        where = flat_index(self.inputs, array, index, active, self.undefined)
+    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> Value:
+        where = flat_index(self.inputs, array, index, active, self.undefined, part)
         self.reads.setdefault(array, []).append((where, active))
         lanes = self.inputs.arrays[array].reshape(-1)[where]
         if self.steps is None or array not in self.steps.slots:
@@ -163,7 +174,8 @@ class Shadowed(Algebra[Value]):
         np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
         return Value(lanes, shadow)
 
-    def apply(self, op: Op, args: Sequence[Value], active: Mask) -> Value:
+    def apply(self, op: Op, args: Sequence[Value], active: Mask, faithful: bool = True) -> Value:
+        exact = op.exact and faithful
         lanes = np.asarray(op.meaning(*(arg.lanes for arg in args)))
         certain = all(arg.shadow is None for arg in args)
         # off its domain, what an operation gives hangs on the last bit: (-1.5) ** -30 is a number, ** -30.000002 is not
@@ -173,7 +185,7 @@ class Shadowed(Algebra[Value]):
                 self.undefined |= nowhere
             else:
                 self.undecided |= nowhere
-        if op.exact and certain:
+        if exact and certain:
             return Value(lanes)
         variants = [arg.variants if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
         if self.steps is not None:
@@ -182,7 +194,7 @@ class Shadowed(Algebra[Value]):
             (self._watch_jumps if self.steps is None else self._watch_slope)(op, args, variants, active)
         if op.result not in FLOATS:
             return Value(lanes)
-        shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64))
+        shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
         if self.steps is not None:
             self._stepped(op, shadow, variants, active, self.steps)
         elif rounds_inside(op):
@@ -201,12 +213,12 @@ class Shadowed(Algebra[Value]):
             blocks = self.noise.blocks(shadow)
             blocks[:] = blocks[:, :1, :1]  # the noise stays, the step goes
 
-    def _noisy(self, op: Op, shadow: Variants) -> Variants:
+    def _noisy(self, op: Op, shadow: Variants, exact: bool) -> Variants:
         """The variants with what rounding the result may do to each."""
         if shadow.shape[0] == 1:
             shadow = np.repeat(shadow, self.noise.variants, axis=0)
         blocks, errors = self.noise.blocks(shadow), self._errors(op)
-        blocks *= errors.exact if op.exact else errors.inexact
+        blocks *= errors.exact if exact else errors.inexact
         if self.steps is not None and op.result is F64 and not op.exact:
             blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
@@ -287,9 +299,11 @@ class Shadowed(Algebra[Value]):
 
     # -- writes -------------------------------------------------------------------------------------------------------
 
-    def write(self, stmt: Store | AugStore | Atomic, index: Lanes, value: Value, active: Mask) -> None:
-        where = flat_index(self.inputs, stmt.array, index, active, self.undefined)
-        self.events.append(Event(stmt, where, value, active.copy()))
+    def write(
+        self, stmt: Store | AugStore | Atomic, index: Lanes, value: Value, active: Mask, part: Part = WHOLE
+    ) -> None:
+        where = flat_index(self.inputs, stmt.array, index, active, self.undefined, part)
+        self.events.append(Event(stmt, where, value, active.copy(), part))
 
 
 def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
@@ -403,7 +417,7 @@ def expected(algebra: Shadowed, array: str) -> Expected:
         result.decided[event.where[uncertain]] = False
     with np.errstate(all="ignore"):
         for event in events:
-            _write(result, event, len(events) > 1)
+            _write(result, event, sum(event.part == other.part for other in events) > 1)
     result.decided &= np.isfinite(result.tolerance)
     return result
 

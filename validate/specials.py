@@ -65,17 +65,17 @@ def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
     if param.role is not Role.VALUE or not isinstance(param.type, Array):
         return values
     chosen: Lanes
-    if param.element in FLOATS:
-        chosen = FLOAT_CHOICES[param.element]
+    if param.element.scalar in FLOATS:
+        chosen = FLOAT_CHOICES[param.element.scalar]
     elif param.element is I32:
         chosen = np.unique(np.clip([param.low, param.high, -1, 0, 1], param.low, param.high)).astype(np.int32)
     else:
         return values
-    length = values.shape[-1]
+    length = values[0].size
     which = int(uniform(seed, f"{param.name} special", (1,))[0] * SHUFFLES)
     places = _shuffled(length, which)[: max(1, min(2 * length // 3, 2 * len(chosen)))]
     result = values.copy()
-    result[0, places] = np.resize(chosen, len(places))
+    result[0].reshape(-1)[places] = np.resize(chosen, len(places))
     return result
 
 
@@ -86,9 +86,9 @@ def _shuffled(length: int, which: int) -> NDArray[np.intp]:
 
 def _mended(mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
     """Ordinary values in place of those that the undefined lanes have as their own."""
-    if mixed.ndim == 1 or mixed.shape[-1] != bad.size:
+    if mixed.ndim == 1 or mixed.shape[1] != bad.size:
         return mixed
-    return np.where(bad, ordinary, mixed)
+    return np.where(bad if mixed.ndim == 2 else bad[:, np.newaxis], ordinary, mixed)
 
 
 def joined(regular: Inputs, other: Inputs | None) -> Inputs:

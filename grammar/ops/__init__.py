@@ -14,19 +14,23 @@ from hashlib import blake2b
 from pathlib import Path
 
 from grammar.op import Op
-from grammar.ops import arithmetic, cast, comparison, elementary, integer, rounding, select
+from grammar.ops import arithmetic, cast, comparison, elementary, integer, rounding, select, vector
 
 
 def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
-    """The rows with their weight divided among the overloads of a name that have the same result type."""
+    """The rows with their weight divided among the scalar overloads of a name that have the same result type."""
     rows = tuple(rows)
-    overloads = Counter((op.name, op.result) for op in rows)
-    return tuple(replace(op, weight=op.weight / overloads[op.name, op.result]) for op in rows)
+    overloads = Counter((op.name, op.result) for op in rows if not op.is_composite)
+    return tuple(
+        op if op.is_composite else replace(op, weight=op.weight / overloads[op.name, op.result]) for op in rows
+    )
 
 
 TABLE: tuple[Op, ...] = _sharing_weight(
-    op for module in (arithmetic, elementary, rounding, comparison, integer, select, cast) for op in module.ROWS
+    op for module in (arithmetic, elementary, rounding, comparison, integer, select, cast, vector) for op in module.ROWS
 )
+SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
+COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 ROWS: Mapping[str, Op] = {op.key: op for op in TABLE}
 assert len(ROWS) == len(TABLE), "two rows have the same key"
 

@@ -1,0 +1,124 @@
+"""Numbers that meanings of composite types are written with.
+
+The key insight: whatever a vector or a matrix means, it means in scalars. So a row on composites says how its result
+comes about by scalar rows, in the very order in which Warp does it; and everything that is known of those (where they
+are defined, where they jump, how they round) is then known of it, in any algebra, without a word more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from grammar.op import Op
+from grammar.types import BOOL, Composite, Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Calculus:
+    """How numbers are combined: by rows of the table, over the values of some algebra."""
+
+    apply: Callable[[Op, Sequence[Any]], Any]
+    const: Callable[[float | int | bool, Scalar], Any]
+
+    def call(self, name: str, *args: Number | float) -> Number:
+        """The row of that name on these arguments; Python's own numbers take the type of the last of the others."""
+        types = [arg.type for arg in args if isinstance(arg, Number)]
+        common = next((type for type in reversed(types) if type is not BOOL), types[-1])
+        given = [arg if isinstance(arg, Number) else self.number(arg, common) for arg in args]
+        op = _row(name, *(arg.type for arg in given))
+        return Number(self.apply(op, [arg.value for arg in given]), _scalar(op), self)
+
+    def number(self, value: float | int | bool, type: Scalar) -> Number:
+        return Number(self.const(value, type), type, self)
+
+
+def _scalar(op: Op) -> Scalar:
+    assert isinstance(op.result, Scalar)
+    return op.result
+
+
+@cache
+def _row(name: str, *types: Scalar) -> Op:
+    from grammar.ops import ROWS  # which are written with this module
+
+    return ROWS[f"{name}({','.join(type.name for type in types)})"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Number:
+    """A scalar of some algebra."""
+
+    value: Any
+    type: Scalar
+    calculus: Calculus
+
+    def __add__(self, other: Number | float) -> Number:
+        return self.calculus.call("add", self, other)
+
+    def __radd__(self, other: float) -> Number:
+        return self.calculus.call("add", other, self)
+
+    def __sub__(self, other: Number | float) -> Number:
+        return self.calculus.call("sub", self, other)
+
+    def __rsub__(self, other: float) -> Number:
+        return self.calculus.call("sub", other, self)
+
+    def __mul__(self, other: Number | float) -> Number:
+        return self.calculus.call("mul", self, other)
+
+    def __rmul__(self, other: float) -> Number:
+        return self.calculus.call("mul", other, self)
+
+    def __truediv__(self, other: Number | float) -> Number:
+        return self.calculus.call("div", self, other)
+
+    def __rtruediv__(self, other: float) -> Number:
+        return self.calculus.call("div", other, self)
+
+    def __neg__(self) -> Number:
+        return self.calculus.call("neg", self)
+
+    def __lt__(self, other: Number | float) -> Number:
+        return self.calculus.call("less", self, other)
+
+    def __gt__(self, other: Number | float) -> Number:
+        return self.calculus.call("greater", self, other)
+
+
+Numbers = tuple[Number, ...]
+"""A composite: its scalars, row by row."""
+
+
+def composed(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
+    """What a composite row gives: the scalars of its result. Of a composite argument, the scalars are given."""
+    given = [
+        tuple(Number(part, type.scalar, calculus) for part in arg)
+        if isinstance(type, Composite)
+        else Number(arg, type, calculus)
+        for arg, type in zip(args, op.params, strict=True)
+    ]
+    result = op.meaning(*given)
+    parts = result if isinstance(op.result, Composite) else (result,)
+    return [p.value if isinstance(p, Number) else calculus.const(p, op.result.scalar) for p in parts]
+
+
+def call(name: str, *args: Number | float) -> Number:
+    """The scalar row of that name: `call("sqrt", x)`."""
+    calculus = next(arg.calculus for arg in args if isinstance(arg, Number))
+    return calculus.call(name, *args)
+
+
+def where(condition: Number, yes: Number | float, no: Number | float) -> Number:
+    return call("where", condition, yes, no)
+
+
+def total(terms: Sequence[Number]) -> Number:
+    """Their sum, from the first to the last."""
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
