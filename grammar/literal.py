@@ -1,4 +1,8 @@
-"""Terms that are numbers."""
+"""Terms that are numbers.
+
+The key insight: what a literal is depends on its type alone, so code that needs a zero or a one asks for it by type and
+needn't know that the one of a vector is a call.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The table of operations as Markdown, for people.
 
-The key insight: rows that share a name are one operation to a reader, and the two widths of floats are one kind, so a
-page says all that the table does, and is a fold over its rows like everything else.
+The key insight: rows that share a name are one operation to a reader, and the two widths of floats are one kind, as are
+vectors of all lengths, so a page says all that the table does, and is a fold over its rows like everything else.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from grammar.emit import emit_term
-from grammar.op import Op, Ternary
+from grammar.op import Item, Member, Op, Ternary
 from grammar.ops import TABLE
 from grammar.tree import Apply, Term, Var
 from grammar.types import BOOL, FLOATS, Composite, Element
 
 BAR = "\\|"
+LETTERS = "abcd"
 HEADER = ("operation", "written", "types", "result", "gradient", "watched")
 LEGEND = (
-    "`float` stands for float32 and float64, `int` for int32. An *exact* result has the same bits as the reference's, "
-    "a *rounded* one lies within a tolerance. *Watched* is where care is taken: the edge of the operation's *domain*, "
-    "a *jump* of its value, a *kink* of its slope."
+    "`float` stands for float32 and float64, `int` for int32, `vec` for vectors of any length. An *exact* result has "
+    "the same bits as the reference's, a *rounded* one lies within a tolerance. *Watched* is where care is taken: "
+    "the edge of the operation's *domain*, a *jump* of its value, a *kink* of its slope."
 )
 
 
@@ -33,15 +34,23 @@ def operation_table(table: Sequence[Op] = TABLE) -> str:
 
 
 def _by_name(ops: Iterable[Op]) -> Iterable[list[Op]]:
+    """Constructors of one kind of composite are one operation too, and so is the reading of its components."""
     names: dict[str, list[Op]] = {}
     for op in ops:
-        names.setdefault(op.name, []).append(op)
+        is_part = isinstance(op.spelling, Member | Item)
+        names.setdefault(_kind(op.result) if _is_constructor(op) else "" if is_part else op.name, []).append(op)
     return names.values()
 
 
+def _is_constructor(op: Op) -> bool:
+    return isinstance(op.result, Composite) and op.name == op.result.name
+
+
 def _cells(rows: Sequence[Op]) -> Iterator[str]:
-    yield rows[0].name
-    yield f"`{spelt(rows[0])}`"
+    names = [_kind(op.result) if _is_constructor(op) else op.name for op in rows]
+    yield names[0] if len(set(names)) == 1 else f"{names[0]} … {names[-1]}"
+    shown = max((op for op in rows if len(op.params) <= len(LETTERS)), key=lambda op: len(op.params))
+    yield f"`{spelt(shown if _is_constructor(shown) else rows[0])}`"
     yield "; ".join(_signatures(rows))
     yield "exact" if all(op.exact for op in rows) else "rounded"
     yield _gradient(rows)
@@ -50,7 +59,7 @@ def _cells(rows: Sequence[Op]) -> Iterator[str]:
 
 def spelt(op: Op) -> str:
     """The operation on operands `a`, `b`, …, as kernels spell it; the condition of a conditional expression is `c`."""
-    letters = "cab" if isinstance(op.spelling, Ternary) else "abcd"
+    letters = "cab" if isinstance(op.spelling, Ternary) else LETTERS
     operands: list[Term] = [Var(letter, type) for letter, type in zip(letters, op.params, strict=False)]
     return emit_term(Apply(op, tuple(operands)))
 
@@ -59,11 +68,16 @@ def spelt(op: Op) -> str:
 
 
 def _signatures(rows: Sequence[Op]) -> Iterator[str]:
-    """`float, float → float` and so on, once each; those that differ in the first operand alone are put together."""
+    """`float, float → float` and so on, once each; those that differ in the first operand alone are put together.
+
+    More than two operands of one kind are `float, …`.
+    """
     name: Callable[[Element], str] = repr if any(_changes_width(op) for op in rows) else _kind
     firsts: dict[tuple[str, ...], dict[str, None]] = {}
     for op in rows:
-        first, *rest = map(name, op.params)
+        first, *rest = map(name, op.params) if op.params else ("nothing",)
+        if len(rest) > 1 and {first, *rest} == {first} and _is_constructor(op):
+            rest = ["…"]
         firsts.setdefault((*rest, name(op.result)), {})[first] = None
     for (*rest, result), first_kinds in firsts.items():
         yield f"{', '.join([' or '.join(first_kinds), *rest])} → {result}"
@@ -75,14 +89,14 @@ def _changes_width(op: Op) -> bool:
 
 def _kind(type: Element) -> str:
     if isinstance(type, Composite):
-        return type.name.rstrip("fd")
+        return type.name.rstrip("fdhiu").rstrip("0123456789")
     return "float" if type in FLOATS else "bool" if type is BOOL else "int"
 
 
 def _watched(rows: Sequence[Op], what: str) -> str:
     """`jump`, or `jump (float)` where only the rows on floats have one, or nothing."""
     having = {_kind(op.params[-1]) for op in rows if getattr(op, what) is not None}
-    everywhere = having == {_kind(op.params[-1]) for op in rows}
+    everywhere = having == {_kind(op.params[-1]) for op in rows if op.params}
     return what if having and everywhere else f"{what} ({', '.join(sorted(having))})" if having else ""
 
 

@@ -174,7 +174,7 @@ class Watching(Interpreter[Lanes]):
         if isinstance(term, Apply) and active.any():
             for part in islice(subterms(term), 1, None):
                 if part.type is term.type and not isinstance(part, Const):
-                    one, other = value[active], self.latest[id(part)][active]
+                    one, other = value[..., active], self.latest[id(part)][..., active]
                     pair = self.pairs.setdefault((id(term), id(part)), Pair(term, part))
                     pair.same = pair.same and bool((one == other).all())
                     pair.near = pair.near and is_near(one, other)
@@ -345,10 +345,17 @@ def test_no_literal_is_an_operand_that_does_nothing() -> None:
     for sample in samples():
         for term in all_terms(sample.kernel):
             if isinstance(term, Apply):
-                assert not all(isinstance(arg, Const) for arg in term.args), f"{sample}: {term}"
-                last = term.args[-1]
-                if term.op.name in neutral and isinstance(last, Const):
-                    assert last.value != neutral[term.op.name], f"{sample}: {term}"
+                assert is_literal(term) or not term.args or not all(map(is_literal, term.args)), f"{sample}: {term}"
+                match term.args:
+                    case (_, Const(_, value)) if term.op.name in neutral:
+                        assert value != neutral[term.op.name], f"{sample}: {term}"
+
+
+def is_literal(term: Term) -> bool:
+    """A number, or a composite of numbers."""
+    if isinstance(term, Apply):
+        return term.op.name == term.type.name and term.op.is_composite and all(map(is_literal, term.args))
+    return isinstance(term, Const)
 
 
 def test_names_of_a_kernel_are_told_apart() -> None:

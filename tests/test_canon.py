@@ -19,7 +19,7 @@ from grammar.literal import number as literal
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.tree import Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
-from grammar.types import F32, F64, I32, Array, Scalar
+from grammar.types import F32, F64, I32, Array, Composite, Scalar
 from tests.builders import (
     OUT,
     I,
@@ -56,7 +56,7 @@ def renamed(node: Any, new: Callable[[str], str]) -> Any:
     """The tree with other names throughout, whatever its nodes are."""
     if isinstance(node, tuple):
         return tuple(renamed(part, new) for part in node)
-    if isinstance(node, Op | Scalar | Array) or not is_dataclass(node):
+    if isinstance(node, Op | Scalar | Composite | Array) or not is_dataclass(node):
         return node
     changes = {}
     for field in fields(node):

@@ -29,7 +29,9 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
@@ -43,7 +45,7 @@ from grammar.tree import (
     While,
     statements,
 )
-from grammar.types import F32, F64, I32, Array
+from grammar.types import F32, F64, I32, Array, Composite
 from tests.builders import (
     OUT,
     I,
@@ -87,7 +89,10 @@ class ReturnKernel(Exception):  # noqa: N818 - not an error
 
 @dataclass(slots=True)
 class Lane:
-    """One thread of one launch; a value is an array of one element, so that the table's meanings apply as they are."""
+    """One thread of one launch; a value is an array of one element, so that the table's meanings apply as they are.
+
+    Of a composite it has one more axis in front, which numbers the scalars.
+    """
 
     index: int
     arrays: Mapping[str, Lanes]
@@ -131,8 +136,8 @@ class Lane:
                 raise BreakLoop
             case Continue():
                 raise ContinueLoop
-            case Return():
-                raise ReturnKernel
+            case Return(value):
+                raise ReturnKernel(None if value is None else self.term(value))
             case _:
                 assert_never(stmt)
 
@@ -151,6 +156,13 @@ class Lane:
         if not 0 <= index < len(target):
             self.undefined = True
             return
+        if value.ndim > 1:
+            for number, part in enumerate(value):
+                self.put_scalar(target[:, number], index, part, how)
+        else:
+            self.put_scalar(target, index, value, how)
+
+    def put_scalar(self, target: Lanes, index: int, value: Lanes, how: str) -> None:
         old, new = target[index], value[0]
         with np.errstate(all="ignore"):
             match how:
@@ -184,18 +196,29 @@ class Lane:
             case Read(array, index, _):
                 where, source = self.whole(index), self.arrays[array]
                 self.undefined |= not 0 <= where < len(source)
-                return source[[min(max(where, 0), len(source) - 1)]]
+                return source[[min(max(where, 0), len(source) - 1)]].T
             case Apply():
                 return self.apply(term)
+            case Invoke(function, args):
+                return self.invoke(function, [self.term(arg) for arg in args])
             case _:
                 assert_never(term)
+
+    def invoke(self, function: Function, args: list[Lanes]) -> Lanes:
+        outer, self.env = self.env, {p.name: arg for p, arg in zip(function.params, args, strict=True)}
+        try:
+            self.block(function.body)
+        except ReturnKernel as result:
+            returned: Lanes = result.args[0]
+        self.env = outer
+        return returned
 
     def apply(self, term: Apply) -> Lanes:
         op, args = term.op, [self.term(arg) for arg in term.args]
         if op.domain is not None and op.result is I32:
             self.undefined |= not op.domain(*args).all()
-        value = op(*args)
-        assert value.shape == (1,)
+        value = op(*args) if args else op(*args)[:, np.newaxis]
+        assert value.shape == ((op.result.width, 1) if isinstance(op.result, Composite) else (1,))
         assert value.dtype == op.result.dtype
         return value
 
@@ -207,7 +230,7 @@ def lane_by_lane(kernel: Kernel, inputs: Inputs) -> tuple[dict[str, Lanes], Lane
     for launch in range(inputs.launches):
         own = {name: column[launch] for name, column in arrays.items()}
         for index in range(inputs.lanes):
-            lane = Lane(index, own, {name: column[[launch]] for name, column in inputs.scalars.items()})
+            lane = Lane(index, own, {name: column[[launch]].T for name, column in inputs.scalars.items()})
             lane.run(kernel)
             undefined.append(lane.undefined)
     return {name: column.reshape(-1) for name, column in arrays.items()}, np.array(undefined)

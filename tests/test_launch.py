@@ -256,7 +256,7 @@ def test_values_of_the_wrong_kind_are_refused(handles: Mapping[str, Handle]) -> 
         run(handles["copy"], COPY.params, values | {"x": np.zeros(LANES)}, LANES)
     with pytest.raises(AssertionError, match="takes"):
         run(handles["copy"], COPY.params[::-1], values, LANES)
-    with pytest.raises(AssertionError, match="should have 64 elements"):
+    with pytest.raises(AssertionError, match="should have the shape"):
         differentiate(handles["copy"], COPY.params, values, {"out": np.zeros(3)}, LANES)
 
 
