@@ -32,10 +32,10 @@ from grammar.tree import (
     Store,
     Thread,
     While,
+    all_statements,
     all_terms,
     height,
     size,
-    statements,
 )
 from validate.verdict import Verdict
 
@@ -86,7 +86,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
         "height": height(kernel),
         "size": size(kernel),
         "operations": operations(kernel),
-        "statements": sorted({statement_kind(stmt) for stmt in statements(kernel.body)}),
+        "statements": sorted({statement_kind(stmt) for stmt in all_statements(kernel)}),
         "parameters": [_parameter(param) for param in kernel.params],
         "python": build.source,
         **{piece: build.ir.get(piece) for pieces in PIECES.values() for piece in pieces},
@@ -111,7 +111,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
 def operations(kernel: Kernel) -> list[str]:
     """Keys of the rows of the table that a kernel uses, sorted, each once."""
     applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
-    return sorted(applied | {s.op.key for s in statements(kernel.body) if isinstance(s, AugAssign | AugStore)})
+    return sorted(applied | {s.op.key for s in all_statements(kernel) if isinstance(s, AugAssign | AugStore)})
 
 
 def statement_kind(stmt: Stmt) -> str:

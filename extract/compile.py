@@ -36,6 +36,7 @@ CUDA_BLOCK_DIM = 256
 class Compiled:
     build: Build
     handle: Handle
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,9 +107,15 @@ def _unit(index: int, made: Compiled, pieces: Mapping[str, str]) -> Unit:
     """A unit of the given texts under a name of its own."""
     name, source = made.handle.name, made.build.source
     assert source.count(name) == 1, f"{name} stands {source.count(name)} times in its source"
-    mangled = f"{name}_{index:08x}"
-    args, forward, adjoint, entry = (pieces[piece].replace(name, mangled) for piece in PIECES[Target.CPP])
-    return Unit(name, source, made.handle.kernel, mangled, (args, forward, adjoint, entry))
+    names = {f"{own.removesuffix('_0')}_{index:08x}": own for own in made.unit.names.values()}
+
+    def mangled(text: str) -> str:
+        for new, own in names.items():
+            text = text.replace(own, new)
+        return text
+
+    args, forward, adjoint, entry = (mangled(pieces[piece]) for piece in PIECES[Target.CPP])
+    return Unit(name, source, made.handle.kernel, made.unit.builder, names, (args, forward, adjoint, entry))
 
 
 def _resolved(module: Any, options: CompileOptions) -> dict[str, Any]:
@@ -137,7 +144,10 @@ def _texted(
 
 
 def _compiled(unit: Unit | BuildFailure, made: Handle | BuildFailure, texts: dict[str, str]) -> Compiled | BuildFailure:
-    return made if isinstance(made, BuildFailure) else Compiled(Build(unit.source, texts), made)
+    if isinstance(made, BuildFailure):
+        return made
+    assert isinstance(unit, Unit), "what Warp refused is never compiled"
+    return Compiled(Build(unit.source, texts), made, unit)
 
 
 _PHASES = {Target.CPP: "codegen", Target.CUDA: "text", Target.LLVM: "llvm", Target.PTX: "ptx"}
@@ -149,12 +159,12 @@ def _pieces(unit: Unit, target: Target, clang: Clang) -> Sequence[str]:
         case Target.CPP:
             return [unit.own(text) for text in unit.cpp]
         case Target.CUDA:
-            return [unit.own(text) for text in warp_private.cuda_texts(unit.kernel, clang.resolved)]
+            return [unit.own(text) for text in warp_private.cuda_texts(unit.kernel, unit.builder, clang.resolved)]
         case Target.LLVM:
             text = clang.head + unit.own(unit.text(clang.options))
             return [llvm_text(unit.name, text, clang.resolved)]
         case Target.PTX:
-            bodies = warp_private.cuda_texts(unit.kernel, clang.resolved)
+            bodies = warp_private.cuda_texts(unit.kernel, unit.builder, clang.resolved)
             head = warp_private.header(unit.kernel.module, {**clang.resolved, "block_dim": CUDA_BLOCK_DIM}, "cuda")
             text = head + unit.own("".join(bodies))
             return [ptx_text(unit.name, text, clang.resolved, clang.options.cuda_arch)]

@@ -26,8 +26,15 @@ class Unit:
     name: str
     source: str
     kernel: Any
-    mangled: str
+    builder: Any
+    """Warp's, which knows the functions that the kernel calls."""
+    names: Mapping[str, str]
+    """By each mangled name, the kernel's first, what it is in text that is stored."""
     cpp: tuple[str, str, str, str]
+
+    @property
+    def mangled(self) -> str:
+        return next(iter(self.names))
 
     def text(self, options: CompileOptions) -> str:
         """What clang gets."""
@@ -37,12 +44,14 @@ class Unit:
         return warp_private.contiguous_only("".join(bodies), entry)
 
     def own(self, text: str) -> str:
-        """Text under the kernel's own name."""
-        return text.replace(self.mangled, self.name)
+        """Text under the kernel's own name, and those of its functions."""
+        for mangled, name in self.names.items():
+            text = text.replace(mangled, name)
+        return text
 
 
-def define(name: str, source: str, module: Any) -> Any:
-    """Run a kernel's module; return the kernel. Warp reads the text back through `linecache`, as debuggers do."""
+def define(name: str, source: str, module: Any) -> Mapping[str, Any]:
+    """Run a kernel's module; return what it holds, the kernel among it. Warp reads the text back through `linecache`, as debuggers do."""
     filename = f"<{name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"__name__": module.name}
@@ -50,20 +59,21 @@ def define(name: str, source: str, module: Any) -> Any:
         exec(compile(source, filename, "exec"), namespace)
     finally:
         del linecache.cache[filename]
-    kernel = namespace[name]
-    assert isinstance(kernel, wp.Kernel), f"{name} is not a kernel"
-    return kernel
+    assert isinstance(namespace[name], wp.Kernel), f"{name} is not a kernel"
+    return namespace
 
 
 def translate(index: int, name: str, source: str, module: Any, options: Mapping[str, Any]) -> Unit | BuildFailure:
     """Have Warp translate kernel number `index` of its module; a kernel it refuses is gone from the module."""
     try:
-        kernel = define(name, source, module)
+        namespace = define(name, source, module)
+        kernel = namespace[name]
+        functions = warp_private.name_functions(namespace, f"{index:08x}")
         try:
-            warp_private.build_adjoint(module, kernel, index.to_bytes(4, "big"), options)
-            mangled = warp_private.mangled_name(kernel)
-            assert mangled not in source
-            return Unit(name, source, kernel, mangled, warp_private.cpu_texts(kernel, options))
+            builder = warp_private.build_adjoint(module, kernel, index.to_bytes(4, "big"), options)
+            names = {warp_private.mangled_name(kernel): name, **functions}
+            assert not any(mangled in source for mangled in names)
+            return Unit(name, source, kernel, builder, names, warp_private.cpu_texts(kernel, builder, options))
         except Exception:  # whatever it is, it is raised again
             warp_private.forget_kernel(module, kernel)
             raise

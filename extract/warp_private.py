@@ -110,8 +110,23 @@ class _Only:
         return list(self.unique_kernels.values())
 
 
-def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> None:
+def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
+    """Give the functions of a module names that end in `symbol`; returns Warp's own plain names by those.
+
+    Warp numbers functions of a name as they come up in the process: the first `lerp` is `lerp_0`.
+    """
+    names = {}
+    for value in namespace.values():
+        if isinstance(value, context.Function) and value.func is not None:
+            value.native_func = f"{value.func.__name__}_{symbol}"
+            names[value.native_func] = f"{value.func.__name__}_0"
+    return names
+
+
+def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> Any:
     """Let Warp translate a kernel; afterwards `kernel.adj` holds all its texts are printed from.
+
+    Returns Warp's builder, which knows the functions that the kernel calls.
 
     `symbol` takes the place of the content hash that Warp appends to names: 4 bytes, unique in its translation unit.
     Raises whatever Warp raises about a kernel it refuses.
@@ -119,8 +134,8 @@ def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> 
     kernel.adj.get_references()  # Warp's hasher calls it; it also finds the dimension of the thread grid
     kernel.grid_stride = codegen.resolve_grid_stride(kernel.options, options["default_grid_stride"])
     builder = context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
-    assert not builder.functions, "kernels with functions of their own are not cut yet"
     assert not builder.structs, "kernels with structs of their own are not cut yet"
+    return builder
 
 
 def mangled_name(kernel: Any) -> str:
@@ -140,8 +155,19 @@ def _split(text: str, head: str) -> tuple[str, str]:
     return text[:at], text[at:]
 
 
-def cpu_texts(kernel: Any, options: Options) -> tuple[str, str, str, str]:
-    """The C++ of just this kernel, mangled: arguments, forward, adjoint (empty if switched off), entry points."""
+def _called(builder: Any, device: str, backward: bool) -> tuple[str, str]:
+    """The text of the functions that a builder's kernel calls: forward, adjoint."""
+    functions = list(builder.functions)
+    forward: str = builder._codegen_functions(functions, device, forward_only=True)
+    adjoint: str = builder._codegen_functions(functions, device, reverse_only=True) if backward else ""
+    return forward, adjoint
+
+
+def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, str, str]:
+    """The C++ of just this kernel, mangled: arguments, forward, adjoint (empty if switched off), entry points.
+
+    The functions that it calls stand before it, forward and adjoint apart like the kernel itself.
+    """
     name = mangled_name(kernel)
     text: str = codegen.codegen_kernel(kernel, "cpu", dict(options))
     entry: str = codegen.codegen_module(kernel, "cpu", dict(options))
@@ -149,18 +175,21 @@ def cpu_texts(kernel: Any, options: Options) -> tuple[str, str, str, str]:
     if options["enable_backward"]:
         text, adjoint = _split(text, _head(codegen.cpu_kernel_template_backward, "{reverse_args}", name=name))
     args, forward = _split(text, _head(codegen.cpu_kernel_template_forward, "{forward_args}", name=name))
-    return args, forward, adjoint, entry
+    called = _called(builder, "cpu", options["enable_backward"])
+    return args, called[0] + forward, called[1] + adjoint, entry
 
 
-def cuda_texts(kernel: Any, options: Options) -> tuple[str, str]:
-    """The CUDA C++ of just this kernel, mangled: forward, adjoint (empty if switched off)."""
+def cuda_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str]:
+    """The CUDA C++ of just this kernel and what it calls, mangled: forward, adjoint (empty if switched off)."""
     text: str = codegen.codegen_kernel(kernel, "cuda", dict(options))
+    called = _called(builder, "cuda", options["enable_backward"])
     if not options["enable_backward"]:
-        return text, ""
+        return called[0] + text, ""
     strided = kernel.grid_stride
     template = codegen.cuda_kernel_template_backward_grid_stride if strided else codegen.cuda_kernel_template_backward
     head = _head(template, "{reverse_args}", backward_name=codegen.cuda_kernel_backward_name(kernel))
-    return _split(text, head)
+    forward, adjoint = _split(text, head)
+    return called[0] + forward, called[1] + adjoint
 
 
 def header(module: Any, options: Options, device: str) -> str:

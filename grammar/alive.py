@@ -31,6 +31,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    all_statements,
     blocks,
     own_terms,
     statements,
@@ -169,7 +170,7 @@ def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
 
 def _arms_differ(kernel: Kernel) -> bool:
     """No condition parts what is done either way."""
-    return not any(isinstance(stmt, If) and _otherwise(stmt) == stmt.body for stmt in statements(kernel.body))
+    return not any(isinstance(stmt, If) and _otherwise(stmt) == stmt.body for stmt in all_statements(kernel))
 
 
 def _otherwise(stmt: If) -> tuple[Stmt, ...]:
@@ -183,7 +184,7 @@ def _otherwise(stmt: If) -> tuple[Stmt, ...]:
 
 def _branches_part(plain: Plain, kernel: Kernel) -> bool:
     """Every branch is taken by some lane and passed by another, at some time."""
-    sites = [stmt.condition for stmt in statements(kernel.body) if isinstance(stmt, If | While)]
+    sites = [stmt.condition for stmt in all_statements(kernel) if isinstance(stmt, If | While)]
     return all(plain.taken.get(id(site)) == (True, True) for site in sites)
 
 

@@ -20,7 +20,9 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Read,
     Return,
@@ -49,6 +51,11 @@ def _digest(tokens: Iterator[str]) -> str:
 
 
 class _Names(dict[str, str]):
+    def __init__(self, functions: dict[Function, int] | None = None) -> None:
+        super().__init__()
+        self.functions: dict[Function, int] = {} if functions is None else functions
+        """Numbers of the functions that were met, in the whole module."""
+
     def __missing__(self, name: str) -> str:
         self[name] = f"v{len(self)}"
         return self[name]
@@ -104,8 +111,11 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
         case While(condition, block):
             yield from _term(condition, names, literals)
             yield from _block(block, names, literals)
-        case Break() | Continue() | Return():
+        case Break() | Continue():
             pass
+        case Return(value):
+            if value is not None:
+                yield from _term(value, names, literals)
         case _:
             assert_never(stmt)
 
@@ -125,5 +135,19 @@ def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
             yield op.key
             for arg in args:
                 yield from _term(arg, names, literals)
+        case Invoke(function, args):
+            yield from _called(function, names, literals)
+            for arg in args:
+                yield from _term(arg, names, literals)
         case _:
             assert_never(term)
+
+
+def _called(function: Function, names: _Names, literals: bool) -> Iterator[str]:
+    """Its number, and where it is met for the first time, all of it."""
+    known = function in names.functions
+    yield f"f{names.functions.setdefault(function, len(names.functions))}"
+    if not known:
+        own = _Names(names.functions)
+        yield from (f"{own[param.name]}:{param.type!r}" for param in function.params)
+        yield from _block(function.body, own, literals)

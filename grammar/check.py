@@ -21,7 +21,9 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
@@ -34,6 +36,8 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    functions,
+    statements,
 )
 from grammar.types import BOOL, I32, Array, Element
 
@@ -43,12 +47,31 @@ Scope = dict[str, Element]
 
 def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
-    return tuple(_Checker(kernel).complaints())
+    called = functions(kernel.body)
+    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called)]
+    twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
+    inside = (problem for function in called for problem in _of_function(function))
+    return (*twice, *inside, *_Checker(kernel).complaints())
+
+
+def _of_function(function: Function) -> Iterator[str]:
+    """What is wrong with it, seen as a kernel that takes its parameters and stores what it returns."""
+    params = tuple(Param(param.name, param.type, Role.VALUE) for param in function.params)
+    checker = _Checker(Kernel(function.name, params, function.body, ""), function.result)
+    scope = {param.name: param.type for param in function.params}
+    for problem in (*checker.block(function.body, scope, loop=False), *checker.unread()):
+        yield f"{function.name}: {problem}"
+    if not _leaves(function.body):
+        yield f"{function.name} may end without a result"
+    if any(isinstance(stmt, Thread | Store | AugStore | Atomic) for stmt in statements(function.body)):
+        yield f"{function.name} does what only kernels do"
 
 
 class _Checker:
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, result: Element | None = None) -> None:
         self.kernel = kernel
+        self.result = result
+        """What a function returns; None in a kernel."""
         self.params = {param.name: param for param in kernel.params}
         self.read: set[str] = set()
         self.written: set[str] = set()
@@ -57,12 +80,14 @@ class _Checker:
         """The thread index, then the loop variables, innermost last."""
 
     def complaints(self) -> Iterator[str]:
-        names = [self.kernel.name, *(param.name for param in self.kernel.params)]
-        yield from (f"{name} is declared twice" for name in set(names) if names.count(name) > 1)
         if not self.kernel.body or not isinstance(self.kernel.body[0], Thread):
             yield "the first statement is not the thread index"
         scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
         yield from self.block(self.kernel.body, scope, loop=False)
+        yield from self.unread()
+
+    def unread(self) -> Iterator[str]:
+        """What is declared and comes to nothing."""
         for param in self.kernel.params:
             used = self.written if param.is_output else self.read
             if param.name not in used:
@@ -128,9 +153,13 @@ class _Checker:
             case Break() | Continue():
                 if not loop:
                     yield f"{type(stmt).__name__.lower()} outside of a loop"
-            case Return():
+            case Return(value):
                 if loop:
                     yield "return inside of a loop"
+                if (None if value is None else value.type) is not self.result:
+                    yield "what is returned is of another type"
+                if value is not None:
+                    yield from self.term(value, scope)
             case _:
                 assert_never(stmt)
 
@@ -215,6 +244,11 @@ class _Checker:
                     yield from self.term(arg, scope, reader)
                 if tuple(arg.type for arg in args) != op.params:
                     yield f"{op.key} is applied to other types"
+            case Invoke(function, args):
+                for arg in args:
+                    yield from self.term(arg, scope, reader)
+                if tuple(arg.type for arg in args) != tuple(param.type for param in function.params):
+                    yield f"{function.name} is called with other types"
             case _:
                 assert_never(term)
 

@@ -25,8 +25,11 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
+    Param,
     Read,
     Return,
     Size,
@@ -37,6 +40,7 @@ from grammar.tree import (
     Var,
     While,
     blocks,
+    functions,
     statements,
 )
 from grammar.types import F64, Array, Scalar, Type
@@ -67,8 +71,8 @@ MAX_UNROLL = 16
 
 
 def emit(kernel: Kernel) -> str:
-    """The whole runnable module: `import warp as wp` and the kernel."""
-    return cst.Module(body=[_import_warp(), _function(kernel)]).code
+    """The whole runnable module: `import warp as wp`, the functions that the kernel calls, and the kernel."""
+    return cst.Module(body=[_import_warp(), *map(_function, functions(kernel.body)), _kernel(kernel)]).code
 
 
 def emit_term(term: Term) -> str:
@@ -119,6 +123,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             return identifier(name), ATOM
         case Read(array, index, _):
             return _element(array, index), ATOM
+        case Invoke(called, args):
+            return call(called.name, [_term(arg, 0) for arg in args]), ATOM
         case Size(array, _):
             return _subscript(dotted(f"{array}.shape"), cst.Integer("0")), ATOM
         case Apply(op, args):
@@ -272,8 +278,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return cst.Break()
         case Continue():
             return cst.Continue()
-        case Return():
-            return cst.Return()
+        case Return(value):
+            return cst.Return() if value is None else cst.Return(_term(value, 0))
         case If() | For() | While():
             raise AssertionError("compound statements are not small")
         case _:
@@ -385,13 +391,10 @@ LINE = 100
 """A signature longer than this has a line for each parameter."""
 
 
-def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    params = [_param(param.name, param.type) for param in kernel.params]
-    width = sum(
-        len(param.name) + len(param.element.spelling) + (14 if isinstance(param.type, Array) else 4)
-        for param in kernel.params
-    )
-    if width + len(kernel.name) < LINE:
+def _parameters(name: str, of: Sequence[Param | Var]) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
+    params = [_param(param.name, param.type) for param in of]
+    width = sum(len(param.name) + _width(param.type) for param in of)
+    if width + len(name) < LINE:
         return params, NOTHING
     apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
     close = cst.ParenthesizedWhitespace(indent=True)
@@ -399,21 +402,34 @@ def _parameters(kernel: Kernel) -> tuple[list[cst.Param], cst.BaseParenthesizabl
     return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
 
 
-def _function(kernel: Kernel) -> cst.FunctionDef:
-    params, opening = _parameters(kernel)
+def _width(type: Type) -> int:
+    """Of an annotation and what is around it."""
+    return len(type.element.spelling) + 14 if isinstance(type, Array) else len(type.spelling) + 4
+
+
+def _kernel(kernel: Kernel) -> cst.FunctionDef:
+    return _definition("wp.kernel", kernel.name, kernel.params, kernel.body)
+
+
+def _function(function: Function) -> cst.FunctionDef:
+    return _definition("wp.func", function.name, function.params, function.body)
+
+
+def _definition(decorator: str, name: str, of: Sequence[Param | Var], body: tuple[Stmt, ...]) -> cst.FunctionDef:
+    params, opening = _parameters(name, of)
     return cst.FunctionDef(
-        name=identifier(kernel.name),
+        name=identifier(name),
         params=cst.Parameters(params),
         whitespace_before_params=opening,
-        body=_block(kernel.body, _names(kernel.body)),
-        decorators=[_decorator()],
+        body=_block(body, _names(body)),
+        decorators=[_decorator(decorator)],
         leading_lines=[EMPTY, EMPTY],
     )
 
 
 @cache
-def _decorator() -> cst.Decorator:
-    return cst.Decorator(dotted("wp.kernel"))
+def _decorator(name: str) -> cst.Decorator:
+    return cst.Decorator(dotted(name))
 
 
 @cache

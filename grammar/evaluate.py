@@ -29,7 +29,9 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Read,
     Return,
@@ -136,6 +138,8 @@ class Interpreter(Generic[V]):
         self.inputs = inputs
         self.env: dict[str, V] = {}
         self.loops: list[_Loop] = []
+        self.returned: list[V | None] = []
+        """What the functions that are being called have returned so far, the innermost last."""
         launches = inputs.launches
         self.everywhere: Mask = np.ones(launches * inputs.lanes, np.bool_)
         self.nowhere: Mask = np.zeros(launches * inputs.lanes, np.bool_)
@@ -166,6 +170,8 @@ class Interpreter(Generic[V]):
                 return self.algebra.pack([self.algebra.read(array, where, active, part) for part in each])
             case Size(array, _):
                 return self.algebra.const(self.inputs.arrays[array].shape[1], I32)
+            case Invoke(function, args):
+                return self.invoke(function, [self.term(arg, active) for arg in args], active)
             case _:
                 assert_never(term)
 
@@ -187,6 +193,18 @@ class Interpreter(Generic[V]):
         ]
         parts = composed(op, given, calculus)
         return algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
+
+    def invoke(self, function: Function, args: Sequence[V], active: Mask) -> V:
+        """What the function returns on the active lanes."""
+        outer = self.env, self.loops
+        self.env, self.loops = {param.name: arg for param, arg in zip(function.params, args, strict=True)}, []
+        self.returned.append(None)
+        left = self.block(function.body, active)
+        assert not left.any(), f"{function.name} ends without a result"
+        result = self.returned.pop()
+        self.env, self.loops = outer
+        assert result is not None, f"{function.name} is called on no lane"
+        return result
 
     # -- statements ---------------------------------------------------------------------------------------------------
 
@@ -226,7 +244,10 @@ class Interpreter(Generic[V]):
             case Continue():
                 self.loops[-1].continued |= active
                 return self.nowhere
-            case Return():
+            case Return(value):
+                if value is not None:
+                    result, before = self.term(value, active), self.returned[-1]
+                    self.returned[-1] = result if before is None else self.algebra.select(active, result, before)
                 return self.nowhere
             case _:
                 assert_never(stmt)

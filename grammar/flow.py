@@ -22,6 +22,7 @@ from grammar.tree import (
     Continue,
     For,
     If,
+    Invoke,
     Kernel,
     Read,
     Stmt,
@@ -43,6 +44,9 @@ def sources(term: Term) -> Iterator[str]:
         case Var(name, type) | Read(name, _, type) if type.scalar in FLOATS:
             yield name
         case Apply(op, args) if op.differentiable and op.result.scalar in FLOATS:
+            for arg in args:
+                yield from sources(arg)
+        case Invoke(function, args) if function.result.scalar in FLOATS:
             for arg in args:
                 yield from sources(arg)
         case _:

@@ -29,6 +29,7 @@ from grammar.tree import (
     Continue,
     For,
     If,
+    Invoke,
     Kernel,
     Read,
     Return,
@@ -165,6 +166,11 @@ class _Walk:
                 for k, on in enumerate(active):
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
                 return any(active), any(stale for _, stale in parts)
+            case Invoke(function, args):
+                parts = [self.term(arg) for arg in args]
+                flows = function.result.scalar in FLOATS and any(on for on, _ in parts)
+                self.needed(flows and any(stale for _, stale in parts))
+                return flows, any(stale for _, stale in parts)
 
 
 def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:

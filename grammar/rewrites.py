@@ -32,6 +32,7 @@ from grammar.tree import (
     Continue,
     For,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
@@ -71,6 +72,8 @@ def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
     match term:
         case Apply(op, args):
             return change(Apply(op, tuple(with_terms(arg, change) for arg in args)))
+        case Invoke(function, args):
+            return change(Invoke(function, tuple(with_terms(arg, change) for arg in args)))
         case Read(array, index, type):
             return change(Read(array, with_terms(index, change), type))
         case Const() | Var() | Size():
@@ -98,6 +101,8 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return For(variable, None if start is None else change(start), change(stop), body)
         case While(condition, body):
             return While(change(condition), body)
+        case Return(value) if value is not None:
+            return Return(change(value))
         case Thread() | Break() | Continue() | Return():
             return stmt
         case _:

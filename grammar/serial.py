@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from typing import Any, get_args
 
@@ -16,15 +16,15 @@ from grammar.check import problems
 from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Const, Kernel, Param, Role, Stmt, Term
-from grammar.types import ELEMENTS, FLOATS, SCALARS, Array, Scalar, Type
+from grammar.tree import AtomicKind, Const, Function, Kernel, Param, Role, Stmt, Term
+from grammar.types import ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1
 
 KIND = "is"
 """The key that holds a node's class."""
 
-NODES: Mapping[str, type] = {node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param)}
+NODES: Mapping[str, type] = {node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param, Function)}
 
 
 class NotAKernelError(UserError):
@@ -54,7 +54,7 @@ def _written(value: Any) -> Any:
     match value:
         case Op():
             return value.key
-        case Scalar():
+        case Scalar() | Composite():
             return value.name
         case Array(element):
             return [element.name]
@@ -75,10 +75,11 @@ def _written(value: Any) -> Any:
 
 def _fields(cls: type, found: Mapping[str, Any], where: str) -> dict[str, Any]:
     readers = _readers(cls)
-    if found.keys() != readers.keys():
-        odd = ", ".join(sorted(found.keys() ^ readers.keys()))
+    needed = {f.name for f in fields(cls) if f.default is MISSING}
+    if not needed <= found.keys() <= readers.keys():
+        odd = ", ".join(sorted((needed - found.keys()) | (found.keys() - readers.keys())))
         raise NotAKernelError(f"{where}: a {cls.__name__} has the fields {', '.join(readers)} (see {odd})")
-    return {name: read(found[name], f"{where}.{name}") for name, read in readers.items()}
+    return {name: read(found[name], f"{where}.{name}") for name, read in readers.items() if name in found}
 
 
 Reader = Callable[[Any, str], Any]
@@ -177,6 +178,8 @@ READERS: Mapping[str, Reader] = {
     "Term": _term,
     "Term | None": _optional(_term),
     "tuple[Term, ...]": _each(_term),
+    "tuple[Var, ...]": _each(_node(frozenset({"Var"}))),
+    "Function": _node(frozenset({"Function"})),
     "tuple[Stmt, ...]": _each(_stmt),
     "tuple[Param, ...]": _each(_node(frozenset({"Param"}))),
 }

@@ -58,7 +58,19 @@ class Apply:
         return self.op.result
 
 
-Term = Const | Var | Read | Size | Apply
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """A call of a function of the module's own: `falloff(x, y)`."""
+
+    function: Function
+    args: tuple[Term, ...]
+
+    @property
+    def type(self) -> Element:
+        return self.function.result
+
+
+Term = Const | Var | Read | Size | Apply | Invoke
 
 # -- statements -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +172,9 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    pass
+    """`return` in a kernel, `return value` in a function."""
+
+    value: Term | None = None
 
 
 Stmt = Thread | Assign | AugAssign | Store | AugStore | Atomic | If | For | While | Break | Continue | Return
@@ -203,6 +217,16 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
+class Function:
+    """A function that kernels call, `@wp.func`: it sees nothing but its parameters, and every way through it returns."""
+
+    name: str
+    params: tuple[Var, ...]
+    body: tuple[Stmt, ...]
+    result: Element
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     name: str
     params: tuple[Param, ...]
@@ -223,7 +247,7 @@ def subterms(term: Term) -> Iterator[Term]:
         term = waiting.pop()
         yield term
         match term:
-            case Apply(_, args):
+            case Apply(_, args) | Invoke(_, args):
                 waiting += args[::-1]
             case Read(_, index, _):
                 waiting.append(index)
@@ -242,6 +266,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
             return (condition,)
         case For(_, start, stop, _):
             return (stop,) if start is None else (start, stop)
+        case Return(value) if value is not None:
+            return (value,)
         case _:
             return ()
 
@@ -267,17 +293,42 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
             waiting += block[::-1]
 
 
-def all_terms(kernel: Kernel) -> Iterator[Term]:
-    for stmt in statements(kernel.body):
+def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
+    """All terms of a body, parents first; not those of functions that it calls."""
+    for stmt in statements(body):
         for term in own_terms(stmt):
             yield from subterms(term)
 
 
+def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
+    """The functions that a body calls, directly or not: each once, after those that it calls itself."""
+    found: dict[Function, None] = {}
+    for term in terms_in(body):
+        if isinstance(term, Invoke) and term.function not in found:
+            found |= dict.fromkeys(functions(term.function.body))
+            found[term.function] = None
+    return tuple(found)
+
+
+def all_statements(kernel: Kernel) -> Iterator[Stmt]:
+    """Those of the kernel, and of the functions that it calls."""
+    for body in (*(function.body for function in functions(kernel.body)), kernel.body):
+        yield from statements(body)
+
+
+def all_terms(kernel: Kernel) -> Iterator[Term]:
+    """Those of the kernel, and of the functions that it calls."""
+    for body in (*(function.body for function in functions(kernel.body)), kernel.body):
+        yield from terms_in(body)
+
+
 def term_height(term: Term) -> int:
-    """1 for a leaf; an array element is as high as its index."""
+    """1 for a leaf; an array element is as high as its index; a call is one higher than what it calls."""
     match term:
         case Apply(_, args):
             return 1 + max(map(term_height, args), default=0)
+        case Invoke(function, args):
+            return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
         case Read(_, index, _):
             return term_height(index)
         case _:
@@ -300,4 +351,4 @@ def height(kernel: Kernel) -> int:
 
 def size(kernel: Kernel) -> int:
     """The number of nodes: statements and terms."""
-    return sum(1 for _ in statements(kernel.body)) + sum(1 for _ in all_terms(kernel))
+    return sum(1 for _ in all_statements(kernel)) + sum(1 for _ in all_terms(kernel))

@@ -91,7 +91,7 @@ def texts(build: Build | BuildFailure) -> dict[str, str]:
 def as_warp_prints_it(name: str, source: str, device: str, block_dim: int) -> str:
     """The translation unit Warp makes of a module that holds this kernel alone, without hashes in names."""
     module = wp.get_module(f"test_{name}_{device}")
-    kernel = define(name, source, module)
+    kernel = define(name, source, module)[name]
     module.options.update(CompileOptions().module_options() | {"strip_hash": True})
     options = module.resolve_options(wp.config, block_dim=block_dim) | {"output_arch": 90 if device == "cuda" else None}
     text: str = warp_private.context.ModuleBuilder(module, options, target=device).codegen(device)

@@ -12,7 +12,7 @@ import pytest
 
 from grammar.canon import canonical_hash
 from grammar.serial import KIND, READERS, NotAKernelError, kernel_of, plain_of
-from grammar.tree import Atomic, AtomicKind, Break, Const, Kernel, Param, Role, Stmt, Term
+from grammar.tree import Atomic, AtomicKind, Break, Const, Function, Kernel, Param, Role, Stmt, Term
 from grammar.types import F64
 from tests.builders import (
     OUT,
@@ -92,7 +92,9 @@ def test_a_float_that_others_wrote_as_an_int_is_a_float_again() -> None:
 
 
 def test_every_annotation_of_a_node_can_be_read() -> None:
-    annotations = {str(f.type) for node in (*get_args(Term), *get_args(Stmt), Param, Kernel) for f in fields(node)}
+    annotations = {
+        str(f.type) for node in (*get_args(Term), *get_args(Stmt), Param, Function, Kernel) for f in fields(node)
+    }
     assert annotations == set(READERS) | ({"float"} & annotations)
 
 

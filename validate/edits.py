@@ -23,6 +23,7 @@ from grammar.tree import (
     Continue,
     For,
     If,
+    Invoke,
     Kernel,
     Read,
     Return,
@@ -71,7 +72,7 @@ def weight(term: Term) -> int:
             return 1
         case Var() | Size() | Read():
             return 2
-        case Apply():
+        case Apply() | Invoke():
             return 4
 
 
@@ -153,9 +154,9 @@ def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[B
 def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
     yield from change(term)
     match term:
-        case Apply(op, args):
+        case Apply(_, args) | Invoke(_, args):
             for k, arg in enumerate(args):
-                yield from (Apply(op, (*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
+                yield from (replace(term, args=(*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
         case Read(array, index, type):
             yield from (Read(array, new, type) for new in _in_term(index, change))
         case _:
@@ -182,8 +183,8 @@ def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
 def mapped_term(term: Term, change: Callable[[Term], Term]) -> Term:
     """The term with each part changed, inner ones first."""
     match term:
-        case Apply(op, args):
-            return change(Apply(op, tuple(mapped_term(arg, change) for arg in args)))
+        case Apply(_, args) | Invoke(_, args):
+            return change(replace(term, args=tuple(mapped_term(arg, change) for arg in args)))
         case Read(array, index, type):
             return change(Read(array, mapped_term(index, change), type))
         case _:

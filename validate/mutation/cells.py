@@ -21,6 +21,7 @@ from grammar.tree import (
     AugStore,
     For,
     If,
+    Invoke,
     Kernel,
     Read,
     Stmt,
@@ -93,5 +94,8 @@ def _term(term: Term, op: Op, other: Op) -> Term:
             return Apply(other if row is op else row, tuple(_term(arg, op, other) for arg in args))
         case Read(array, index, type):
             return Read(array, _term(index, op, other), type)
+        case Invoke(function, args):
+            body = tuple(_statement(stmt, op, other) for stmt in function.body)
+            return Invoke(replace(function, body=body), tuple(_term(arg, op, other) for arg in args))
         case _:
             return term
