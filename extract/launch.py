@@ -190,7 +190,13 @@ def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
 
 # -- Warp's argument layout -------------------------------------------------------------------------------------------
 
-_SCALAR_LAYOUT = {"float32": "f", "float64": "d", "int32": "i", "bool": "?"}
+_SCALAR_LAYOUT = dict(
+    zip(
+        ("float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        "fd?bhiqBHIQ",
+        strict=True,
+    )
+)
 
 
 @lru_cache

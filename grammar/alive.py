@@ -205,6 +205,8 @@ def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
 
 
 def _is_sane(values: Lanes) -> bool:
+    if values.dtype.kind == "u":
+        return True  # patterns of bits may be of any size
     return bool(np.isfinite(values).all()) and 1e-4 < float(np.abs(values.astype(np.float64)).max()) <= LIMIT * 100
 
 
@@ -213,6 +215,8 @@ def _spreads(values: Lanes) -> bool:
         return False
     if values.dtype == np.bool_:
         return 0.03 <= float(values.mean()) <= 0.97
+    if values.dtype.kind in "iu":
+        return bool(values.min() < values.max())
     low, high = float(values.min()), float(values.max())
     return high - low > 1e-4 * max(abs(low), abs(high)) and high > low
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
+import numpy as np
+
 from grammar.names import RESERVED
 from grammar.op import Infix
 from grammar.tree import (
@@ -39,7 +41,7 @@ from grammar.tree import (
     functions,
     statements,
 )
-from grammar.types import BOOL, I32, Array, Element
+from grammar.types import ATOMIC, BOOL, I32, INTEGERS, Array, Element, Scalar
 
 Scope = dict[str, Element]
 """The locals that are certainly assigned here, with their types."""
@@ -206,7 +208,7 @@ class _Checker:
 
     def updated(self, array: str, value: Term) -> Iterator[str]:
         param = self.params.get(array)
-        if value.type is BOOL or param is None or param.role is not Role.ACCUMULATOR:
+        if value.type not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
             yield f"{array} is updated in place but holds no numbers to begin with"
 
     def augmented(
@@ -221,9 +223,11 @@ class _Checker:
         """`reader` is the local that the term is assigned to: reading only itself doesn't make it read."""
         match term:
             case Const(type, value):
-                if value != value or (type is I32 and not -(2**31) <= value < 2**31):
+                if value != value or (type in INTEGERS and not _is_of(type, value)):
                     yield f"{value!r} is no literal"
-                if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (type in (BOOL, I32)):
+                if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (
+                    type in (BOOL, *INTEGERS)
+                ):
                     yield f"{value!r} is no {type}"
             case Var(name, type):
                 if name != reader:
@@ -261,6 +265,11 @@ class _Checker:
             yield f"{name} holds no {element}"
         elif param.role is Role.OUT:
             yield f"output {name} is read"
+
+
+def _is_of(type: Scalar, value: float) -> bool:
+    ends = np.iinfo(type.dtype)
+    return int(ends.min) <= value <= int(ends.max)
 
 
 def _leaves(body: tuple[Stmt, ...]) -> bool:

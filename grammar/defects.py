@@ -70,9 +70,13 @@ def _continues_with_gradient(kernel: Kernel) -> bool:
     return any(kind is Continue for kind, _ in undone(kernel))
 
 
+WIDENING = ("float64", "int64", "uint64")
+"""Casts that Warp does on a constant itself, lest the constant lose digits."""
+
+
 def _widens_a_constant(kernel: Kernel) -> bool:
     """Whether a name of a constant is widened, unless that is all that ever happens to it."""
-    if not any(isinstance(term, Apply) and term.op.name == "float64" for term in all_terms(kernel)):
+    if not any(isinstance(term, Apply) and term.op.name in WIDENING for term in all_terms(kernel)):
         return False
     variables = frozenset(rebound_in_loops(kernel.body))
     bound = Counter(stmt.name for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign))
@@ -88,7 +92,7 @@ def _is_spoilt(body: tuple[Stmt, ...], name: str, once: bool) -> bool:
     """Whether the constant is widened there, and is bound more than once, read more than once or unrolled."""
     parts = (part for stmt in statements(body) for term in own_terms(stmt) for part in subterms(term))
     widened = any(
-        isinstance(t, Apply) and t.op.name == "float64" and t.args == (Var(name, t.op.params[0]),) for t in parts
+        isinstance(t, Apply) and t.op.name in WIDENING and t.args == (Var(name, t.op.params[0]),) for t in parts
     )
     return widened and not (once and list(_reads(body, name)) == [False])
 
@@ -134,8 +138,9 @@ DEFECTS: tuple[Defect, ...] = (
         "float64-of-constant",
         date(2026, 11, 21),
         "1.19.0",
-        "wp.float64(k) makes k itself a float64 where k is bound to a constant, as in an unrolled loop, and gives it"
-        " its value only there: a read of k before it sees whatever is in memory, one after it another type",
+        "wp.float64(k), like wp.int64 and wp.uint64, makes k itself a float64 where k is bound to a constant, as in an"
+        " unrolled loop, and gives it its value only there: a read of k before it sees whatever is in memory, one after"
+        " it another type",
         "",
         _widens_a_constant,
         frozenset({"value", "gradient", "compile", "crash", "timeout", "stray-write"}),

@@ -20,8 +20,9 @@ from grammar.inputs import REGULAR_SETS, column
 from grammar.names import NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
+from grammar.ranges import PATTERNS
 from grammar.tree import Assign, Param, Stmt, Term, Thread, Var
-from grammar.types import BOOL, I32, Array, Composite, Element
+from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
 """Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
@@ -72,6 +73,8 @@ class Draft:
     locals_left: int = 6
     parts: dict[str, tuple[Lanes, ...]] = field(default_factory=dict)
     """Of locals that stand for an operation, the values of its arguments."""
+    patterns: bool = False
+    """Whether unsigned integers are patterns of bits, which wrap, rather than counts, which don't."""
     tall: bool = False
     """Whether the kernel is to fill the height it may have, by statements within statements."""
     interpreter: Interpreter[Lanes] = field(init=False)
@@ -165,7 +168,9 @@ def local(draft: Draft, name: str, type: Element) -> Grown:
 def local_role(type: Element) -> NameRole:
     if isinstance(type, Composite):
         return "local_vector"
-    return "local_bool" if type is BOOL else "local_int" if type is I32 else "local"
+    if type in PATTERNS:
+        return "local_bits"
+    return "local_bool" if type is BOOL else "local_int" if type in INTEGERS else "local"
 
 
 @contextmanager
@@ -214,8 +219,9 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     if seen.dtype == np.bool_:
         return _parts(draft, value, active)
     low, high = float(np.minimum.reduce(seen)), float(np.maximum.reduce(seen))  # NaN where any is: fails all below
-    if seen.dtype == np.int32:
-        return low < high and low >= -INT_LIMIT and high <= INT_LIMIT
+    if seen.dtype.kind in "iu":
+        any_size = draft.patterns and seen.dtype.kind == "u"
+        return low < high and (any_size or (low >= -INT_LIMIT and high <= INT_LIMIT))
     return _varies(low, high)
 
 
@@ -253,7 +259,10 @@ def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
     one, other = abs(value.item(lane)), abs(part.item(lane))
     if abs(one - other) > NEAR * other:
         return False  # as nearly always, which need not be seen on all lanes
-    near = np.abs(np.abs(value) - np.abs(part)) <= NEAR * np.abs(part)
+    if value.dtype.kind == "f":
+        near = np.abs(np.abs(value) - np.abs(part)) <= NEAR * np.abs(part)
+    else:
+        near = (value == part) | (value == np.negative(part) if value.dtype.kind == "i" else value == ~part)
     return bool(np.count_nonzero(near & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
 
 

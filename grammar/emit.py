@@ -43,7 +43,7 @@ from grammar.tree import (
     functions,
     statements,
 )
-from grammar.types import F64, Array, Scalar, Type
+from grammar.types import BARE, Array, Scalar, Type
 
 ATOM = 14
 UNARY = 11
@@ -170,8 +170,8 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
     negative = math.copysign(1.0, value) < 0
     if negative:
         literal = cst.UnaryOperation(operator("Minus"), literal)
-    if type is F64:
-        return call(F64.spelling, [literal]), ATOM
+    if type not in BARE:
+        return call(type.spelling, [literal]), ATOM
     return literal, UNARY if negative else ATOM
 
 
@@ -335,7 +335,7 @@ def _is_constant(term: Term, constant: Set[str]) -> bool:
     """Whether Warp folds the term: it does so through names and signs, not through other operations."""
     match term:
         case Const(type, _):
-            return type is not F64  # which has a cast
+            return type in BARE
         case Var(name, _):
             return name in constant
         case Apply(op, (operand,)) if op.name == "neg":

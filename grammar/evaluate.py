@@ -43,7 +43,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import I32, Array, Composite, Element, Scalar
+from grammar.types import I32, INTEGERS, Array, Composite, Element, Scalar
 
 Mask = NDArray[np.bool_]
 V = TypeVar("V")
@@ -352,7 +352,7 @@ class Plain(Algebra[Lanes]):
         if op.domain is not None:
             fine = op.domain(*args)
             if not fine.all():
-                mask = self.undefined if op.result is I32 else self.outside
+                mask = self.undefined if op.result in INTEGERS else self.outside
                 mask |= active & ~fine
         return np.asarray(op.meaning(*args))
 
@@ -402,7 +402,7 @@ class Plain(Algebra[Lanes]):
 def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
     """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as two zeros."""
     del text
-    array = np.full(lanes, value, type.dtype)
+    array = np.full(lanes, type.dtype.type(value))
     array.setflags(write=False)
     return array
 

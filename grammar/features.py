@@ -63,7 +63,7 @@ from grammar.tree import (
     While,
     subterms,
 )
-from grammar.types import I32, Composite, Element, Scalar
+from grammar.types import I32, INTEGERS, UNSIGNED, Composite, Element, Scalar
 
 Feature = Callable[[Draft, Element, int], Grown]
 """Grows statements of at most the given height; gives the value they compute, which the caller must use."""
@@ -417,9 +417,12 @@ def loop_while(draft: Draft, type: Element, height: int) -> Grown:
 
 def _shrinking(draft: Draft, type: Scalar) -> list[tuple[Op, Term]]:
     """Ways in which a value gets smaller, step by step, in the order in which they are to be tried."""
-    factors = [] if type is I32 else [(infix("mul", type), number(type, f)) for f in (0.5, 0.25, 0.9, 0.75)]
-    lengths = [(infix("sub", type), number(type, d)) for d in ((1, 2) if type is I32 else (0.5, 0.25, 0.1))]
-    ways = factors + lengths
+    if type in INTEGERS:
+        ways = [(infix("sub", type), number(type, d)) for d in ((1,) if type in UNSIGNED else (1, 2))]
+        ways += [(infix("rshift", type), number(type, 1)), (infix("floordiv", type), number(type, 2))]
+    else:
+        ways = [(infix("mul", type), number(type, f)) for f in (0.5, 0.25, 0.9, 0.75)]
+        ways += [(infix("sub", type), number(type, d)) for d in (0.5, 0.25, 0.1)]
     first = draft.choose(len(ways))
     return ways[first:] + ways[:first]
 

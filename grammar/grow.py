@@ -8,6 +8,7 @@ anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from grammar.limits import limitation
 from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.profiles import Profile
+from grammar.ranges import PATTERNS
 from grammar.terms import grow_condition, grow_favoured, grow_term, lowered, new_scalar, read_element
 from grammar.tree import (
     Apply,
@@ -43,7 +45,7 @@ from grammar.tree import (
     subterms,
     term_height,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Array, Composite, Element
+from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, Array, Composite, Element, Scalar
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -114,10 +116,12 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 
 
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
-    draft = Draft(choose, profile, _main_type(choose, family), seed, lanes, favoured=family.favoured)
+    draft = Draft(choose, profile, _main_type(choose, profile, family), seed, lanes, favoured=family.favoured)
+    if draft.main in PATTERNS and chance(choose, 0.7):
+        draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)
     draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.1 * (depth - 5)))
-    name = draft.name("kernel")
+    name = draft.name("bits_kernel" if draft.patterns else "kernel")
     start(draft)
     if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
         _guard_count(draft)
@@ -133,10 +137,12 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
 
-def _main_type(choose: Choose, family: Family) -> Element:
+def _main_type(choose: Choose, profile: Profile, family: Family) -> Element:
+    """No kernel is about integers that is about functions of floats."""
     if family.types:
         return weighted(choose, family.types)
-    return weighted(choose, [(F32, 14.0), (F64, 3.0), (I32, 0.0 if "math" in family.favoured else 2.0)])
+    fitting: Sequence[Scalar] = FLOATS if "math" in family.favoured else ATOMIC if family.atomic else NUMBERS
+    return weighted(choose, [(scalar, profile.mains[scalar.name]) for scalar in fitting])
 
 
 def _term_height(draft: Draft, depth: int, least: int = 1) -> int:
@@ -212,7 +218,7 @@ def _differs(draft: Draft, value: Lanes) -> bool:
 def _store(draft: Draft, value: Grown, depth: int) -> None:
     index: Term = draft.thread
     type = value.term.type
-    if chance(draft.choose, 0.06) and type in (*FLOATS, I32):
+    if chance(draft.choose, 0.06) and type in ATOMIC:
         out = _output(draft, type, Role.ACCUMULATOR)
         draft.block.append(AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
     elif depth >= 3 and chance(draft.choose, 0.08):

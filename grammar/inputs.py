@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from grammar.evaluate import Inputs
 from grammar.op import Lanes
+from grammar.ranges import is_wide
 from grammar.tree import Kernel, Param, Role
-from grammar.types import BOOL, I32, Array, Composite, Scalar
+from grammar.types import BOOL, INTEGERS, Array, Composite, Scalar
 
 REGULAR_SETS = 2
 """Input sets of ordinary values; one more with special values follows (`with_specials`)."""
@@ -25,7 +26,13 @@ REGULAR_SETS = 2
 COUNT_SLACK = 5
 """A `Role.COUNT` parameter is this many below the number of lanes, so that guards `if i >= n` part the lanes."""
 
-POISON = {"float32": 0x7FC5A5A5, "float64": 0x7FF85A5A5A5A5A5A, "int32": 0x5A5A5A5A, "bool": 1}
+POISON = {
+    "float32": 0x7FC5A5A5,
+    "float64": 0x7FF85A5A5A5A5A5A,
+    "float16": 0x7E5A,
+    "bool": 1,
+    **{scalar.name: 0x5A5A5A5A5A5A5A5A >> (64 - scalar.bits) for scalar in INTEGERS},
+}
 """Bits that outputs hold before the launch: quiet NaNs with a payload, so that what was not written shows."""
 
 
@@ -50,12 +57,19 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
         case Role.INDEX:
             return (uniform(seed, param.name, shape) * lanes).astype(np.int32)
         case Role.VALUE | Role.ACCUMULATOR:
-            share = uniform(seed, param.name, shape)
             if element is BOOL:
-                return share < 0.5
-            if element is I32:
-                return np.floor(param.low + share * (param.high - param.low + 1)).astype(np.int32)
+                return uniform(seed, param.name, shape) < 0.5
+            if element in INTEGERS:
+                return _integers(param, seed, shape)
+            share = uniform(seed, param.name, shape)
             return (param.low + (param.high - param.low) * share).astype(element.dtype)
+
+
+def _integers(param: Param, seed: int, shape: tuple[int, ...]) -> Lanes:
+    dtype = param.element.dtype
+    if is_wide(param.low, param.high):
+        return (_bits(seed, param.name, shape) >> np.uint64(64 - 8 * dtype.itemsize)).astype(dtype)
+    return np.floor(param.low + uniform(seed, param.name, shape) * (param.high - param.low + 1)).astype(dtype)
 
 
 MIXES = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
@@ -64,7 +78,12 @@ LAST_SHIFT, SPARE_BITS = np.uint64(31), np.uint64(64 - 53)
 
 
 def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Numbers in [0, 1) that depend on nothing else: SplitMix64 (Steele et al. 2014) from a hashed start.
+    """Numbers in [0, 1) that depend on nothing else."""
+    return (_bits(seed, name, shape) >> SPARE_BITS) * np.float64(2.0**-53)
+
+
+def _bits(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.uint64]:
+    """SplitMix64 (Steele et al. 2014) from a hashed start.
 
     NumPy's generators promise no stable stream across versions, and cost ten times as much to seed as to draw from.
     """
@@ -74,7 +93,7 @@ def uniform(seed: int, name: str, shape: tuple[int, ...]) -> NDArray[np.float64]
         z ^= z >> shift
         z *= factor
     z ^= z >> LAST_SHIFT
-    return (z >> SPARE_BITS).reshape(shape) * np.float64(2.0**-53)
+    return z.reshape(shape)
 
 
 @lru_cache
@@ -90,8 +109,7 @@ def poison(param: Param, shape: tuple[int, ...]) -> Lanes:
 @lru_cache
 def _poison(element: Scalar, shape: tuple[int, ...]) -> Lanes:
     dtype = element.dtype
-    bits = {1: np.uint8, 4: np.uint32, 8: np.uint64}[dtype.itemsize]
-    values = np.full(shape, POISON[dtype.name], bits).view(dtype)
+    values = np.full(shape, POISON[dtype.name], f"u{dtype.itemsize}").view(dtype)
     values.setflags(write=False)
     return values
 

@@ -44,7 +44,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, FLOATS, I32, Array, Composite
+from grammar.types import BOOL, FLOATS, INTEGERS, Array, Composite
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 
@@ -228,8 +228,8 @@ def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     shape = (type.width, POINTS) if isinstance(type, Composite) else (POINTS,)
     if type is BOOL:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    if type is I32:
-        return rng.integers(0, 3, shape).astype(np.int32)
+    if type in INTEGERS:
+        return rng.integers(0, 3, shape).astype(type.dtype)
     return np.asarray(rng.uniform(lowest, 0.9, shape))
 
 

@@ -7,7 +7,7 @@ a draw is skewed towards its head, so kernels read as people write them and shri
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import count
 from typing import Literal, get_args
@@ -17,20 +17,25 @@ from grammar.natural import natural_data
 
 NameRole = Literal[
     "kernel",
+    "bits_kernel",
     "array_in",
     "array_positive",
+    "array_int",
+    "array_bits",
     "array_index",
     "array_out",
     "scalar",
     "scalar_positive",
     "count",
     "int_scalar",
+    "bits_scalar",
     "flag",
     "vector_in",
     "vector_param",
     "local",
     "local_vector",
     "local_int",
+    "local_bits",
     "local_bool",
     "loop",
     "thread",
@@ -64,6 +69,10 @@ NOUNS = _words(
     " opacity transmittance humidity altitude viscosity friction work power score rewards probabilities"
 )
 
+MIXING_VERBS = _words("hash mix scramble encode shuffle combine advance update pack fold seed")
+MIXED_NOUNS = _words("keys seeds states cells bits codes words ids hashes indices values masks samples streams buckets")
+"""What kernels are called that take integers for patterns of bits."""
+
 CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "array_in": _words(
         "x y a b u v values data input z src w field vel pos q p f velocity position force inputs samples signal"
@@ -74,6 +83,11 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         "mass density radius weights inv_mass rho distance volume stiffness area depth temperature lengths thickness"
         " rest_length viscosity masses densities radii speeds energy widths concentration ages damping"
     ),
+    "array_int": _words(
+        "values counts ids labels levels a b data keys codes weights x y pixels src image samples cells tags ranks bins"
+        " offsets lengths depth colors classes masks"
+    ),
+    "array_bits": _words("keys seeds states hashes words bits codes x a b data ids src streams masks values tokens"),
     "array_index": _words(
         "indices index neighbors parent ids cells parents offsets edges order permutation nodes"
         " columns bins slots face_indices particle_index neighbor_index"
@@ -95,6 +109,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         "offset value step axis seed steps stride num_iters k m start order width degree window iterations num_steps"
         " substeps level bins rank period"
     ),
+    "bits_scalar": _words("seed salt key mask state stride prime k offset base"),
     "flag": _words("mask enabled active flags valid fixed use_bias is_active visible clamped"),
     "vector_in": _words(
         "x p pos v vel positions velocities points vertices normals forces particle_q particle_qd f q a b targets"
@@ -109,6 +124,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " force rate term vel factor residual phi left right center base slope decay blend length energy mid"
     ),
     "local_int": _words("idx j k index m n count offset left right start step row col cell lo hi level"),
+    "local_bits": _words("h x key hash state k bits v seed mixed z code word n acc t lo hi mask"),
     "local_bool": _words("inside active found valid is_valid done hit outside positive keep near flag above"),
     "loop": _words("i j k it step n m s level"),
     "thread": ("tid", "i", "idx", "index", "thread_id"),
@@ -130,7 +146,9 @@ def name_for(role: NameRole, choose: Choose, taken: Set[str]) -> str:
     When the role's words are used up, its commonest words are numbered (`x1`, `y1`, …, `x2`, …), without a draw.
     """
     if role == "kernel":
-        return _kernel_name(choose, taken)
+        return _kernel_name(verbs(), NOUNS, choose, taken)
+    if role == "bits_kernel":
+        return _kernel_name(MIXING_VERBS, MIXED_NOUNS, choose, taken)
     free = [word for word in vocabulary(role) if word not in taken]
     return free[_skewed(choose, len(free))] if free else _numbered(vocabulary(role), taken)
 
@@ -163,8 +181,8 @@ def _files_with(role: str) -> Mapping[str, int]:
     return names
 
 
-def _kernel_name(choose: Choose, taken: Set[str]) -> str:
-    name = f"{verbs()[_skewed(choose, len(VERBS))]}_{NOUNS[_skewed(choose, len(NOUNS))]}"
+def _kernel_name(first: Sequence[str], second: Sequence[str], choose: Choose, taken: Set[str]) -> str:
+    name = f"{first[_skewed(choose, len(first))]}_{second[_skewed(choose, len(second))]}"
     return name if name not in taken else _numbered((name,), taken)
 
 

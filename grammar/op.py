@@ -92,7 +92,7 @@ class Op:
     group: str = "math"
     """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select` or `vector`."""
     weight: float = 1.0
-    """Relative frequency under the `uniform` profile."""
+    """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
     is_composite: bool = field(init=False)
     """Whether it takes or gives composites."""
 

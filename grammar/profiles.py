@@ -15,7 +15,7 @@ from typing import TypeVar
 from grammar.choose import Choose
 from grammar.natural import natural_data
 from grammar.op import Op
-from grammar.types import FLOATS, I32
+from grammar.types import FLOATS, INTEGERS, NUMBERS
 
 PROFILES = ("natural", "uniform")
 
@@ -24,6 +24,20 @@ AUG_OPERATORS = ("add", "mul", "sub", "div")
 
 FLOOR = 0.125
 """Least weight of an operation under `natural`, where 1 is an even share, so that all of the table is grown."""
+NATURAL_MAINS: Mapping[str, float] = {
+    "float32": 14.0,
+    "float64": 3.0,
+    "float16": 0.5,
+    "int32": 2.0,
+    "int64": 0.25,
+    "int16": 0.1,
+    "int8": 0.1,
+    "uint32": 0.5,
+    "uint64": 0.3,
+    "uint16": 0.1,
+    "uint8": 0.25,
+}
+"""By the arrays that kernels of Warp's examples and tests take, but that the rare types are less rare."""
 FAVOUR = 100.0
 """Weight of an operation that is favoured."""
 LEAST_SHARE = 0.005
@@ -56,6 +70,8 @@ class Profile:
     int_literals: tuple[tuple[int, float], ...]
     trip_counts: tuple[tuple[int, float], ...]
     """Trips of loops whose bounds are constants."""
+    mains: Mapping[str, float]
+    """Weight of the types that kernels compute in, by name."""
     floor: float = 1.0
     """Least weight of an operation, so that a new row of the table is grown at once."""
     off: frozenset[str] = frozenset()
@@ -83,7 +99,7 @@ def counted_as(op: Op) -> str:
     if op.is_composite:
         return f"{op.name}(vector)"
     operand = op.params[-1]
-    kind = "float" if operand in FLOATS else "int" if operand is I32 else operand.name
+    kind = "float" if operand in FLOATS else "int" if operand in INTEGERS else operand.name
     return f"{op.name}({kind})"
 
 
@@ -135,6 +151,7 @@ def _natural() -> Profile:
         float_literals=tuple((v, float(w)) for v, w in data["float_literals"] if v == 0 or 1e-6 <= abs(v) <= 100),
         int_literals=tuple((v, float(w)) for v, w in data["int_literals"] if abs(v) <= 100),
         trip_counts=_commonest_first(_sizes(data["trip_counts"], 2, 64)),
+        mains=NATURAL_MAINS,
         floor=FLOOR,
     )
 
@@ -154,6 +171,7 @@ def _uniform() -> Profile:
         float_literals=tuple((value, weight**0.5) for value, weight in natural.float_literals),
         int_literals=tuple((value, weight**0.5) for value, weight in natural.int_literals),
         trip_counts=tuple((value, weight**0.5) for value, weight in natural.trip_counts),
+        mains={scalar.name: 1.0 for scalar in NUMBERS},
     )
 
 

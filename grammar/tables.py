@@ -18,9 +18,9 @@ BAR = "\\|"
 LETTERS = "abcd"
 HEADER = ("operation", "written", "types", "result", "gradient", "watched")
 LEGEND = (
-    "`float` stands for float32 and float64, `int` for int32, `vec` for vectors of any length. An *exact* result has "
-    "the same bits as the reference's, a *rounded* one lies within a tolerance. *Watched* is where care is taken: "
-    "the edge of the operation's *domain*, a *jump* of its value, a *kink* of its slope."
+    "`float` stands for the floats, `int` for the integers of all widths, `vec` for vectors of any length. An *exact* "
+    "result has the same bits as the reference's, a *rounded* one lies within a tolerance. *Watched* is where care is "
+    "taken: the edge of the operation's *domain*, a *jump* of its value, a *kink* of its slope."
 )
 
 

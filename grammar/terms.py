@@ -14,6 +14,7 @@ import numpy as np
 from grammar.choose import Wheel, chance, pick, weighted
 from grammar.draft import (
     ANYWHERE,
+    INT_LIMIT,
     Draft,
     Grown,
     add_param,
@@ -29,14 +30,9 @@ from grammar.names import NameRole
 from grammar.op import Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import Profile
+from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.tree import Apply, Const, Param, Read, Role, Term, Var, term_height
-from grammar.types import BOOL, ELEMENTS, FLOATS, I32, Array, Composite, Element
-
-Span = tuple[float, float]
-
-FLOAT_SPANS: tuple[Span, ...] = ((-2.0, 2.0), (0.1, 2.0), (-1.0, 1.0), (0.5, 4.0), (0.05, 0.95), (1.0, 3.0))
-"""Ranges of input values, the most permissive first."""
-INT_SPANS: tuple[Span, ...] = ((-8, 8), (0, 8), (1, 8))
+from grammar.types import BOOL, COMPOSITES, ELEMENTS, FLOATS, I32, INTEGERS, Array, Composite, Element
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
@@ -53,10 +49,8 @@ def menu(draft: Draft, result: Element) -> Wheel[Op]:
 
 @lru_cache(maxsize=512)
 def _menu(profile: Profile, favoured: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
-    def weight(op: Op) -> float:
-        return (6.0 if op.group in favoured else 1.0) * _kinship(main, op)
-
-    return _wheel(profile, [(op, weight(op)) for op in _by_result()[result]])
+    options = [(op, _share(main, op) * (6.0 if op.group in favoured else 1.0)) for op in _by_result()[result]]
+    return _wheel(profile, options)
 
 
 def _wheel(profile: Profile, options: list[tuple[Op, float]]) -> Wheel[Op]:
@@ -69,7 +63,7 @@ def _wheel(profile: Profile, options: list[tuple[Op, float]]) -> Wheel[Op]:
 @lru_cache(maxsize=2048)
 def _kin(profile: Profile, op: Op) -> Wheel[Op] | None:
     """The other operations on the same types."""
-    kin = [(o, 1.0) for o in _by_result()[op.result] if o.params == op.params and o is not op]
+    kin = [(o, 1.0) for o in _by_result()[op.result] if o.params == op.params and o is not op and o.weight]
     return _wheel(profile, kin) if kin else None
 
 
@@ -93,7 +87,25 @@ def _kinship(main: Element, op: Op) -> float:
     """Kernels compute in one type, with the odd conversion."""
     if all(p in kin(main) for p in op.params):
         return 1.0
-    return 0.05 if op.group == "cast" else 0.0
+    return 0.02 if op.group == "cast" else 0.005 if op.group == "select" and op.result in kin(main) else 0.0
+
+
+@cache
+def _overloads() -> dict[tuple[str, Element], list[Op]]:
+    """By name and result, which is how overloads share a weight."""
+    found: dict[tuple[str, Element], list[Op]] = {}
+    for op in TABLE:
+        found.setdefault((op.name, op.result), []).append(op)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _share(main: Element, op: Op) -> float:
+    """The kinship, but that what others have of the weight of a name goes to those that are akin."""
+    if op.is_composite:
+        return _kinship(main, op)
+    overloads = _overloads()[op.name, op.result]
+    return _kinship(main, op) * len(overloads) / max(1.0, sum(_kinship(main, other) for other in overloads))
 
 
 @cache
@@ -106,16 +118,12 @@ def spans_for(op: Op) -> tuple[Span, ...]:
     """Per parameter, the most permissive range of values on which the operation is defined throughout."""
     if op.domain is None:
         return tuple(ANYWHERE for _ in op.params)
-    for spans in itertools.product(*(_spans(p) for p in op.params)):
-        grid = np.meshgrid(*(_probes(p, s) for p, s in zip(op.params, spans, strict=True)), sparse=True)
+    for chosen in itertools.product(*(spans(p.scalar) for p in op.params)):
+        grid = np.meshgrid(*(_probes(p, s) for p, s in zip(op.params, chosen, strict=True)), sparse=True)
         with np.errstate(all="ignore"):
             if np.all(op.domain(*grid)):
-                return tuple(ANYWHERE if s == _spans(p)[0] else s for p, s in zip(op.params, spans, strict=True))
+                return tuple(ANYWHERE if s == spans(p.scalar)[0] else s for p, s in zip(op.params, chosen, strict=True))
     return tuple(ANYWHERE for _ in op.params)
-
-
-def _spans(type: Element) -> tuple[Span, ...]:
-    return FLOAT_SPANS if type.scalar in FLOATS else INT_SPANS
 
 
 def _probes(type: Element, span: Span) -> Lanes:
@@ -150,22 +158,27 @@ def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
 
 @lru_cache(maxsize=512)
 def _favoured(profile: Profile, groups: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
-    options = [(op, _kinship(main, op)) for op in _by_result()[result] if op.group in groups]
+    options = [(op, _share(main, op)) for op in _by_result()[result] if op.group in groups]
     return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
 
 
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     """One argument of full height, the others mostly low, so that size grows gently with height."""
-    tall = draft.choose(max(1, len(op.params)))
-    spans = spans_for(op)
+    shifts = op.name in SHIFTS
+    tall = 0 if shifts else draft.choose(max(1, len(op.params)))
+    within = spans_for(op)
     args: list[Grown] = []
     for k, type in enumerate(op.params):
         own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
         if type not in kin(draft.main):
             own = 1  # what is only converted is read and no more
-        constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.35)
-        args.append(grow_constant(draft, type, spans[k]) if constant else grow_argument(draft, type, own, spans[k]))
+        constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.85 if shifts else 0.35)
+        args.append(grow_constant(draft, type, within[k]) if constant else grow_argument(draft, type, own, within[k]))
     return args
+
+
+SHIFTS = ("lshift", "rshift")
+"""By how far is mostly a plain number."""
 
 
 def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown:
@@ -210,6 +223,8 @@ def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
         terms = terms[::-1]
     if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
+    if op.result in INTEGERS and not draft.patterns and wrapped(op, values, value)[draft.active].any():
+        return None
     if op.result is not BOOL and _undoes(draft, op, args, value):
         return None
     return Grown(Apply(op, tuple(terms)), value, tuple(values))
@@ -235,7 +250,7 @@ def _is_clumsy(op: Op, terms: list[Term]) -> bool:
         return True
     if isinstance(op.spelling, Member | Item) and isinstance(terms[0], Apply):
         return True  # of something without a name
-    if op.name in ("neg", "pos", "logical_not") and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
+    if op.name in PREFIXES and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
         return True
     if op.name in ("add", "sub") and _is_prefix(terms[1]):
         return True
@@ -255,7 +270,10 @@ def _could_be_folded(terms: list[Term]) -> bool:
 
 
 def _is_prefix(term: Term) -> bool:
-    return isinstance(term, Apply) and term.op.name in ("neg", "pos", "logical_not")
+    return isinstance(term, Apply) and term.op.name in PREFIXES
+
+
+PREFIXES = ("neg", "pos", "invert", "logical_not")
 
 
 def _is_comparison(term: Term) -> bool:
@@ -355,15 +373,24 @@ def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: floa
     if seen.size == 0:
         return None
     ranked = np.sort(seen)
-    low, high = float(ranked[int(lowest * (seen.size - 1))]), float(ranked[int(highest * (seen.size - 1))])
+    first, last = ranked[int(lowest * (seen.size - 1))], ranked[int(highest * (seen.size - 1))]
     type = grown.term.type.scalar
-    if type is I32:
-        return Const(I32, int(np.ceil(low)) + draft.choose(max(1, int(high - np.ceil(low)) + 1)))
+    if type in INTEGERS:
+        return Const(type, _between(draft, int(first), int(last)))
+    low, high = float(first), float(last)
     literals = [(v, w) for v, w in ((0.0, 8.0), *draft.profile.float_literals) if low <= v <= high]
     if literals:
         return Const(type, weighted(draft.choose, literals))
     middle = float(f"{(low + high) / 2:.2g}")
     return Const(type, middle if low <= middle <= high else float(f"{(low + high) / 2:.4g}"))
+
+
+def _between(draft: Draft, low: int, high: int) -> int:
+    """A whole number; of far more than anybody counts, a power of two if there is one."""
+    if high - low <= INT_LIMIT:
+        return low + draft.choose(max(1, high - low + 1))
+    power = 1 << (high.bit_length() - 1)
+    return power if power > low else (low + high) // 2
 
 
 # -- leaves -----------------------------------------------------------------------------------------------------------
@@ -380,7 +407,10 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
         ("local", weights["local"] if found else 0.0),
         ("read", weights["read"]),
         ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6)),
-        ("counter", 0.03 if type is I32 or (type in FLOATS and height >= 2) else 0.0),
+        (
+            "counter",
+            0.0 if type in (BOOL, *COMPOSITES) or (type is not I32 and height < 2) else 0.3 if draft.patterns else 0.03,
+        ),
     ]
     match weighted(draft.choose, options):
         case "local":
@@ -402,7 +432,7 @@ def _locals(draft: Draft, type: Element, span: Span) -> list[Grown]:
 def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     """An element of an array, at the index at hand."""
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is type and p.role is Role.VALUE]
-    fitting = [p for p in known if span[0] <= p.low and p.high <= span[1] and p.size is None]
+    fitting = [p for p in known if _fits(p, span) and p.size is None]
     room = sum(isinstance(p.type, Array) for p in draft.params) < MAX_ARRAYS
     if fitting and not (room and chance(draft.choose, 0.6 / len(fitting))):
         param = pick(draft.choose, fitting)
@@ -424,14 +454,20 @@ def stored_index(draft: Draft) -> Term:
 def new_array(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     low, high = _range(draft, type, span)
     role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
+    if type in INTEGERS and type is not I32:
+        role = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
         role = "vector_in"
     return add_param(draft, Param(draft.name(role), Array(type), Role.VALUE, low, high))
 
 
+def _fits(param: Param, span: Span) -> bool:
+    return span == ANYWHERE or (span[0] <= param.low and param.high <= span[1])
+
+
 def _scalar(draft: Draft, type: Element, span: Span) -> Grown | None:
     known = [p for p in draft.params if p.type is type and p.role is Role.VALUE]
-    fitting = [p for p in known if span[0] <= p.low and p.high <= span[1]]
+    fitting = [p for p in known if _fits(p, span)]
     if fitting and (len(known) >= MAX_SCALARS or not chance(draft.choose, 0.5)):
         return draft.grown(Var(pick(draft.choose, fitting).name, type))
     if len(known) >= MAX_SCALARS or type is BOOL:
@@ -441,14 +477,17 @@ def _scalar(draft: Draft, type: Element, span: Span) -> Grown | None:
 
 def new_scalar(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     low, high = _range(draft, type, span)
-    role: NameRole = "int_scalar" if type is I32 else "scalar_positive" if low > 0 else "scalar"
+    role: NameRole = "int_scalar" if type in INTEGERS else "scalar_positive" if low > 0 else "scalar"
+    if is_wide(low, high):
+        role = "bits_scalar"
     if isinstance(type, Composite):
         role = "vector_param"
     return add_param(draft, Param(draft.name(role), type, Role.VALUE, low, high))
 
 
 def _range(draft: Draft, type: Element, span: Span) -> Span:
-    options = [s for s in _spans(type) if span[0] <= s[0] and s[1] <= span[1]] or [span]
+    ranges = spans(type.scalar, draft.patterns)
+    options = [s for s in ranges if span == ANYWHERE or (span[0] <= s[0] and s[1] <= span[1])] or [span]
     return options[0] if not chance(draft.choose, 0.4) else pick(draft.choose, options)
 
 
@@ -464,7 +503,10 @@ def _counter(draft: Draft, type: Element, span: Span) -> Grown | None:
 def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     if type is BOOL or isinstance(type, Composite):
         return grow_leaf(draft, type, span)
-    literals = draft.profile.int_literals if type is I32 else draft.profile.float_literals
+    if draft.patterns and type in PATTERNS and chance(draft.choose, 0.6):
+        mixers = MIXERS[type] if span == ANYWHERE else [d for d in DISTANCES if span[0] <= d <= 3 * span[1]]
+        return draft.grown(Const(type, pick(draft.choose, mixers)))
+    literals = draft.profile.int_literals if type in INTEGERS else draft.profile.float_literals
     fitting = [(v, w) for v, w in literals if v > 0 and span[0] <= v <= span[1] and v <= 10 and not (v == 1 and w < 0)]
     return draft.grown(Const(type, weighted(draft.choose, fitting)))
 

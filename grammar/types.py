@@ -20,12 +20,16 @@ class Scalar:
 
     name: str
     spelling: str
-    """How kernels spell it in annotations and casts: `float`, `int`, `bool`, or `wp.float64`."""
+    """How kernels spell it in annotations and casts: `float`, `int`, `bool`, or `wp.float64` and the like."""
 
     dtype: np.dtype[Any] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.name))
+
+    @property
+    def bits(self) -> int:
+        return 8 * self.dtype.itemsize
 
     @property
     def scalar(self) -> Scalar:
@@ -45,12 +49,22 @@ class Scalar:
 
 F32 = Scalar("float32", "float")
 F64 = Scalar("float64", "wp.float64")
+F16 = Scalar("float16", "wp.float16")
 I32 = Scalar("int32", "int")
+I64, I16, I8 = (Scalar(name, f"wp.{name}") for name in ("int64", "int16", "int8"))
+U32, U64, U16, U8 = (Scalar(name, f"wp.{name}") for name in ("uint32", "uint64", "uint16", "uint8"))
 BOOL = Scalar("bool", "bool")
 
 FLOATS = (F32, F64)
-NUMBERS = (F32, F64, I32)
-SCALARS = (F32, F64, I32, BOOL)
+SIGNED, UNSIGNED = (I32, I64, I16, I8), (U32, U64, U16, U8)
+INTEGERS = (*SIGNED, *UNSIGNED)
+NUMBERS = (*FLOATS, *INTEGERS)
+SCALARS = (*NUMBERS, BOOL)
+
+ATOMIC = (*FLOATS, I32, I64, U32, U64)
+"""Types that atomic operations, and so updates of elements in place, exist for."""
+BARE = (F32, I32, BOOL)
+"""Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

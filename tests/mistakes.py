@@ -12,7 +12,7 @@ import numpy as np
 
 from grammar.op import Lanes, Op
 from grammar.ops import numerics
-from grammar.types import BOOL, FLOATS
+from grammar.types import BOOL, FLOATS, INTEGERS, SIGNED, UNSIGNED, Element
 
 Meaning = Callable[..., Lanes]
 
@@ -24,14 +24,36 @@ COMMUTATIVE_ON_INTEGERS = ("min", "max")
 def mistakes(op: Op, ulps: float) -> Iterator[tuple[str, Meaning]]:
     """Named wrong meanings; results that may be off by some `ulps` are off by four times as many."""
     yield "slightly-off", _slightly_off(op, ulps)
-    if op.result is not BOOL:
+    if op.result is not BOOL and not (op.name == "step" and op.result in UNSIGNED):  # which is always 0
         yield "negated", lambda *args: np.negative(op(*args))
     symmetric = COMMUTATIVE if op.result in FLOATS else (*COMMUTATIVE, *COMMUTATIVE_ON_INTEGERS)
     if len(op.params) > 1 and op.params[-1] is op.params[-2] and op.name not in symmetric:
         yield "swapped", lambda *args: op(*args[:-2], args[-1], args[-2])
-    kind = "float" if op.params[-1] in FLOATS else op.params[-1].name
+    kind = kind_of(op.params[-1])
     for number, wrong in enumerate((*OBVIOUS.get(op.name, ()), *OBVIOUS.get(f"{op.name} {kind}", ()))):
         yield f"obvious-{number}", wrong
+    if op.result in INTEGERS and all(param in INTEGERS for param in op.params):
+        yield from _integer_mistakes(op)
+
+
+def _integer_mistakes(op: Op) -> Iterator[tuple[str, Meaning]]:
+    """What one would think of who takes integers for numbers, or mixes up which have a sign."""
+    ends = np.iinfo(op.result.name)
+    source = np.iinfo(op.params[0].name)
+    if op.name in ("add", "sub", "mul") and op.domain is None:
+        yield "saturated", lambda a, b: np.clip(op(a.astype(object), b.astype(object)), int(ends.min), int(ends.max))
+    if op.group == "cast" and not (ends.min <= source.min and source.max <= ends.max):
+        yield "saturated", lambda x: np.clip(x.astype(object), int(ends.min), int(ends.max))
+    if (op.group == "cast" and op.result.scalar.bits > op.params[0].scalar.bits) or op.name == "rshift":
+        yield "other-sign", lambda *args: op(*map(_with_other_sign, args))
+
+
+def _with_other_sign(x: Lanes) -> Lanes:
+    return x.astype(f"{'u' if x.dtype.kind == 'i' else 'i'}{x.dtype.itemsize}")
+
+
+def kind_of(scalar: Element) -> str:
+    return "float" if scalar in FLOATS else "bool" if scalar is BOOL else "signed" if scalar in SIGNED else "unsigned"
 
 
 def _slightly_off(op: Op, ulps: float) -> Meaning:
@@ -46,10 +68,6 @@ def _slightly_off(op: Op, ulps: float) -> Meaning:
     return wrong
 
 
-def _logical_right_shift(a: Lanes, b: Lanes) -> Lanes:
-    return np.right_shift(a.astype(np.uint32), b.astype(np.uint32)).astype(np.int32)
-
-
 def _unclamped_smoothstep(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
     t = (x - edge0) / (edge1 - edge0)
     return np.asarray(t * t * (3 - 2 * t))
@@ -60,37 +78,39 @@ def _linear_step(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
 
 
 OBVIOUS: Mapping[str, tuple[Meaning, ...]] = {
-    "abs": (np.positive,),
+    "abs float": (np.positive,),
+    "abs signed": (np.positive,),
     "acos": (np.arccos, numerics.arc_sine),
     "asin": (np.arcsin, np.arctan),
     "atan": (np.tan,),
     "atan2": (lambda y, x: np.arctan(y / x),),
-    "bit_count": (np.bitwise_count,),
+    "bit_count signed": (np.bitwise_count,),
     "bool float": (lambda x: x > 0, np.isfinite),
-    "bool int32": (lambda x: x > 0,),
+    "bool signed": (lambda x: x > 0,),
+    "bool unsigned": (lambda x: x & 1,),
     "cbrt": (lambda x: np.power(x, 1 / 3), np.sqrt),
     "ceil": (np.trunc, lambda x: np.floor(x) + 1),
     "clamp float": (np.clip, lambda x, low, high: numerics.fmax(numerics.fmin(x, high), low)),
-    "clamp int32": (lambda x, low, high: np.maximum(np.minimum(x, high), low),),
+    **dict.fromkeys(("clamp signed", "clamp unsigned"), (lambda x, low, high: np.maximum(np.minimum(x, high), low),)),
     "copysign": (lambda x, y: x * np.sign(y), lambda x, y: np.abs(x) * numerics.sign(y)),
     "cos": (np.sin,),
     "cosh": (np.exp, np.sinh),
     "degrees": (numerics.radians,),
     "div float": (np.floor_divide,),
-    "div int32": (np.floor_divide,),
+    "div signed": (np.floor_divide,),
     "equal float": (lambda a, b: ~((a < b) | (a > b)), np.isclose),
     "erf": (np.tanh,),
     "erfc": (lambda x: 1 - np.tanh(x),),
     "exp": (np.exp2, lambda x: np.expm1(x)),
-    "float32 int32": (lambda x: x & 0xFFFFFF,),
+    **{f"{T} {sign}": (_with_other_sign,) for T in FLOATS for sign in ("signed", "unsigned")},
     "floor": (np.trunc, lambda x: np.ceil(x) - 1),
     "floordiv float": (np.floor_divide, lambda a, b: np.trunc(a / b)),
-    "floordiv int32": (numerics.truncated_quotient,),
+    "floordiv signed": (numerics.truncated_quotient,),
     "frac": (lambda x: x - np.floor(x),),
     "greater": (np.greater_equal,),
     "greater_equal": (np.greater,),
     "greater_equal float": (lambda a, b: ~(a < b),),
-    "int32 float": (np.floor, np.rint),
+    **{f"{T} float": (np.floor, np.rint) for T in INTEGERS},
     "invert": (np.negative,),
     "isfinite": (lambda x: ~np.isinf(x), lambda x: ~np.isnan(x)),
     "isinf": (lambda x: ~np.isfinite(x), np.isposinf),
@@ -103,21 +123,22 @@ OBVIOUS: Mapping[str, tuple[Meaning, ...]] = {
     "log10": (np.log, lambda x: np.log10(np.abs(x))),
     "log2": (np.log, lambda x: np.log2(np.abs(x))),
     "logical_and": (np.logical_or,),
-    "logical_not int32": (np.invert,),
+    "logical_not signed": (np.invert,),
+    "logical_not unsigned": (np.invert,),
     "logical_or": (np.logical_xor,),
     "lshift": (lambda a, b: np.left_shift(a, b & 15),),
     "max float": (np.maximum, np.fmax),
     "min float": (np.minimum, np.fmin),
     "mod float": (np.mod, np.remainder),
-    "mod int32": (np.mod,),
+    "mod signed": (np.mod,),
     "neg float": (np.negative,),
-    "nonzero": (lambda x: x > 0, np.sign),
+    "nonzero float": (lambda x: x > 0, np.sign),
+    "nonzero signed": (lambda x: x > 0, np.sign),
     "not_equal float": (lambda a, b: (a < b) | (a > b),),
     "pow": (lambda a, b: np.power(np.abs(a), b), lambda a, b: np.exp(b * np.log(a))),
     "radians": (numerics.degrees,),
     "rint": (numerics.round_half_away, lambda x: np.floor(x + 0.5)),
     "round": (np.rint, lambda x: np.trunc(x + np.copysign(0.5, x))),
-    "rshift": (_logical_right_shift,),
     "sign": (np.sign,),
     "sign float": (lambda x: np.copysign(1.0, x),),
     "sin": (np.cos,),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from grammar.op import Lanes, Op
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Element, Scalar
+from grammar.types import BOOL, FLOATS, INTEGERS, SIGNED, Element, Scalar
 
 RANDOM = 20_000
 """Random tuples of arguments for each row; of the floats half are of all magnitudes and half between -4 and 4."""
@@ -42,14 +42,30 @@ def _few_floats(scalar: Scalar) -> Lanes:
     return _signed([0.0, 0.25, 0.5, 1.0, 1.5, 3.0, 1e10, *extremes], scalar)
 
 
-_SMALL = (1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 30, 31, 32, 33, 63, 100, 127, 128, 255, 256, 1000, 46340, 46341, 65535)
-_LARGE = (65536, 10**6, 2**24, 2**24 + 1, 2**30 - 1, 2**30, 0x55555555, 0x33333333, 2**31 - 2, 2**31 - 1)
-_INTS = np.array([0, *_SMALL, *_LARGE, *(-n for n in (*_SMALL, *_LARGE)), -(2**31)], np.int32)
-_FEW_INTS = np.array([0, 1, 2, 7, 31, 2**31 - 1, -1, -2, -7, -(2**31)], np.int32)
+_SMALL = (1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 30, 31, 32, 33, 63, 64, 100, 127, 128, 255, 256, 1000, 46340, 46341)
+_LARGE = (65535, 65536, 10**6, 2**24, 2**24 + 1, 2**30, 0x55555555, 0x33333333, 3037000499, 3037000500, 2**53 + 1)
+_FEW = (1, 2, 7, 31)
 _BOOLS = np.array([False, True])
 
-SPECIAL: dict[Element, Lanes] = {F32: _floats(F32), F64: _floats(F64), I32: _INTS, BOOL: _BOOLS}
-FEW: dict[Element, Lanes] = {F32: _few_floats(F32), F64: _few_floats(F64), I32: _FEW_INTS, BOOL: _BOOLS}
+
+def _integers(scalar: Scalar, sizes: Sequence[int]) -> Lanes:
+    """Those that there are of 0, the sizes, their opposites, and the ends of the type with what lies beside them."""
+    ends = np.iinfo(scalar.name)
+    least, most = int(ends.min), int(ends.max)
+    wanted = dict.fromkeys([0, *sizes, most, *(-n for n in sizes), least, most - 1, most // 2, most // 2 + 1])
+    return np.array([n for n in wanted if least <= n <= most], scalar.dtype)
+
+
+SPECIAL: dict[Element, Lanes] = {
+    **{scalar: _floats(scalar) for scalar in FLOATS},
+    **{scalar: _integers(scalar, (*_SMALL, *_LARGE)) for scalar in INTEGERS},
+    BOOL: _BOOLS,
+}
+FEW: dict[Element, Lanes] = {
+    **{scalar: _few_floats(scalar) for scalar in FLOATS},
+    **{scalar: _integers(scalar, _FEW) for scalar in INTEGERS},
+    BOOL: _BOOLS,
+}
 
 
 def combinations(columns: Sequence[Lanes]) -> tuple[Lanes, ...]:
@@ -98,9 +114,10 @@ def _regular(scalar: Element, rng: np.random.Generator, lanes: int) -> Lanes:
 def _random(scalar: Element, rng: np.random.Generator, lanes: int) -> Lanes:
     if scalar is BOOL:
         return np.asarray(rng.integers(0, 2, lanes) == 1)
-    if scalar is I32:
-        wide = rng.integers(-(2**31), 2**31, lanes, np.int64) >> rng.integers(0, 31, lanes)
-        return wide.astype(np.int32)
+    if scalar in INTEGERS:
+        kind = "i" if scalar in SIGNED else "u"
+        wide = rng.integers(0, 2**64, lanes, np.uint64, endpoint=False).view(f"{kind}8")
+        return np.asarray(wide >> rng.integers(64 - scalar.bits, 63, lanes).astype(f"{kind}8")).astype(scalar.dtype)
     width = scalar.dtype.itemsize
     bits = rng.integers(0, 2 ** (8 * width), lanes, np.uint64)
     of_all_magnitudes = bits.astype(f"u{width}").view(scalar.dtype)

@@ -185,6 +185,8 @@ def is_near(one: Lanes, other: Lanes) -> bool:
     """Whether they are the same but for signs and rounding."""
     if one.dtype == np.bool_:
         return bool((one == other).all())
+    if one.dtype.kind != "f":
+        return bool(((one == other) | (one == 0 - other)).all())
     return bool((np.abs(np.abs(one) - np.abs(other)) <= 1e-4 * np.abs(other)).all())
 
 

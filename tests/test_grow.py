@@ -37,7 +37,7 @@ from grammar.tree import (
     size,
     statements,
 )
-from grammar.types import BOOL, F32, F64, I32, Array
+from grammar.types import SCALARS, Array
 from tests.builders import (
     LANES,
     Sample,
@@ -92,7 +92,7 @@ def mixed(depth: int, count: int) -> list[Kernel]:
 def test_size_grows_gracefully() -> None:
     sizes = {depth: median(size(s.kernel) for s in samples(2, ALL_DEPTHS) if s.depth == depth) for depth in ALL_DEPTHS}
     assert sizes[1] < sizes[3] < sizes[6]
-    assert sizes[12] < 4 * sizes[3]
+    assert sizes[12] < 5 * sizes[3]
     assert max(size(s.kernel) for s in samples(2, ALL_DEPTHS)) < 400
 
 
@@ -232,15 +232,18 @@ def test_families_are_named_once_and_found_by_name() -> None:
 
 SELDOM = {"pos", "isnan", "isfinite", "isinf", "bool"}
 """Operations that hardly have a use where all values are finite, or that a person seldom spells."""
+MANY = ("cast", "select")
+"""Groups whose rows pair each type with each."""
 
 
 def test_the_table_is_reached() -> None:
-    """By name, in some hundreds of kernels; and most of the overloads."""
+    """By name, in some hundreds of kernels; and most of the overloads, but for casts and conditions of all types."""
     reached = {op for sample in samples(4) for op in operations(sample.kernel)}
     names = {op.name for op in SCALAR_ROWS if op in reached}
     wanted = {op.name for op in SCALAR_ROWS} - SELDOM
     assert len(names) >= len(wanted) - 6, wanted - names
-    assert len(reached & set(SCALAR_ROWS)) >= 0.75 * len(SCALAR_ROWS)
+    rows = {op for op in SCALAR_ROWS if op.weight and op.group not in MANY}
+    assert len(reached & rows) >= 0.75 * len(rows)
 
 
 def test_every_kind_of_composite_row_is_reached() -> None:
@@ -281,4 +284,4 @@ def test_operations_switched_off_are_not_grown() -> None:
 def test_all_types_are_grown() -> None:
     written = Counter(p.element for s in samples() for p in s.kernel.params if p.is_output)
     computed_in = {type for family in FAMILIES for type, weight in family.types if weight >= 1}
-    assert set(written) >= {F32, F64, I32, BOOL} | computed_in
+    assert set(written) >= set(SCALARS) | computed_in

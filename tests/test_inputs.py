@@ -38,7 +38,7 @@ from tests.builders import (
 )
 from validate.specials import FLOAT_SPECIALS, joined, special
 
-BITS = {"float32": np.uint32, "float64": np.uint64, "int32": np.uint32, "bool": np.uint8}
+BITS = {scalar.name: f"u{scalar.dtype.itemsize}" for scalar in SCALARS}
 
 
 def each(types: tuple[Scalar, ...]) -> pytest.MarkDecorator:

@@ -18,7 +18,7 @@ from grammar.emit import emit
 from grammar.op import Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
-from grammar.types import BOOL, FLOATS, I32, NUMBERS, SCALARS, Array
+from grammar.types import BOOL, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
 from tests.mistakes import Meaning, mistakes
 from tests.special_values import arguments, regular_arguments
 
@@ -200,7 +200,7 @@ def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> Non
 
 # -- Warp's registry --------------------------------------------------------------------------------------------------
 
-FAMILIES = {"Scalar": NUMBERS, "Float": FLOATS, "Int": (I32,), "Any": SCALARS}
+FAMILIES = {"Scalar": NUMBERS, "Float": FLOATS, "Int": INTEGERS, "Any": SCALARS}
 PYTHON_NAMES = {"float": "float32", "int": "int32"}
 OPERATORS = {"logical_not": "unot"}
 """Rows that stand for a builtin of another name."""

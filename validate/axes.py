@@ -18,6 +18,7 @@ import warp as wp
 from extract.build import BuildFailure, Target
 from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compile_block, release
 from extract.launch import run
+from grammar.defects import WIDENING
 from grammar.emit import emit
 from grammar.evaluate import Inputs, Interpreter, Mask, run_plain
 from grammar.inputs import regular
@@ -282,7 +283,7 @@ def _across_options(name: str, subjects: Sequence[Subject], base: BlockBuild) ->
 def _casts_counter(kernel: Kernel) -> bool:
     """Whether `float64-of-constant` may come in once the loop is unrolled, which it wasn't before."""
     counters = {s.variable for s in statements(kernel.body) if isinstance(s, For) and isinstance(s.stop, Const)}
-    casts = [t.args[0] for t in all_terms(kernel) if isinstance(t, Apply) and t.op.name == "float64"]
+    casts = [t.args[0] for t in all_terms(kernel) if isinstance(t, Apply) and t.op.name in WIDENING]
     return any(isinstance(term, Var) and term.name in counters for term in casts)
 
 

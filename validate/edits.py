@@ -37,7 +37,7 @@ from grammar.tree import (
     own_terms,
     statements,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Scalar
+from grammar.types import BOOL, F64, FLOATS, INTEGERS, Scalar
 
 Body = tuple[Stmt, ...]
 
@@ -45,9 +45,8 @@ Measure = tuple[int, int, int, int, int]
 """Statements, weight of terms, complexity of constants, parameters, places of float64: compared in this order."""
 
 SIMPLE: dict[Scalar, tuple[float | int | bool, ...]] = {
-    F32: (0.0, 1.0, 0.5, 2.0),
-    F64: (0.0, 1.0, 0.5, 2.0),
-    I32: (0, 1, 2),
+    **dict.fromkeys(FLOATS, (0.0, 1.0, 0.5, 2.0)),
+    **dict.fromkeys(INTEGERS, (0, 1, 2)),
     BOOL: (False, True),
 }
 """The constants that any term may become, simplest first."""

@@ -40,7 +40,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, I32, Array, Element, Type
+from grammar.types import BOOL, F32, F64, I32, INTEGERS, Array, Element, Type
 from validate.edits import (
     SIMPLE,
     Body,
@@ -277,8 +277,8 @@ def _simpler_constants(term: Term) -> Iterator[Term]:
     yield from (Const(term.type, simple) for simple in SIMPLE[term.type])
     if value < 0:
         yield Const(term.type, -value)
-    if term.type is I32:
-        yield from (Const(I32, int(value) // 2), Const(I32, int(value) - 1))
+    if term.type in INTEGERS:
+        yield from (Const(term.type, other) for other in (int(value) // 2, int(value) - 1) if other >= 0 or value < 0)
     elif np.isfinite(value):
         yield from (Const(term.type, float(round(value))), Const(term.type, float(f"{value:.1g}")))
 

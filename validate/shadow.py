@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from grammar.evaluate import FOLDS, WHOLE, Algebra, Inputs, Interpreter, Mask, Part, filled, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
-from grammar.types import F32, F64, FLOATS, I32, Scalar
+from grammar.types import F32, F64, FLOATS, INTEGERS, Scalar
 
 Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree."""
@@ -179,9 +179,9 @@ class Shadowed(Algebra[Value]):
         lanes = np.asarray(op.meaning(*(arg.lanes for arg in args)))
         certain = all(arg.shadow is None for arg in args)
         # off its domain, what an operation gives hangs on the last bit: (-1.5) ** -30 is a number, ** -30.000002 is not
-        if op.domain is not None and (op.result is I32 or op.jump is not None or not certain):
+        if op.domain is not None and (op.result in INTEGERS or op.jump is not None or not certain):
             nowhere = active & ~op.domain(*(arg.lanes for arg in args))
-            if op.result is I32:
+            if op.result in INTEGERS:
                 self.undefined |= nowhere
             else:
                 self.undecided |= nowhere

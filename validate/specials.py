@@ -16,7 +16,7 @@ from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.op import Lanes
 from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, all_terms, statements
-from grammar.types import FLOATS, I32, Array
+from grammar.types import FLOATS, INTEGERS, Array
 
 FLOAT_SPECIALS = (
     *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
@@ -53,7 +53,7 @@ def _can_be_undefined(term: Term) -> bool:
     """Integer operations off their domain, and indices that are not plainly the thread's own."""
     match term:
         case Apply(op, _):
-            return op.result is I32 and op.domain is not None
+            return op.result in INTEGERS and op.domain is not None
         case Read(_, index, _):
             return not isinstance(index, Var)
         case _:
@@ -67,8 +67,9 @@ def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
     chosen: Lanes
     if param.element.scalar in FLOATS:
         chosen = FLOAT_CHOICES[param.element.scalar]
-    elif param.element is I32:
-        chosen = np.unique(np.clip([param.low, param.high, -1, 0, 1], param.low, param.high)).astype(np.int32)
+    elif param.element in INTEGERS:
+        low, high = int(param.low), int(param.high)
+        chosen = np.array(sorted({low, high, *(n for n in (-1, 0, 1) if low <= n <= high)}), param.element.dtype)
     else:
         return values
     length = values[0].size

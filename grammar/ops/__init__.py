@@ -15,14 +15,15 @@ from pathlib import Path
 
 from grammar.op import Op
 from grammar.ops import arithmetic, cast, comparison, elementary, integer, rounding, select, vector
+from grammar.types import SCALARS
 
 
 def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
-    """The rows with their weight divided among the scalar overloads of a name that have the same result type."""
+    """The rows with their weight divided among the scalar overloads of a name with the same result, and a weight."""
     rows = tuple(rows)
-    overloads = Counter((op.name, op.result) for op in rows if not op.is_composite)
+    overloads = Counter((op.name, op.result) for op in rows if op.weight and not op.is_composite)
     return tuple(
-        op if op.is_composite else replace(op, weight=op.weight / overloads[op.name, op.result]) for op in rows
+        op if op.is_composite else replace(op, weight=op.weight / max(1, overloads[op.name, op.result])) for op in rows
     )
 
 
@@ -34,15 +35,16 @@ COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 ROWS: Mapping[str, Op] = {op.key: op for op in TABLE}
 assert len(ROWS) == len(TABLE), "two rows have the same key"
 
-_NARROW = "its result has a type that the kernel language lacks"
+_NO_NUMPY = "NumPy has no such type, so there is nothing to check it against"
 _IDENTITY = "it changes nothing"
 
 OUT_OF_SCOPE: Mapping[str, str] = {
     "div_approx": "its result depends on the device: CUDA has an instruction of lower precision",
     "int": "a synonym of int32; the rows named int32 are spelt this way",
     "float": "a synonym of float32; the rows named float32 are spelt this way",
-    **{f"{T}({T})": _IDENTITY for T in ("float32", "float64", "int32", "bool")},
-    **dict.fromkeys(("int8", "uint8", "int16", "uint16", "uint32", "int64", "uint64", "float16", "bfloat16"), _NARROW),
+    "float16": "the kernel language lacks the type",
+    "bfloat16": _NO_NUMPY,
+    **{f"{T}({T})": _IDENTITY for T in SCALARS},
 }
 """Builtins of Warp's groups Operators and Scalar Math on our types that the table leaves out: name or key → why."""
 

@@ -1,12 +1,13 @@
 """Arithmetic: the operators + - * / % //, signs, the smaller and the larger, clamping, interpolating.
 
-The key insight: the float and the integer overload of a name are two operations. Division truncates integers, and an
-int32 result that overflows is undefined behaviour, so integers have a domain where floats have jumps and kinks.
+The key insight: the float and the integer overload of a name are two operations. Division truncates integers. Unsigned
+integers wrap, and so do signed ones narrower than int, in which C++ computes; an int32 or int64 that overflows is
+undefined behaviour, so these have a domain where floats have jumps and kinks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -14,25 +15,47 @@ import numpy as np
 from grammar.op import Call, Infix, Lanes, Op, Prefix
 from grammar.ops import numerics
 from grammar.ops.numerics import spread
-from grammar.types import FLOATS, I32, NUMBERS
+from grammar.types import FLOATS, I32, I64, INTEGERS, NUMBERS, U16, UNSIGNED, Scalar
 
 _row = partial(Op, exact=True, group="arithmetic")
 _step = partial(_row, differentiable=False)
 
-INT_MIN = -(2**31)
+Predicate = Callable[..., Lanes]
 
 
-def _fits(exact: Callable[..., Lanes]) -> Callable[..., Lanes]:
-    """Where the int32 operation, done in 64 bits, doesn't overflow."""
+def _fits_int(exact: Callable[..., Lanes]) -> Predicate:
+    """Where the operation, done in 64 bits, doesn't overflow a C++ int."""
     return lambda *args: numerics.fits_int32(exact(*(arg.astype(np.int64) for arg in args)))
 
 
-def _divides(a: Lanes, b: Lanes) -> Lanes:
-    return np.asarray((b != 0) & ((a != INT_MIN) | (b != -1)))
+_FITS: Mapping[tuple[str, Scalar], Predicate] = {
+    ("add", I32): _fits_int(np.add),
+    ("sub", I32): _fits_int(np.subtract),
+    ("mul", I32): _fits_int(np.multiply),
+    ("mul", U16): _fits_int(np.multiply),  # promoted to int, which a product of two may overflow
+    ("add", I64): numerics.sum_fits,
+    ("sub", I64): numerics.difference_fits,
+    ("mul", I64): numerics.product_fits,
+}
+"""Where the integer operation is defined; everywhere for those that are not listed."""
 
 
-def _has_opposite(x: Lanes) -> Lanes:
-    return np.asarray(x != INT_MIN)
+def _divides(scalar: Scalar) -> Predicate:
+    """The least number has no opposite, which matters where it is not promoted to a wider type."""
+    if scalar not in (I32, I64):
+        return lambda a, b: spread(b != 0, a)
+    least = np.iinfo(scalar.dtype).min
+    return lambda a, b: np.asarray((b != 0) & ((a != least) | (b != -1)))
+
+
+def _has_opposite(scalar: Scalar) -> Predicate | None:
+    least = np.iinfo(scalar.dtype).min
+    return (lambda x: np.asarray(x != least)) if scalar in (I32, I64) else None
+
+
+def _signed(scalar: Scalar) -> float:
+    """The weight of what is only worth asking of types that have a sign."""
+    return 0.0 if scalar in UNSIGNED else 1.0
 
 
 def _divisor_nonzero(a: Lanes, b: Lanes) -> Lanes:
@@ -72,31 +95,31 @@ ROWS: tuple[Op, ...] = (
     *(_row("div", (T, T), T, Infix("Divide"), np.divide, _divisor_nonzero, _divisor_sign) for T in FLOATS),
     *(_row("mod", (T, T), T, Infix("Modulo"), np.fmod, _divisor_nonzero, _truncated) for T in FLOATS),
     *(_step("floordiv", (T, T), T, Infix("FloorDivide"), *_FLOOR) for T in FLOATS),
-    _row("add", (I32, I32), I32, Infix("Add"), np.add, _fits(np.add)),
-    _row("sub", (I32, I32), I32, Infix("Subtract"), np.subtract, _fits(np.subtract)),
-    _row("mul", (I32, I32), I32, Infix("Multiply"), np.multiply, _fits(np.multiply)),
-    _row("div", (I32, I32), I32, Infix("Divide"), numerics.truncated_quotient, _divides),
-    _row("mod", (I32, I32), I32, Infix("Modulo"), np.fmod, _divides),
-    _step("floordiv", (I32, I32), I32, Infix("FloorDivide"), np.floor_divide, _divides),
+    *(_row("add", (T, T), T, Infix("Add"), np.add, _FITS.get(("add", T))) for T in INTEGERS),
+    *(_row("sub", (T, T), T, Infix("Subtract"), np.subtract, _FITS.get(("sub", T))) for T in INTEGERS),
+    *(_row("mul", (T, T), T, Infix("Multiply"), np.multiply, _FITS.get(("mul", T))) for T in INTEGERS),
+    *(_row("div", (T, T), T, Infix("Divide"), numerics.truncated_quotient, _divides(T)) for T in INTEGERS),
+    *(_row("mod", (T, T), T, Infix("Modulo"), np.fmod, _divides(T)) for T in INTEGERS),
+    *(_step("floordiv", (T, T), T, Infix("FloorDivide"), np.floor_divide, _divides(T)) for T in INTEGERS),
     # -- one operand ---------------------------------------------------------------------------------------------------
     *(_row("neg", (T,), T, Prefix("Minus"), numerics.negate) for T in FLOATS),
-    _row("neg", (I32,), I32, Prefix("Minus"), numerics.negate, _has_opposite),
-    *(_row("pos", (T,), T, Prefix("Plus"), np.positive, weight=0.05) for T in NUMBERS),
+    *(_row("neg", (T,), T, Prefix("Minus"), numerics.negate, _has_opposite(T)) for T in INTEGERS),
+    *(_row("pos", (T,), T, Prefix("Plus"), np.positive, weight=0.0) for T in NUMBERS),
     *(_row("abs", (T,), T, Call("wp.abs"), np.abs, kink=_below_zero) for T in FLOATS),
-    _row("abs", (I32,), I32, Call("wp.abs"), np.abs, _has_opposite),
+    *(_row("abs", (T,), T, Call("wp.abs"), np.abs, _has_opposite(T), weight=_signed(T)) for T in INTEGERS),
     *(_step("sign", (T,), T, Call("wp.sign"), numerics.sign, jump=_below_zero) for T in FLOATS),
-    _step("sign", (I32,), I32, Call("wp.sign"), numerics.sign),
+    *(_step("sign", (T,), T, Call("wp.sign"), numerics.sign, weight=_signed(T)) for T in INTEGERS),
     *(_step("step", (T,), T, Call("wp.step"), numerics.step, jump=_below_zero) for T in FLOATS),
-    _step("step", (I32,), I32, Call("wp.step"), numerics.step),
+    *(_step("step", (T,), T, Call("wp.step"), numerics.step, weight=_signed(T)) for T in INTEGERS),
     *(_step("nonzero", (T,), T, Call("wp.nonzero"), numerics.nonzero, jump=np.sign) for T in FLOATS),
-    _step("nonzero", (I32,), I32, Call("wp.nonzero"), numerics.nonzero),
+    *(_step("nonzero", (T,), T, Call("wp.nonzero"), numerics.nonzero) for T in INTEGERS),
     # -- two and three operands ----------------------------------------------------------------------------------------
     *(_row("min", (T, T), T, Call("wp.min"), numerics.fmin, kink=np.less) for T in FLOATS),
     *(_row("max", (T, T), T, Call("wp.max"), numerics.fmax, kink=np.greater) for T in FLOATS),
     *(_row("clamp", (T, T, T), T, Call("wp.clamp"), numerics.clamp, kink=_clamped) for T in FLOATS),
-    _row("min", (I32, I32), I32, Call("wp.min"), np.minimum),
-    _row("max", (I32, I32), I32, Call("wp.max"), np.maximum),
-    _row("clamp", (I32, I32, I32), I32, Call("wp.clamp"), numerics.integer_clamp),
+    *(_row("min", (T, T), T, Call("wp.min"), np.minimum) for T in INTEGERS),
+    *(_row("max", (T, T), T, Call("wp.max"), np.maximum) for T in INTEGERS),
+    *(_row("clamp", (T, T, T), T, Call("wp.clamp"), numerics.integer_clamp) for T in INTEGERS),
     *(
         _row(
             "copysign",

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from grammar.op import Call, Infix, Lanes, Op, Prefix
-from grammar.types import BOOL, FLOATS, I32, NUMBERS, Scalar
+from grammar.types import BOOL, FLOATS, INTEGERS, NUMBERS, Scalar
 
 _row = partial(Op, exact=True, differentiable=False, group="comparison")
 _logic = partial(Op, exact=True, differentiable=False, group="logic")
@@ -33,7 +33,7 @@ _TESTS = {"isfinite": np.isfinite, "isnan": np.isnan, "isinf": np.isinf}
 
 def _orderings(T: Scalar) -> list[Op]:  # noqa: N803 - a type, as in the comprehensions of this package
     return [
-        _row(name, (T, T), BOOL, Infix(token), holds, jump=None if T is I32 else holds)
+        _row(name, (T, T), BOOL, Infix(token), holds, jump=holds if T in FLOATS else None)
         for name, (token, holds) in _ORDERINGS.items()
     ]
 
@@ -51,5 +51,5 @@ ROWS: tuple[Op, ...] = (
     *(_row(name, (T,), BOOL, Call(f"wp.{name}"), test, jump=test) for name, test in _TESTS.items() for T in FLOATS),
     _logic("logical_and", (BOOL, BOOL), BOOL, Infix("And"), np.logical_and),
     _logic("logical_or", (BOOL, BOOL), BOOL, Infix("Or"), np.logical_or),
-    *(_logic("logical_not", (T,), BOOL, Prefix("Not"), np.logical_not) for T in (BOOL, I32)),
+    *(_logic("logical_not", (T,), BOOL, Prefix("Not"), np.logical_not) for T in (BOOL, *INTEGERS)),
 )

@@ -112,12 +112,32 @@ def arc_sine(x: Lanes) -> Lanes:
 
 def bit_count(x: Lanes) -> Lanes:
     """Ones in two's complement: `np.bitwise_count` counts those of the absolute value."""
-    return np.bitwise_count(x.astype(np.uint32)).astype(np.int32)
+    ones: Lanes = np.bitwise_count(x.astype(f"u{x.dtype.itemsize}"))
+    return ones.astype(np.int32)
 
 
 def fits_int32(exact: Lanes) -> Lanes:
     """Where a result computed in 64 bits is an int32: overflow is undefined behaviour in C++."""
     return np.asarray((exact >= -(2**31)) & (exact < 2**31))
+
+
+def sum_fits(a: Lanes, b: Lanes) -> Lanes:
+    """Where a + b is an integer of the arguments' type, which is signed: no overflow turns the sign of both over."""
+    total = a + b
+    return np.asarray(((a ^ total) & (b ^ total)) >= 0)
+
+
+def difference_fits(a: Lanes, b: Lanes) -> Lanes:
+    """Where a - b is an integer of the arguments' type, which is signed."""
+    return np.asarray(((a ^ b) & (a ^ (a - b))) >= 0)
+
+
+def product_fits(a: Lanes, b: Lanes) -> Lanes:
+    """Where a * b is an integer of the arguments' type, which is signed: division gives back what was multiplied."""
+    plain = (a != 0) & (a != -1)  # the others divide nothing, or the least number
+    product, divisor = a * b, np.where(plain, a, 1)
+    returns: Lanes = (product // divisor == b) & (product % divisor == 0)
+    return np.where(plain, returns, (a == 0) | (b != np.iinfo(b.dtype).min))
 
 
 def spread(value: Lanes, *others: Lanes) -> Lanes:

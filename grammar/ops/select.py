@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from grammar.op import Call, Lanes, Op, Ternary
-from grammar.types import BOOL, I32, SCALARS
+from grammar.types import BOOL, INTEGERS, SCALARS
 
 _row = partial(Op, exact=True, group="select")
 
@@ -21,6 +21,6 @@ def _choose(condition: Lanes, a: Lanes, b: Lanes) -> Lanes:
 
 
 ROWS: tuple[Op, ...] = (
-    *(_row("where", (C, T, T), T, Call("wp.where"), _choose) for T in SCALARS for C in (BOOL, I32)),
+    *(_row("where", (C, T, T), T, Call("wp.where"), _choose) for T in SCALARS for C in (BOOL, *INTEGERS)),
     *(_row("ternary", (BOOL, T, T), T, Ternary(), _choose) for T in SCALARS),
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-FLOATS = ("wp::float32", "wp::float64")
-INTS = ("wp::int32",)
+FLOATS = ("wp::float32", "wp::float64", "wp::float16")
+INTS = tuple(f"wp::{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 READS = ("address",)
 """Functions whose second argument is an index that is read at."""
