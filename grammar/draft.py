@@ -7,7 +7,7 @@ later.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from grammar.names import NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.tree import Assign, Param, Stmt, Term, Thread, Var
+from grammar.tree import Assign, Function, Param, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
@@ -73,6 +73,10 @@ class Draft:
     locals_left: int = 6
     parts: dict[str, tuple[Lanes, ...]] = field(default_factory=dict)
     """Of locals that stand for an operation, the values of its arguments."""
+    functions: list[Function] = field(default_factory=list)
+    """Those of the module's own, in the order in which they came up."""
+    closed: bool = False
+    """Whether a function is being grown, which sees nothing but its parameters."""
     patterns: bool = False
     """Whether unsigned integers are patterns of bits, which wrap, rather than counts, which don't."""
     tall: bool = False
@@ -192,15 +196,20 @@ def nested(draft: Draft, active: Mask) -> Iterator[list[Stmt]]:
 def outcome(draft: Draft, op: Op, values: Sequence[Lanes]) -> Lanes | None:
     """What the operation gives; None where it isn't defined on all active lanes."""
     if not op.is_composite:
-        defined = op.domain is None or bool(op.domain(*values)[draft.active].all())
-        return np.asarray(op.meaning(*values)) if defined else None
+        fine = op.domain is None or bool(op.domain(*values)[draft.active].all())
+        return np.asarray(op.meaning(*values)) if fine else None
+    return defined(draft, lambda: draft.interpreter.apply(op, values, draft.active))
+
+
+def defined(draft: Draft, compute: Callable[[], Lanes]) -> Lanes | None:
+    """What is computed; None where something in it isn't defined on all active lanes."""
     plain, nowhere = draft.plain, draft.interpreter.nowhere
     before = plain.undefined, plain.outside
     plain.undefined, plain.outside = nowhere.copy(), nowhere.copy()
-    value = draft.interpreter.apply(op, values, draft.active)
-    defined = not (plain.undefined.any() or plain.outside.any())
+    value = compute()
+    fine = not (plain.undefined.any() or plain.outside.any())
     plain.undefined, plain.outside = before
-    return value if defined else None
+    return value if fine else None
 
 
 # -- what a value must be like to be worth having ---------------------------------------------------------------------

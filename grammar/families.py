@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grammar.calls import call_function
 from grammar.features import (
     Feature,
     branch_both,
@@ -53,6 +54,7 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (loop_nested, 1.0),
     (stencil, 2.0),
     (gather, 2.0),
+    (call_function, 1.5),
 )
 
 SPACE: tuple[tuple[Element, float], ...] = tuple(
@@ -70,6 +72,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("atomic_reduction", 1, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
+    Family("function_library", 4, features=(((call_function, 1.0),), ((call_function, 2.0), (branch_update, 1.0)))),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE),
 )
 

@@ -30,6 +30,8 @@ NameRole = Literal[
     "int_scalar",
     "bits_scalar",
     "flag",
+    "function",
+    "parameter",
     "vector_in",
     "vector_param",
     "local",
@@ -111,6 +113,13 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     ),
     "bits_scalar": _words("seed salt key mask state stride prime k offset base"),
     "flag": _words("mask enabled active flags valid fixed use_bias is_active visible clamped"),
+    "function": _words(
+        "falloff kernel_weight smooth_step activation potential spring_force blend soft_clip energy_density window"
+        " compute_force sample_field weight response stress limiter damping eval_profile drag_force remap attenuation"
+        " shape_function stiffness_term penalty density_at flux_term basis transfer squash pressure_of growth_rate"
+        " contact_force residual_of normal_stress ease reflect_value mobility"
+    ),
+    "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(
         "x p pos v vel positions velocities points vertices normals forces particle_q particle_qd f q a b targets"
         " directions offsets gradients displacements momenta centers anchors origins tangents"

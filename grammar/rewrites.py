@@ -195,6 +195,26 @@ def _ternary(term: Term) -> Term:
     return term
 
 
+def inlined(term: Term) -> Term:
+    """A call of a function that takes one way only, as what it returns; any other term as it is."""
+    if not isinstance(term, Invoke):
+        return term
+    known = {param.name: arg for param, arg in zip(term.function.params, term.args, strict=True)}
+    for stmt in term.function.body:
+        match stmt:
+            case Assign(name, value):
+                known[name] = _with_values(value, known)
+            case Return(value) if value is not None:
+                return _with_values(value, known)
+            case _:
+                break
+    return term
+
+
+def _with_values(term: Term, known: Mapping[str, Term]) -> Term:
+    return with_terms(term, lambda part: known[part.name] if isinstance(part, Var) else part)
+
+
 # -- statements -------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +320,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "arguments exchanged": _in_terms(_commuted),
     "ternary as where": _in_terms(_where),
     "where as ternary": _in_terms(_ternary),
+    "function inlined": _in_terms(inlined),
     "choice as branch": _in_statements(_branched),
     "augmented as plain": _in_statements(_spelt_out),
     "plain as augmented": _in_statements(_augmented),

@@ -17,6 +17,7 @@ from grammar.draft import (
     INT_LIMIT,
     Draft,
     Grown,
+    StuckError,
     add_param,
     define,
     gives_back,
@@ -139,10 +140,21 @@ def grow_term(draft: Draft, type: Element, height: int, span: Span = ANYWHERE) -
         return grow_condition(draft, height)
     if height <= 1 or chance(draft.choose, 0.12):
         return grow_leaf(draft, type, span, height)
-    op = menu(draft, type).spin(draft.choose)
+    op = spun(draft, menu(draft, type))
+    if op is None:
+        return grow_leaf(draft, type, span, height)
     args = grow_arguments(draft, op, height - 1)
     grown = settle(draft, op, args, height) or args_as_they_are(draft, type, args)
     return grown or grow_leaf(draft, type, span, height)
+
+
+def spun(draft: Draft, wheel: Wheel[Op]) -> Op | None:
+    """An operation; in a function, one on types that are to be had there."""
+    if not draft.closed:
+        return wheel.spin(draft.choose)
+    types = {BOOL, *(variable.type for variable in draft.scope)}
+    drawn = (wheel.spin(draft.choose) for _ in range(TRIES))
+    return next((op for op in drawn if types.issuperset(op.params)), None)
 
 
 def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
@@ -344,13 +356,15 @@ def _grow_connective(draft: Draft, height: int) -> Grown | None:
 
 def _grow_predicate(draft: Draft, height: int) -> Grown | None:
     """Any operation of the table that gives a bool."""
-    op = menu(draft, BOOL).spin(draft.choose)
-    return attempt(draft, op, grow_arguments(draft, op, height - 1))
+    op = spun(draft, menu(draft, BOOL))
+    return None if op is None else attempt(draft, op, grow_arguments(draft, op, height - 1))
 
 
 def grow_comparison(draft: Draft, height: int) -> Grown | None:
     """`value < threshold`, the threshold being a plain number within the values at hand, or another value."""
-    op = _comparisons(draft.profile, draft.main).spin(draft.choose)
+    op = spun(draft, _comparisons(draft.profile, draft.main))
+    if op is None:
+        return None
     left = grow_argument(draft, op.params[0], height - 1, ANYWHERE)
     if isinstance(left.term, Const):
         return None
@@ -403,6 +417,8 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
         return lowered(draft, draft.pending.pop(owed[0]), height)
     weights = draft.profile.leaves
     found = _locals(draft, type, span)
+    if draft.closed:
+        return pick(draft.choose, found or _locals(draft, type, ANYWHERE) or _stuck())
     options: list[tuple[str, float]] = [
         ("local", weights["local"] if found else 0.0),
         ("read", weights["read"]),
@@ -421,6 +437,10 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
             return _counter(draft, type, span) or read_element(draft, type, span)
         case _:
             return read_element(draft, type, span)
+
+
+def _stuck() -> list[Grown]:
+    raise StuckError
 
 
 def _locals(draft: Draft, type: Element, span: Span) -> list[Grown]:
@@ -513,6 +533,8 @@ def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
 
 def _flag(draft: Draft) -> Grown:
     """An element of an array of flags: a new one, unless one at hand still tells the active lanes apart."""
+    if draft.closed:
+        raise StuckError
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL and p.role is Role.VALUE]
     flags = [draft.grown(Read(p.name, draft.thread, BOOL)) for p in known]
     telling = [flag for flag in flags if is_sound(draft, flag.value)]

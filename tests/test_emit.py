@@ -17,7 +17,7 @@ from itertools import pairwise
 import pytest
 
 from grammar.emit import emit, emit_term, rebound_in_loops
-from grammar.op import Call, Infix, Member, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import TABLE
 from grammar.tree import (
     Apply,
@@ -30,7 +30,9 @@ from grammar.tree import (
     Const,
     Continue,
     For,
+    Function,
     If,
+    Invoke,
     Read,
     Return,
     Size,
@@ -40,6 +42,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    statements,
 )
 from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, Array, Type
 from tests.builders import (
@@ -110,16 +113,23 @@ class Reader:
 
     def __init__(self, source: str) -> None:
         module = ast.parse(source)
-        first, function = module.body
+        first, *functions, kernel = module.body
         assert ast.unparse(first) == "import warp as wp"
-        assert isinstance(function, ast.FunctionDef)
-        assert [ast.unparse(d) for d in function.decorator_list] == ["wp.kernel"]
-        self.name = function.name
-        self.params = {
-            arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in function.args.args if arg.annotation
-        }
+        self.functions: dict[str, Function] = {}
+        for function in functions:
+            body = self.definition(function, "wp.func")
+            of = tuple(Var(name, type) for name, type in self.params.items() if not isinstance(type, Array))
+            result = next(s.value.type for s in statements(body) if isinstance(s, Return) and s.value is not None)
+            self.functions[self.name] = Function(self.name, of, body, result)
+        self.body = self.definition(kernel, "wp.kernel")
+
+    def definition(self, node: ast.stmt, decorator: str) -> tuple[Stmt, ...]:
+        assert isinstance(node, ast.FunctionDef)
+        assert [ast.unparse(d) for d in node.decorator_list] == [decorator]
+        self.name = node.name
+        self.params = {arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in node.args.args if arg.annotation}
         self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
-        self.body = self.block(function.body)
+        return self.block(node.body)
 
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
         return tuple(self.statement(stmt) for stmt in body)
@@ -155,8 +165,8 @@ class Reader:
                 return Break()
             case ast.Continue():
                 return Continue()
-            case ast.Return(None):
-                return Return()
+            case ast.Return(value):
+                return Return(None if value is None else self.term(value))
         raise AssertionError(ast.dump(node))
 
     def term(self, node: ast.expr) -> Term:
@@ -175,6 +185,8 @@ class Reader:
                 return Size(array, I32)
             case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):
                 return Read(array, self.term(index), type.element)
+            case ast.Subscript(operand, index):
+                return self.component(operand, index.elts if isinstance(index, ast.Tuple) else [index])
             case ast.Attribute(operand, name):
                 return self.apply(Member(name), operand)
             case ast.BinOp(left, operator, right) | ast.Compare(left, [operator], [right]):
@@ -190,8 +202,16 @@ class Reader:
                 return self.call(ast.unparse(function), args)
         raise AssertionError(ast.dump(node))
 
+    def component(self, operand: ast.expr, indices: list[ast.expr]) -> Term:
+        literals = tuple(i.value for i in indices if isinstance(i, ast.Constant) and isinstance(i.value, int))
+        if len(literals) == len(indices):
+            return self.apply(Item(literals), operand)
+        return self.apply(Item(), operand, *indices)
+
     def call(self, function: str, args: list[ast.expr]) -> Term:
         """A cast of a literal is a literal of that type."""
+        if function in self.functions:
+            return Invoke(self.functions[function], tuple(map(self.term, args)))
         if function in CASTS and isinstance(literal := self.term(args[0]), Const):
             return Const(CASTS[function], literal.value)
         return self.apply(Call(function), *args)

@@ -33,6 +33,7 @@ from grammar.tree import (
     Var,
     While,
     all_terms,
+    functions,
     height,
     size,
     statements,
@@ -204,6 +205,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "stencil": (neighbours, 0.9),
     "combined": (has(If, For, While), 0.75),
     "vector_physics": (of_group("vector"), 1.0),
+    "function_library": (lambda grown: bool(functions(grown.body)), 0.9),
 }
 """What kernels of a family have, and what share of them must have it."""
 

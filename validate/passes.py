@@ -16,6 +16,7 @@ import numpy as np
 from grammar.literal import number
 from grammar.op import Op
 from grammar.ops import ROWS
+from grammar.rewrites import inlined
 from grammar.tree import (
     Apply,
     Assign,
@@ -25,6 +26,7 @@ from grammar.tree import (
     Const,
     For,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
@@ -221,6 +223,11 @@ def _substituted(body: Body, name: str, value: Term) -> Body:
     return mapped(body, lambda term: value if isinstance(term, Var) and term.name == name else term)
 
 
+def inline_calls(kernel: Kernel) -> Iterator[Kernel]:
+    """With what a function returns in place of a call of it."""
+    return _bodies(kernel, in_terms(kernel.body, lambda term: [inlined(term)] if isinstance(term, Invoke) else []))
+
+
 # -- terms ------------------------------------------------------------------------------------------------------------
 
 
@@ -356,6 +363,7 @@ PASSES: tuple[Pass, ...] = (
     unwrap,
     drop_params,
     inline_locals,
+    inline_calls,
     replace_terms,
     store_early,
     plain_writes,
