@@ -125,8 +125,11 @@ def test_inputs_are_defined_and_shrink_to_the_regular_ones() -> None:
 # -- what failures shrink to ------------------------------------------------------------------------------------------
 
 
-def applies(name: str) -> Callable[[Kernel], bool]:
-    return lambda k: any(isinstance(t, Apply) and t.op.name == name for t in all_terms(k))
+def applies(name: str, composite: bool = False) -> Callable[[Kernel], bool]:
+    def holds(term: Term) -> bool:
+        return isinstance(term, Apply) and term.op.name == name and term.op.is_composite == composite
+
+    return lambda k: any(map(holds, all_terms(k)))
 
 
 def holds_a(kind: type[Stmt]) -> Callable[[Kernel], bool]:
@@ -160,6 +163,7 @@ SHRUNK = {
     "if": (holds_a(If), ["a = x[i]", "if a < 0.0:", "a += 1.0", "out[i] = a"]),
     "while": (holds_a(While), HALVED),
     "break": (holds_a(Break), STOPPED),
+    "dot": (applies("dot", composite=True), ["out[i] = wp.dot(x[i], p[i])"]),
 }
 
 
