@@ -90,7 +90,7 @@ def fit(paths: Sequence[Path]) -> dict[str, Any]:
     Raises FileNotFoundError for a path that isn't there. Files that can't be parsed are counted and skipped.
     """
     total: Tally = defaultdict(Counter)
-    for file, weight in _files(paths or [installed_warp()]):
+    for file, weight in weighted_files(paths or [installed_warp()]):
         _add_file(file.read_bytes(), weight, total)
     source = "given paths" if paths else f"warp-lang {importlib.metadata.version('warp-lang')}"
     return {"provenance": {"source": source, **_sorted(total["provenance"])}, **_as_data(total)}
@@ -102,7 +102,8 @@ def as_json(data: Mapping[str, Any]) -> str:
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+def weighted_files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """The .py files at and below `paths`, in order, each with its weight. Raises FileNotFoundError."""
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"no such file or folder: {path}")
@@ -111,9 +112,14 @@ def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
             yield file, min(weights, default=OTHER_WEIGHT)
 
 
+def may_hold_kernels(source: bytes) -> bool:
+    """Parsing is slow, so files that can't hold a kernel are told by their text."""
+    return b"@wp." in source or b"@warp." in source
+
+
 def _add_file(source: bytes, weight: int, total: Tally) -> None:
-    """Adds the counts of one file. Parsing is slow, so files that can't hold a kernel are told by their text."""
-    if b"@wp." not in source and b"@warp." not in source:
+    """Adds the counts of one file."""
+    if not may_hold_kernels(source):
         return
     try:
         counts = survey(cst.parse_module(source))

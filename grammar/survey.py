@@ -145,7 +145,7 @@ def read_term(node: cst.BaseExpression, scope: Scope) -> Term:
         case cst.Subscript():
             return _element(node, scope)
         case cst.Call(func=func, args=args):
-            return _call(_dotted(func), [arg.value for arg in args], scope)
+            return _call(dotted(func), [arg.value for arg in args], scope)
         case _:
             return Term("", inside=False)
 
@@ -216,7 +216,7 @@ def _cast(name: str, operand: Term) -> Term:
 
 def _element(node: cst.Subscript, scope: Scope) -> Term:
     """An element of an array, a length or a component. An array's element at one plain index is one leaf."""
-    name = _dotted(node.value)
+    name = dotted(node.value)
     if scope.kinds.get(name.removesuffix(".shape"), "").endswith("[]") and name.endswith(".shape"):
         return Term("int")
     indices = [part.slice.value for part in node.slice if isinstance(part.slice, cst.Index)]
@@ -230,12 +230,13 @@ def _element(node: cst.Subscript, scope: Scope) -> Term:
     )
 
 
-def _dotted(node: cst.CSTNode) -> str:
+def dotted(node: cst.CSTNode) -> str:
+    """The name that a node spells, such as `wp.sin` however Warp is imported; `?` in the place of what is no name."""
     match node:
         case cst.Name(value=name):
             return "wp" if name == "warp" else name
         case cst.Attribute(value=value, attr=attr):
-            return f"{_dotted(value)}.{attr.value}"
+            return f"{dotted(value)}.{attr.value}"
         case _:
             return "?"
 
@@ -246,11 +247,14 @@ def _dotted(node: cst.CSTNode) -> str:
 def survey(module: cst.Module) -> Tally:
     """Counts over all kernels and functions of a module, wherever they are nested."""
     tally: Tally = defaultdict(Counter)
-    for function in _functions(module):
-        mark = _mark(function)
-        if mark in ("kernel", "func"):
-            _survey_function(function, mark == "kernel", tally)
+    for function in marked_functions(module):
+        _survey_function(function, mark_of(function) == "kernel", tally)
     return tally
+
+
+def marked_functions(module: cst.Module) -> Iterator[cst.FunctionDef]:
+    """All kernels and functions of a module, wherever they are nested."""
+    return (function for function in _functions(module) if mark_of(function))
 
 
 def _functions(node: cst.CSTNode) -> Iterator[cst.FunctionDef]:
@@ -261,11 +265,11 @@ def _functions(node: cst.CSTNode) -> Iterator[cst.FunctionDef]:
             yield from _functions(child)
 
 
-def _mark(function: cst.FunctionDef) -> str:
+def mark_of(function: cst.FunctionDef) -> str:
     """`kernel` or `func` where the function is decorated so, with or without arguments; otherwise empty."""
     for decorator in function.decorators:
         node = decorator.decorator
-        name = _dotted(node.func if isinstance(node, cst.Call) else node)
+        name = dotted(node.func if isinstance(node, cst.Call) else node)
         if name in ("wp.kernel", "wp.func"):
             return name.removeprefix("wp.")
     return ""
@@ -290,17 +294,17 @@ def _annotated(annotation: cst.Annotation | None) -> str:
     if annotation is None:
         return ""
     match annotation.annotation:
-        case cst.Call(func=array, args=args) if _dotted(array) in ARRAYS:
+        case cst.Call(func=array, args=args) if dotted(array) in ARRAYS:
             given = {arg.keyword.value: arg.value for arg in args if arg.keyword}
             return _array_of(given["dtype"]) if "dtype" in given else ""
         case cst.Subscript(value=array, slice=[cst.SubscriptElement(slice=cst.Index(value=element))]):
-            return _array_of(element) if _dotted(array) in ARRAYS else ""
+            return _array_of(element) if dotted(array) in ARRAYS else ""
         case node:
-            return _kind(_dotted(node))
+            return _kind(dotted(node))
 
 
 def _array_of(element: cst.BaseExpression) -> str:
-    kind = _kind(_dotted(element))
+    kind = _kind(dotted(element))
     return kind and f"{kind}[]"
 
 
@@ -383,9 +387,9 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value):
             _survey_assign(name, value, scope)
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple(elements=elements))], value=cst.Call(func=func)) if (
-            _dotted(func) == "wp.tid"
+            dotted(func) == "wp.tid"
         ):
-            for name in (_dotted(element.value) for element in elements):
+            for name in (dotted(element.value) for element in elements):
                 scope.kinds[name], scope.roles[name] = "int", "thread"
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Subscript() as element)], value=value):
             _survey_store("store", element, value, scope)
@@ -396,9 +400,9 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
                     scope.roles[name] = "accumulator"
         case cst.AugAssign(target=cst.Subscript() as element, operator=operator, value=value):
             _survey_store("aug_store", element, value, scope)
-        case cst.Expr(value=cst.Call(func=func, args=[array, index, value])) if _dotted(func)[3:] in ATOMICS:
+        case cst.Expr(value=cst.Call(func=func, args=[array, index, value])) if dotted(func)[3:] in ATOMICS:
             element = cst.Subscript(array.value, [cst.SubscriptElement(cst.Index(index.value))])
-            _survey_store(_dotted(func)[3:], element, value.value, scope)
+            _survey_store(dotted(func)[3:], element, value.value, scope)
         case cst.Return(value=None) if nesting:
             scope.count("statements", "return")
         case cst.Return(value=value) if value is not None:
@@ -414,7 +418,7 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
 
 
 def _survey_assign(name: str, value: cst.BaseExpression, scope: Scope) -> None:
-    if isinstance(value, cst.Call) and _dotted(value.func) == "wp.tid":
+    if isinstance(value, cst.Call) and dotted(value.func) == "wp.tid":
         scope.kinds[name], scope.roles[name] = "int", "thread"
         return
     kind = read_term(value, scope).kind
@@ -424,7 +428,7 @@ def _survey_assign(name: str, value: cst.BaseExpression, scope: Scope) -> None:
 
 
 def _survey_store(kind: str, element: cst.Subscript, value: cst.BaseExpression, scope: Scope) -> None:
-    array = _dotted(element.value)
+    array = dotted(element.value)
     if not scope.kinds.get(array, "").endswith("[]"):
         scope.count("outside", kind)
     elif _count_statement(kind, read_term(value, scope), scope, _element(element, scope).kind):
