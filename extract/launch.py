@@ -12,6 +12,7 @@ arithmetic on it changes its bits, so even an atomic addition of zero is seen.
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
+from grammar.evaluate import grid
 from grammar.tree import Param
 from grammar.types import Array
 
@@ -68,7 +70,7 @@ def run(handle: Handle, params: Sequence[Param], values: Values, lanes: int, dev
     if device != "cpu":
         return _run_publicly(handle, params, values, lanes, device)
     memory = _memory(params, values)
-    ENTRY(handle.forward)(_bounds(lanes), _arguments(params, values, memory, {}))
+    ENTRY(handle.forward)(_bounds(_grid(handle, lanes)), _arguments(params, values, memory, {}))
     return LaunchResult(_arrays(memory), _stray(params, memory))
 
 
@@ -89,7 +91,7 @@ def differentiate(
         return _differentiate_publicly(handle, params, values, cotangents, lanes, device)
     assert handle.adjoint, f"{handle.name} was compiled without its adjoint"
     memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
-    bounds, arguments = _bounds(lanes), _arguments(params, values, memory, gradients)
+    bounds, arguments = _bounds(_grid(handle, lanes)), _arguments(params, values, memory, gradients)
     ENTRY(handle.forward)(bounds, arguments)
     forward = LaunchResult(_copies(memory), _stray(params, memory))
     ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, gradients))
@@ -207,8 +209,14 @@ def _layout(types: tuple[Any, ...]) -> struct.Struct:
     )
 
 
-def _bounds(lanes: int) -> Any:
-    return ctypes.create_string_buffer(struct.pack(BOUNDS_LAYOUT, lanes, lanes, 1))
+def _grid(handle: Handle, lanes: int) -> tuple[int, ...]:
+    """The shape in which so many threads of a kernel are launched."""
+    return grid(lanes, handle.kernel.adj.kernel_dim)
+
+
+def _bounds(shape: tuple[int, ...]) -> Any:
+    layout = BOUNDS_LAYOUT.format(len(shape))
+    return ctypes.create_string_buffer(struct.pack(layout, *shape, math.prod(shape), 1))
 
 
 def _arguments(
@@ -234,7 +242,7 @@ def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded
 
 
 def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
-    """The fields of ARRAY_LAYOUT for one dimension.
+    """The fields of ARRAY_LAYOUT.
 
     No array at all is all zeros but for the stride, which says that it is contiguous. (Warp leaves that zero as well,
     and so has the adjoint of every kernel with an int array done by the instantiation for other arrays.)
@@ -243,7 +251,11 @@ def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | Non
     if guarded is None:
         return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
     address = 0 if gradient is None else gradient.address
-    return (guarded.address, address, len(guarded.array), 0, 0, 0, itemsize, 0, 0, 0, 1, 0)
+    assert isinstance(param.type, Array)
+    count = param.type.dimensions
+    shape, rest = guarded.array.shape[:count], (0,) * (4 - count)
+    strides = (itemsize * math.prod(shape[k + 1 :]) for k in range(count))
+    return (guarded.address, address, *shape, *rest, *strides, *rest, count, 0)
 
 
 def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:
@@ -282,7 +294,8 @@ def _launch_arguments(params: Sequence[Param], values: Values, arrays: Mapping[s
 def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str) -> LaunchResult:
     memory = _memory(params, values)
     on_device = _OnDevice(memory, device)
-    wp.launch(handle.kernel, dim=lanes, inputs=_launch_arguments(params, values, on_device.inner), device=device)
+    inputs = _launch_arguments(params, values, on_device.inner)
+    wp.launch(handle.kernel, dim=_grid(handle, lanes), inputs=inputs, device=device)
     on_device.fetch()
     return LaunchResult(_arrays(memory), _stray(params, memory))
 
@@ -302,7 +315,7 @@ def _differentiate_publicly(
     inputs = _launch_arguments(params, values, arrays.inner)
     tape = wp.Tape()  # type: ignore[no-untyped-call]  # Warp does not annotate it
     with tape:
-        wp.launch(handle.kernel, dim=lanes, inputs=inputs, device=device)
+        wp.launch(handle.kernel, dim=_grid(handle, lanes), inputs=inputs, device=device)
     arrays.fetch()
     forward = LaunchResult(_copies(memory), _stray(params, memory))
     tape.backward()

@@ -42,8 +42,8 @@ ADJOINT_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.
 
 ARRAY_LAYOUT = "QQ4i4iHH4x"
 """`struct` format of Warp's `array_t`: data, grad, shape, strides in bytes, number of dimensions, flags."""
-BOUNDS_LAYOUT = "@IQQ"
-"""`struct` format of `launch_bounds_t<1>`: shape, size, threads per coordinate."""
+BOUNDS_LAYOUT = "@{}IQQ"
+"""`struct` format of `launch_bounds_t<N>`, with a place for N: shape, size, threads per coordinate."""
 
 
 class WrongWarpError(RuntimeError):
@@ -70,7 +70,7 @@ def initialise() -> None:
 def check_layouts() -> None:
     """Hold `ARRAY_LAYOUT` and `BOUNDS_LAYOUT` against the ctypes structures with which Warp itself launches."""
     assert struct.calcsize("@" + ARRAY_LAYOUT) == ctypes.sizeof(types.array_t)
-    assert struct.calcsize(BOUNDS_LAYOUT) == ctypes.sizeof(types.launch_bounds_t(1))
+    assert struct.calcsize(BOUNDS_LAYOUT.format(1)) == ctypes.sizeof(types.launch_bounds_t(1))
 
 
 # -- modules ----------------------------------------------------------------------------------------------------------

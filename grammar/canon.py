@@ -13,6 +13,7 @@ from typing import assert_never
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -78,8 +79,8 @@ def _block(body: tuple[Stmt, ...], names: _Names, literals: bool) -> Iterator[st
 def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
     yield type(stmt).__name__
     match stmt:
-        case Thread(name):
-            yield names[name]
+        case Thread():
+            yield from (names[name] for name in stmt.names)
         case Assign(name, value):
             yield from _term(value, names, literals)
             yield names[name]
@@ -126,8 +127,11 @@ def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
             yield f"{type!r}={value!r}" if literals else f"{type!r}"
         case Var(name, _):
             yield names[name]
-        case Size(array, _):
-            yield f"#{names[array]}"
+        case Size(array, _, axis):
+            yield f"#{names[array]}" + f".{axis}" * (axis > 0)
+        case At(indices):
+            for index in indices:
+                yield from _term(index, names, literals)
         case Read(array, index, _):
             yield f"{names[array]}["
             yield from _term(index, names, literals)

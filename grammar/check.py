@@ -16,6 +16,7 @@ from grammar.op import Infix
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -79,7 +80,9 @@ class _Checker:
         self.written: set[str] = set()
         self.types: Scope = {}
         self.counters: list[str] = []
-        """The thread index, then the loop variables, innermost last."""
+        """The thread indices, then the loop variables, innermost last."""
+        self.own: Term | None = None
+        """The index of a thread's own element."""
 
     def complaints(self) -> Iterator[str]:
         if not self.kernel.body or not isinstance(self.kernel.body[0], Thread):
@@ -110,10 +113,12 @@ class _Checker:
 
     def statement(self, stmt: Stmt, scope: Scope, loop: bool) -> Iterator[str]:
         match stmt:
-            case Thread(name):
-                yield from self.own_name(name)
-                self.counters.append(name)
-                scope[name] = I32
+            case Thread():
+                for name in stmt.names:
+                    yield from self.own_name(name)
+                    self.counters.append(name)
+                    scope[name] = I32
+                self.own = stmt.own
             case Assign(name, value):
                 yield from self.term(value, scope, reader=name)
                 yield from self.define(name, value.type, scope)
@@ -122,7 +127,7 @@ class _Checker:
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
             case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
-                if index != Var(self.counters[0] if self.counters else "", I32):
+                if index != self.own:
                     yield f"{array} is stored to at an index that is not the thread's own"
             case Atomic(_, array, index, value):
                 yield from self.write(array, index, value, scope)
@@ -197,7 +202,7 @@ class _Checker:
             yield "a condition is not a bool"
 
     def write(self, array: str, index: Term, value: Term, scope: Scope) -> Iterator[str]:
-        yield from self.term(index, scope)
+        yield from self.index(array, index, scope)
         yield from self.term(value, scope)
         param = self.params.get(array)
         self.written.add(array)
@@ -236,13 +241,15 @@ class _Checker:
                     yield f"{name} may be unassigned here, or is no {type}"
             case Read(array, index, type):
                 yield from self.array(array, type)
-                yield from self.term(index, scope, reader)
-                if index.type is not I32:
-                    yield f"{array} is indexed by a {index.type}"
-            case Size(array, type):
+                yield from self.index(array, index, scope, reader)
+            case At():
+                yield "indices stand where a value should"
+            case Size(array, type, axis):
                 yield from self.array(array, None)
                 if type is not I32:
                     yield "a length is an int32"
+                if not 0 <= axis < self.dimensions(array):
+                    yield f"{array} has no axis {axis}"
             case Apply(op, args):
                 for arg in args:
                     yield from self.term(arg, scope, reader)
@@ -255,6 +262,19 @@ class _Checker:
                     yield f"{function.name} is called with other types"
             case _:
                 assert_never(term)
+
+    def index(self, array: str, index: Term, scope: Scope, reader: str = "") -> Iterator[str]:
+        parts = index.indices if isinstance(index, At) else (index,)
+        for part in parts:
+            yield from self.term(part, scope, reader)
+            if part.type is not I32:
+                yield f"{array} is indexed by a {part.type}"
+        if len(parts) != self.dimensions(array):
+            yield f"{array} has not {len(parts)} dimensions"
+
+    def dimensions(self, array: str) -> int:
+        param = self.params.get(array)
+        return param.type.dimensions if param is not None and isinstance(param.type, Array) else 1
 
     def array(self, name: str, element: Element | None) -> Iterator[str]:
         self.read.add(name)

@@ -18,6 +18,7 @@ from grammar.op import Call, Infix, Item, Member, Prefix, Ternary
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -125,8 +126,10 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             return _element(array, index), ATOM
         case Invoke(called, args):
             return call(called.name, [_term(arg, 0) for arg in args]), ATOM
-        case Size(array, _):
-            return _subscript(dotted(f"{array}.shape"), cst.Integer("0")), ATOM
+        case Size(array, _, axis):
+            return _subscript(dotted(f"{array}.shape"), cst.Integer(str(axis))), ATOM
+        case At():
+            raise AssertionError("indices are no value")
         case Apply(op, args):
             match op.spelling:
                 case Infix(token):
@@ -230,6 +233,8 @@ def _subscript(
 
 
 def _element(array: str, index: Term) -> cst.Subscript:
+    if isinstance(index, At):
+        return _subscript(identifier(array), *(_term(part, 0) for part in index.indices))
     return _at(array, index.name) if isinstance(index, Var) else _subscript(identifier(array), _term(index, 0))
 
 
@@ -261,8 +266,10 @@ def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:
 
 def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
     match stmt:
-        case Thread(name):
+        case Thread(name, ()):
             return _assign(identifier(name), call("wp.tid", []))
+        case Thread():
+            return _assign(cst.Tuple([cst.Element(identifier(name)) for name in stmt.names], [], []), call("wp.tid", []))
         case Assign(name, value):
             return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
@@ -378,7 +385,8 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 @cache
 def _annotation(type: Type) -> cst.BaseExpression:
     if isinstance(type, Array):
-        return _subscript(dotted("wp.array"), dotted(type.element.spelling), kind=_Subscript)
+        name = "wp.array" if type.dimensions == 1 else f"wp.array{type.dimensions}d"
+        return _subscript(dotted(name), dotted(type.element.spelling), kind=_Subscript)
     return dotted(type.spelling)
 
 

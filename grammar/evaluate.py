@@ -7,6 +7,7 @@ it is checked. It runs the Kernel, never the emitted text, so that it can't shar
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -60,8 +62,8 @@ class EndlessLoopError(Exception):
 class Inputs:
     """What a kernel is launched with, for several launches at once.
 
-    `arrays[name]` has shape (launches, length), `scalars[name]` shape (launches,); one more axis numbers the scalars of
-    composites. All launches have `lanes` threads.
+    `arrays[name]` has shape (launches, *shape of the array), `scalars[name]` shape (launches,); one more axis numbers the
+    scalars of composites. All launches have `lanes` threads.
     """
 
     lanes: int
@@ -71,6 +73,10 @@ class Inputs:
     @cached_property
     def launches(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+
+Index = Lanes | tuple[Lanes, ...]
+"""The lanes of an index into an array, or of one for each axis."""
 
 
 class Part(NamedTuple):
@@ -98,7 +104,7 @@ class Algebra(ABC, Generic[V]):
         """A scalar row; where it isn't `faithful`, Warp may do what it stands for in another order."""
 
     @abstractmethod
-    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> V: ...
+    def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> V: ...
 
     @abstractmethod
     def pack(self, parts: Sequence[V]) -> V:
@@ -117,7 +123,7 @@ class Algebra(ABC, Generic[V]):
 
     @abstractmethod
     def write(
-        self, stmt: Store | AugStore | Atomic, index: Lanes, value: V, active: Mask, part: Part = WHOLE
+        self, stmt: Store | AugStore | Atomic, index: Index, value: V, active: Mask, part: Part = WHOLE
     ) -> None: ...
 
     def fork(self, site: Term, condition: V, active: Mask) -> None:
@@ -163,17 +169,25 @@ class Interpreter(Generic[V]):
             case Const(type, value):
                 return self.algebra.const(value, type)
             case Read(array, index, type):
-                where = self.algebra.discrete(self.term(index, active))
+                where = self.index(index, active)
                 if not isinstance(type, Composite):
                     return self.algebra.read(array, where, active)
                 each = (Part(k, type.width) for k in range(type.width))
                 return self.algebra.pack([self.algebra.read(array, where, active, part) for part in each])
-            case Size(array, _):
-                return self.algebra.const(self.inputs.arrays[array].shape[1], I32)
+            case Size(array, _, axis):
+                return self.algebra.const(self.inputs.arrays[array].shape[1 + axis], I32)
+            case At():
+                raise AssertionError("indices are no value")
             case Invoke(function, args):
                 return self.invoke(function, [self.term(arg, active) for arg in args], active)
             case _:
                 assert_never(term)
+
+    def index(self, term: Term, active: Mask) -> Index:
+        """Which element is meant: the lanes of an index, or of one for each axis."""
+        if isinstance(term, At):
+            return tuple(self.algebra.discrete(self.term(index, active)) for index in term.indices)
+        return self.algebra.discrete(self.term(term, active))
 
     def lifted(self, value: Lanes, type: Element) -> V:
         """Of a composite, the last axis of `value` numbers its scalars."""
@@ -228,7 +242,7 @@ class Interpreter(Generic[V]):
             case AugAssign(name, op, value):
                 self.assign(name, self.apply(op, [self.env[name], self.term(value, active)], active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
-                where = self.algebra.discrete(self.term(index, active))
+                where = self.index(index, active)
                 self.write(stmt, where, self.term(value, active), value.type, active)
             case If(condition, body, orelse):
                 return self.branch(condition, body, orelse, active)
@@ -236,8 +250,11 @@ class Interpreter(Generic[V]):
                 return self.for_range(variable, start, stop, body, active)
             case While(condition, body):
                 return self.while_true(condition, body, active)
-            case Thread(name):
+            case Thread(name, ()):
                 self.env[name] = self.algebra.lift(self.thread, I32)
+            case Thread():
+                each = coordinates(self.inputs.launches, self.inputs.lanes, len(stmt.names))
+                self.env |= {name: self.algebra.lift(lanes, I32) for name, lanes in zip(stmt.names, each, strict=True)}
             case Break():
                 self.loops[-1].broken |= active
                 return self.nowhere
@@ -253,7 +270,7 @@ class Interpreter(Generic[V]):
                 assert_never(stmt)
         return active
 
-    def write(self, stmt: Store | AugStore | Atomic, where: Lanes, value: V, type: Element, active: Mask) -> None:
+    def write(self, stmt: Store | AugStore | Atomic, where: Index, value: V, type: Element, active: Mask) -> None:
         if not isinstance(type, Composite):
             self.algebra.write(stmt, where, value, active)
             return
@@ -356,7 +373,7 @@ class Plain(Algebra[Lanes]):
                 mask |= active & ~fine
         return np.asarray(op.meaning(*args))
 
-    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> Lanes:
+    def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Lanes:
         return self.arrays[array][self.flat(array, index, active, part)]
 
     def pack(self, parts: Sequence[Lanes]) -> Lanes:
@@ -377,7 +394,7 @@ class Plain(Algebra[Lanes]):
         self.taken[id(site)] = held or bool((active & condition).any()), failed or bool((active & ~condition).any())
 
     def write(
-        self, stmt: Store | AugStore | Atomic, index: Lanes, value: Lanes, active: Mask, part: Part = WHOLE
+        self, stmt: Store | AugStore | Atomic, index: Index, value: Lanes, active: Mask, part: Part = WHOLE
     ) -> None:
         where = self.flat(stmt.array, index, active, part)[active]
         target = self.arrays[stmt.array]
@@ -393,7 +410,7 @@ class Plain(Algebra[Lanes]):
                 case _:
                     assert_never(stmt)
 
-    def flat(self, array: str, index: Lanes, active: Mask, part: Part) -> NDArray[np.intp]:
+    def flat(self, array: str, index: Index, active: Mask, part: Part) -> NDArray[np.intp]:
         """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
         return flat_index(self.inputs, array, index, active, self.undefined, part)
 
@@ -408,10 +425,14 @@ def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> La
 
 
 def flat_index(
-    inputs: Inputs, array: str, index: Lanes, active: Mask, undefined: Mask, part: Part = WHOLE
+    inputs: Inputs, array: str, index: Index, active: Mask, undefined: Mask, part: Part = WHOLE
 ) -> NDArray[np.intp]:
     """Where each lane finds a scalar of the element at its index, in the flattened array of all launches."""
-    where = _flat_element(inputs, inputs.arrays[array].shape[1], index, active, undefined)
+    shape = inputs.arrays[array].shape[1:]
+    if isinstance(index, tuple):
+        where = _flat_position(inputs, shape[: len(index)], index, active, undefined)
+    else:
+        where = _flat_element(inputs, shape[0], index, active, undefined)
     return where if part is WHOLE else where * part.width + part.number
 
 
@@ -422,6 +443,37 @@ def _flat_element(inputs: Inputs, length: int, index: Lanes, active: Mask, undef
         undefined |= active & ((index < 0) | (index >= length))
         index = np.clip(index, 0, length - 1)
     return _bases(inputs.launches, inputs.lanes, length) + index
+
+
+def _flat_position(
+    inputs: Inputs, shape: tuple[int, ...], indices: tuple[Lanes, ...], active: Mask, undefined: Mask
+) -> NDArray[np.intp]:
+    where = np.zeros(undefined.size, np.intp)
+    for length, index in zip(shape, indices, strict=True):
+        undefined |= active & ((index < 0) | (index >= length))
+        where = where * length + np.clip(index, 0, length - 1)
+    return _bases(inputs.launches, inputs.lanes, math.prod(shape)) + where
+
+
+SIDE = 8
+"""The length of all axes of a grid of threads but the first, if so many lanes can be laid out in this way."""
+
+
+@lru_cache
+def grid(lanes: int, dimensions: int) -> tuple[int, ...]:
+    """The shape in which threads are launched, and of an array that has an element for each."""
+    shape: tuple[int, ...] = ()
+    for _ in range(dimensions - 1):
+        side = next(side for side in range(SIDE, 0, -1) if lanes % side == 0)
+        shape, lanes = (side, *shape), lanes // side
+    return lanes, *shape
+
+
+@lru_cache
+def coordinates(launches: int, lanes: int, dimensions: int) -> tuple[NDArray[np.int32], ...]:
+    """What `wp.tid()` gives in a grid of threads, one array for each axis."""
+    thread = thread_indices(launches, lanes)
+    return tuple(axis.astype(np.int32) for axis in np.unravel_index(thread, grid(lanes, dimensions)))
 
 
 @lru_cache

@@ -20,6 +20,7 @@ from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -152,6 +153,8 @@ class _Walk:
         match term:
             case Const() | Size():
                 return False, False
+            case At(indices):
+                return False, any([self.term(index)[1] for index in indices])
             case Var(name, type):
                 return name in self.active and type.scalar in FLOATS, name in self.stale
             case Read(_, index, type):

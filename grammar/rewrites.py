@@ -24,6 +24,7 @@ from grammar.ops import ROWS
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -72,6 +73,8 @@ def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
     match term:
         case Apply(op, args):
             return change(Apply(op, tuple(with_terms(arg, change) for arg in args)))
+        case At(indices):
+            return At(tuple(with_terms(index, change) for index in indices))
         case Invoke(function, args):
             return change(Invoke(function, tuple(with_terms(arg, change) for arg in args)))
         case Read(array, index, type):
@@ -153,7 +156,9 @@ def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
     taken = {kernel.name, *(p.name for p in kernel.params)}
     for stmt in statements(kernel.body):
         match stmt:
-            case Thread(name) | Assign(name, _) | For(name, _, _, _):
+            case Thread():
+                taken |= set(stmt.names)
+            case Assign(name, _) | For(name, _, _, _):
                 taken.add(name)
             case _:
                 pass

@@ -56,8 +56,8 @@ def _written(value: Any) -> Any:
             return value.key
         case Scalar() | Composite():
             return value.name
-        case Array(element):
-            return [element.name]
+        case Array(element, dimensions):
+            return [element.name] * dimensions
         case AtomicKind() | Role():
             return value.value
         case tuple():
@@ -134,8 +134,8 @@ def _mapping(plain: object, where: str) -> Mapping[str, Any]:
 
 
 def _type(plain: Any, where: str) -> Type:
-    if isinstance(plain, list) and len(plain) == 1:
-        return Array(_element(plain[0], where))
+    if isinstance(plain, list) and 1 <= len(plain) <= 4 and plain == plain[:1] * len(plain):
+        return Array(_element(plain[0], where), len(plain))
     return _element(plain, where)  # type: ignore[no-any-return] # readers are untyped, as what they read
 
 
@@ -178,6 +178,8 @@ READERS: Mapping[str, Reader] = {
     "Term": _term,
     "Term | None": _optional(_term),
     "tuple[Term, ...]": _each(_term),
+    "int": _whole,
+    "tuple[str, ...]": _each(_name),
     "tuple[Var, ...]": _each(_node(frozenset({"Var"}))),
     "Function": _node(frozenset({"Function"})),
     "tuple[Stmt, ...]": _each(_stmt),

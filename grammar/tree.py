@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from grammar.op import Op
-from grammar.types import Array, Element, Scalar, Type
+from grammar.types import I32, Array, Element, Scalar, Type
 
 # -- terms ------------------------------------------------------------------------------------------------------------
 
@@ -41,11 +41,23 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class At:
+    """Indices into an array of several dimensions: the `i, j` of `x[i, j]`. It stands nowhere else."""
+
+    indices: tuple[Term, ...]
+
+    @property
+    def type(self) -> Scalar:
+        return I32
+
+
+@dataclass(frozen=True, slots=True)
 class Size:
-    """The length of an array parameter: `x.shape[0]`, an int32."""
+    """The length of an array parameter along an axis: `x.shape[0]`, an int32."""
 
     array: str
     type: Scalar
+    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +82,27 @@ class Invoke:
         return self.function.result
 
 
-Term = Const | Var | Read | Size | Apply | Invoke
+Term = Const | Var | Read | At | Size | Apply | Invoke
 
 # -- statements -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """`i = wp.tid()`: always the first statement of a kernel, and only there."""
+    """`i = wp.tid()` or `i, j = wp.tid()`: always the first statement of a kernel, and only there."""
 
     name: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name, *self.others)
+
+    @property
+    def own(self) -> Term:
+        """The index of the element that is a thread's own."""
+        first, *others = (Var(name, I32) for name in self.names)
+        return At((first, *others)) if others else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +228,7 @@ class Param:
     low: float = 0.0
     high: float = 1.0
     size: int | None = None
-    """Length of an array; None means one element per lane."""
+    """Length of an array, or of its last axis; None means one element per lane."""
 
     @property
     def element(self) -> Element:
@@ -247,7 +270,7 @@ def subterms(term: Term) -> Iterator[Term]:
         term = waiting.pop()
         yield term
         match term:
-            case Apply(_, args) | Invoke(_, args):
+            case Apply(_, args) | Invoke(_, args) | At(args):
                 waiting += args[::-1]
             case Read(_, index, _):
                 waiting.append(index)
@@ -331,6 +354,8 @@ def term_height(term: Term) -> int:
             return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
         case Read(_, index, _):
             return term_height(index)
+        case At(indices):
+            return max(map(term_height, indices))
         case _:
             return 1
 

@@ -109,12 +109,13 @@ COMPOSITES: tuple[Composite, ...] = (*VECTORS,)
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """A one-dimensional array."""
+    """An array of one to four dimensions."""
 
     element: Element
+    dimensions: int = 1
 
     def __repr__(self) -> str:
-        return f"array({self.element!r})"
+        return f"array{f'{self.dimensions}d' * (self.dimensions > 1)}({self.element!r})"
 
 
 _ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES)

@@ -15,12 +15,13 @@ from typing import assert_never
 import numpy as np
 import pytest
 
-from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Inputs, run_plain
+from grammar.evaluate import EndlessLoopError, Inputs, TRIP_LIMIT, grid, run_plain
 from grammar.inputs import regular
 from grammar.op import Lanes
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -95,6 +96,7 @@ class Lane:
     """
 
     index: int
+    lanes: int
     arrays: Mapping[str, Lanes]
     env: dict[str, Lanes]
     undefined: bool = False
@@ -109,18 +111,19 @@ class Lane:
 
     def statement(self, stmt: Stmt) -> None:
         match stmt:
-            case Thread(name):
-                self.env[name] = np.array([self.index], np.int32)
+            case Thread(_, others):
+                place = np.unravel_index(self.index, grid(self.lanes, 1 + len(others)))
+                self.env |= {name: np.array([k], np.int32) for name, k in zip(stmt.names, place, strict=True)}
             case Assign(name, value):
                 self.env[name] = self.term(value)
             case AugAssign(name, op, value):
                 self.env[name] = self.apply(Apply(op, (Var(name, op.params[0]), value)))
             case Store(array, index, value):
-                self.put(array, self.whole(index), self.term(value), "store")
+                self.put(array, self.place(index), self.term(value), "store")
             case AugStore(array, index, op, value):
-                self.put(array, self.whole(index), self.term(value), op.name)
+                self.put(array, self.place(index), self.term(value), op.name)
             case Atomic(kind, array, index, value):
-                self.put(array, self.whole(index), self.term(value), kind.name.lower())
+                self.put(array, self.place(index), self.term(value), kind.name.lower())
             case If(condition, yes, no):
                 self.block(yes if self.holds(condition) else no)
             case For(variable, start, stop, body):
@@ -151,18 +154,21 @@ class Lane:
             return False
         return True
 
-    def put(self, array: str, index: int, value: Lanes, how: str) -> None:
+    def place(self, index: Term) -> tuple[int, ...]:
+        return tuple(map(self.whole, index.indices if isinstance(index, At) else (index,)))
+
+    def put(self, array: str, index: tuple[int, ...], value: Lanes, how: str) -> None:
         target = self.arrays[array]
-        if not 0 <= index < len(target):
+        if not inside(target, index):
             self.undefined = True
             return
         if value.ndim > 1:
             for number, part in enumerate(value):
-                self.put_scalar(target[:, number], index, part, how)
+                self.put_scalar(target[..., number], index, part, how)
         else:
             self.put_scalar(target, index, value, how)
 
-    def put_scalar(self, target: Lanes, index: int, value: Lanes, how: str) -> None:
+    def put_scalar(self, target: Lanes, index: tuple[int, ...], value: Lanes, how: str) -> None:
         old, new = target[index], value[0]
         with np.errstate(all="ignore"):
             match how:
@@ -191,12 +197,15 @@ class Lane:
                 return np.array([value], type.dtype)
             case Var(name, _):
                 return self.env[name]
-            case Size(array, _):
-                return np.array([len(self.arrays[array])], np.int32)
+            case Size(array, _, axis):
+                return np.array([self.arrays[array].shape[axis]], np.int32)
             case Read(array, index, _):
-                where, source = self.whole(index), self.arrays[array]
-                self.undefined |= not 0 <= where < len(source)
-                return source[[min(max(where, 0), len(source) - 1)]].T
+                where, source = self.place(index), self.arrays[array]
+                self.undefined |= not inside(source, where)
+                clipped = tuple(min(max(k, 0), n - 1) for k, n in zip(where, source.shape, strict=False))
+                return source[clipped][np.newaxis].T
+            case At():
+                raise AssertionError("indices are no value")
             case Apply():
                 return self.apply(term)
             case Invoke(function, args):
@@ -223,6 +232,10 @@ class Lane:
         return value
 
 
+def inside(array: Lanes, index: tuple[int, ...]) -> bool:
+    return all(0 <= k < length for k, length in zip(index, array.shape, strict=False))
+
+
 def lane_by_lane(kernel: Kernel, inputs: Inputs) -> tuple[dict[str, Lanes], Lanes]:
     """Each array after the launches, flattened over them, and the lanes that were undefined."""
     arrays = {name: np.array(column) for name, column in inputs.arrays.items()}
@@ -230,7 +243,7 @@ def lane_by_lane(kernel: Kernel, inputs: Inputs) -> tuple[dict[str, Lanes], Lane
     for launch in range(inputs.launches):
         own = {name: column[launch] for name, column in arrays.items()}
         for index in range(inputs.lanes):
-            lane = Lane(index, own, {name: column[[launch]].T for name, column in inputs.scalars.items()})
+            lane = Lane(index, inputs.lanes, own, {name: column[[launch]].T for name, column in inputs.scalars.items()})
             lane.run(kernel)
             undefined.append(lane.undefined)
     return {name: column.reshape(-1) for name, column in arrays.items()}, np.array(undefined)

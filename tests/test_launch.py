@@ -294,7 +294,7 @@ def test_arrays_with_strides_get_no_launch(handles: Mapping[str, Handle]) -> Non
         data, gradient, length, *rest = launch._descriptor(param, memory[param.name], None)
         fields += [data, gradient, length // 2, *rest]
         fields[-6] *= 2  # the stride
-    ENTRY(handles["copy"].forward)(launch._bounds(LANES // 2), launch._packed(COPY.params, fields))
+    ENTRY(handles["copy"].forward)(launch._bounds((LANES // 2,)), launch._packed(COPY.params, fields))
     assert np.all(memory["out"].array == 77)
 
 

@@ -15,6 +15,7 @@ from grammar.check import problems
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -71,6 +72,8 @@ def weight(term: Term) -> int:
             return 1
         case Var() | Size() | Read():
             return 2
+        case At():
+            return 0
         case Apply() | Invoke():
             return 4
 
@@ -158,6 +161,9 @@ def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[T
                 yield from (replace(term, args=(*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
         case Read(array, index, type):
             yield from (Read(array, new, type) for new in _in_term(index, change))
+        case At(indices):
+            for k, index in enumerate(indices):
+                yield from (At((*indices[:k], new, *indices[k + 1 :])) for new in _in_term(index, change))
         case _:
             pass
 
@@ -186,6 +192,8 @@ def mapped_term(term: Term, change: Callable[[Term], Term]) -> Term:
             return change(replace(term, args=tuple(mapped_term(arg, change) for arg in args)))
         case Read(array, index, type):
             return change(Read(array, mapped_term(index, change), type))
+        case At(indices):
+            return At(tuple(mapped_term(index, change) for index in indices))
         case _:
             return change(term)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from extract.compile import start
 from grammar.defects import DEFECTS
-from grammar.evaluate import WHOLE, EndlessLoopError, Interpreter, Mask, Part, Plain
+from grammar.evaluate import WHOLE, EndlessLoopError, Index, Interpreter, Mask, Part, Plain
 from grammar.inputs import regular
 from grammar.op import Lanes
 from grammar.tree import Atomic, AugStore, Kernel, Store
@@ -102,7 +102,7 @@ class _Watched(Plain):
     stored: dict[str, list[NDArray[np.intp]]] = field(default_factory=lambda: defaultdict(list))
 
     def write(
-        self, stmt: Store | AugStore | Atomic, index: Lanes, value: Lanes, active: Mask, part: Part = WHOLE
+        self, stmt: Store | AugStore | Atomic, index: Index, value: Lanes, active: Mask, part: Part = WHOLE
     ) -> None:
         Plain.write(self, stmt, index, value, active, part)
         if isinstance(stmt, Store):

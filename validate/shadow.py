@@ -21,7 +21,7 @@ from typing import NamedTuple, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, WHOLE, Algebra, Inputs, Interpreter, Mask, Part, filled, flat_index
+from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
 from grammar.types import F32, F64, FLOATS, INTEGERS, Scalar
@@ -162,7 +162,7 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         return Value(lanes, np.where(mask, new.variants, old.variants))
 
-    def read(self, array: str, index: Lanes, active: Mask, part: Part = WHOLE) -> Value:
+    def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Value:
         where = flat_index(self.inputs, array, index, active, self.undefined, part)
         self.reads.setdefault(array, []).append((where, active))
         lanes = self.inputs.arrays[array].reshape(-1)[where]
@@ -290,8 +290,8 @@ class Shadowed(Algebra[Value]):
         if op.kink is not None:
             pieces = op.kink(*variants)
             self.unsmooth |= active & _differ(pieces, pieces[:1])
-        for side in (EDGE, -EDGE):
-            near = [_beside(v[:1], side * (-1) ** k) for k, v in enumerate(variants)]
+        for side in (1, -1):
+            near = [_beside(v, side * (-1) ** k) for k, v in enumerate(variants)]
             if op.kink is not None:
                 self.unsmooth |= active & _differ(op.kink(*near), pieces[:1])
             if op.domain is not None and op.result in FLOATS:
@@ -300,7 +300,7 @@ class Shadowed(Algebra[Value]):
     # -- writes -------------------------------------------------------------------------------------------------------
 
     def write(
-        self, stmt: Store | AugStore | Atomic, index: Lanes, value: Value, active: Mask, part: Part = WHOLE
+        self, stmt: Store | AugStore | Atomic, index: Index, value: Value, active: Mask, part: Part = WHOLE
     ) -> None:
         where = flat_index(self.inputs, stmt.array, index, active, self.undefined, part)
         self.events.append(Event(stmt, where, value, active.copy(), part))
@@ -314,8 +314,12 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
     return np.asarray(center + (variants - center) * margin).astype(value.lanes.dtype)
 
 
-def _beside(variant: Lanes, side: float) -> Lanes:
-    return variant + side * (np.abs(variant) + EDGE) if variant.dtype.kind == "f" else variant
+def _beside(variants: Lanes, side: int) -> Lanes:
+    """Variant 0, moved up or down by more than rounding may do to it, and at least by what counts as near."""
+    if variants.dtype.kind != "f":
+        return variants[:1]
+    away = MARGIN * np.abs(variants - variants[0]).max(axis=0) + EDGE * (np.abs(variants[0]) + EDGE)
+    return variants[:1] + side * np.where(np.isfinite(away), away, 0.0)
 
 
 def _differ(pieces: Lanes, from_these: Lanes) -> Mask:

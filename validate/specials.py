@@ -87,9 +87,10 @@ def _shuffled(length: int, which: int) -> NDArray[np.intp]:
 
 def _mended(mixed: Lanes, ordinary: Lanes, bad: Lanes) -> Lanes:
     """Ordinary values in place of those that the undefined lanes have as their own."""
-    if mixed.ndim == 1 or mixed.shape[1] != bad.size:
+    if mixed.ndim == 1 or mixed[0].size % bad.size:
         return mixed
-    return np.where(bad if mixed.ndim == 2 else bad[:, np.newaxis], ordinary, mixed)
+    each = mixed.reshape(bad.size, -1)  # the scalars that a lane has as its own
+    return np.where(bad[:, np.newaxis], ordinary.reshape(each.shape), each).reshape(mixed.shape)
 
 
 def joined(regular: Inputs, other: Inputs | None) -> Inputs:
