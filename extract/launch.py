@@ -192,10 +192,24 @@ def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
 
 # -- Warp's argument layout -------------------------------------------------------------------------------------------
 
+_FLOATING = ("float16", "float32", "float64")
 _SCALAR_LAYOUT = dict(
     zip(
-        ("float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        "fd?bhiqBHIQ",
+        (
+            "float16",
+            "float32",
+            "float64",
+            "bool",
+            "int8",
+            "int16",
+            "int32",
+            "int64",
+            "uint8",
+            "uint16",
+            "uint32",
+            "uint64",
+        ),
+        "efd?bhiqBHIQ",
         strict=True,
     )
 )

@@ -18,6 +18,7 @@ from grammar.tree import (
     Assign,
     At,
     Atomic,
+    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -42,7 +43,7 @@ from grammar.tree import (
     functions,
     statements,
 )
-from grammar.types import ATOMIC, BOOL, I32, INTEGERS, Array, Element, Scalar
+from grammar.types import ATOMIC, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
 Scope = dict[str, Element]
 """The locals that are certainly assigned here, with their types."""
@@ -129,9 +130,11 @@ class _Checker:
                 yield from self.write(array, index, value, scope)
                 if index != self.own:
                     yield f"{array} is stored to at an index that is not the thread's own"
-            case Atomic(_, array, index, value):
+            case Atomic(kind, array, index, value):
                 yield from self.write(array, index, value, scope)
                 yield from self.updated(array, value)
+                if kind in (AtomicKind.MIN, AtomicKind.MAX) and value.type.scalar is F16:
+                    yield f"there is no {kind.value} of float16"
             case AugStore(array, index, op, value):
                 yield from self.write(array, index, value, scope)
                 yield from self.updated(array, value)
@@ -213,7 +216,7 @@ class _Checker:
 
     def updated(self, array: str, value: Term) -> Iterator[str]:
         param = self.params.get(array)
-        if value.type not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
+        if value.type.scalar not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
             yield f"{array} is updated in place but holds no numbers to begin with"
 
     def augmented(

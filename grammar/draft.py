@@ -26,6 +26,8 @@ from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
 """Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
+HALF_LIMIT = 500.0
+"""The same for float16, of which the square is soon infinite."""
 FLOOR = 1e-2
 """Nor are those that are everywhere smaller than this."""
 ANYWHERE = (-LIMIT, LIMIT)
@@ -231,7 +233,7 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     if seen.dtype.kind in "iu":
         any_size = draft.patterns and seen.dtype.kind == "u"
         return low < high and (any_size or (low >= -INT_LIMIT and high <= INT_LIMIT))
-    return _varies(low, high)
+    return _varies(low, high) and (seen.dtype != np.float16 or -HALF_LIMIT <= low <= high <= HALF_LIMIT)
 
 
 def _parts(draft: Draft, condition: Lanes, active: Mask) -> bool:

@@ -269,7 +269,9 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Thread(name, ()):
             return _assign(identifier(name), call("wp.tid", []))
         case Thread():
-            return _assign(cst.Tuple([cst.Element(identifier(name)) for name in stmt.names], [], []), call("wp.tid", []))
+            return _assign(
+                cst.Tuple([cst.Element(identifier(name)) for name in stmt.names], [], []), call("wp.tid", [])
+            )
         case Assign(name, value):
             return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):

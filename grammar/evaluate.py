@@ -45,7 +45,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import I32, INTEGERS, Array, Composite, Element, Scalar
+from grammar.types import F16, I32, INTEGERS, Array, Composite, Element, Scalar
 
 Mask = NDArray[np.bool_]
 V = TypeVar("V")
@@ -419,7 +419,7 @@ class Plain(Algebra[Lanes]):
 def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
     """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as two zeros."""
     del text
-    array = np.full(lanes, type.dtype.type(value))
+    array = np.full(lanes, type.dtype.type(np.float32(value) if type is F16 else value))  # Warp goes by way of float32
     array.setflags(write=False)
     return array
 

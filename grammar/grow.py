@@ -45,7 +45,7 @@ from grammar.tree import (
     subterms,
     term_height,
 )
-from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, Array, Composite, Element, Scalar
+from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, ORDERED, Array, Element, Scalar
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -237,7 +237,7 @@ def _output(draft: Draft, type: Element, role: Role, size: int | None = None) ->
 
 def _reduce(draft: Draft, value: Grown, depth: int) -> None:
     """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
-    ordered = 0.0 if isinstance(value.term.type, Composite) else 2.0
+    ordered = 2.0 if value.term.type in ORDERED else 0.0
     kind = weighted(
         draft.choose,
         [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)],

@@ -55,7 +55,7 @@ I64, I16, I8 = (Scalar(name, f"wp.{name}") for name in ("int64", "int16", "int8"
 U32, U64, U16, U8 = (Scalar(name, f"wp.{name}") for name in ("uint32", "uint64", "uint16", "uint8"))
 BOOL = Scalar("bool", "bool")
 
-FLOATS = (F32, F64)
+FLOATS = (F32, F64, F16)
 SIGNED, UNSIGNED = (I32, I64, I16, I8), (U32, U64, U16, U8)
 INTEGERS = (*SIGNED, *UNSIGNED)
 NUMBERS = (*FLOATS, *INTEGERS)
@@ -63,6 +63,8 @@ SCALARS = (*NUMBERS, BOOL)
 
 ATOMIC = (*FLOATS, I32, I64, U32, U64)
 """Types that atomic operations, and so updates of elements in place, exist for."""
+ORDERED = (F32, F64, I32, I64, U32, U64)
+"""Those that the atomic minimum and maximum exist for."""
 BARE = (F32, I32, BOOL)
 """Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 

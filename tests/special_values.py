@@ -18,7 +18,8 @@ RANDOM = 20_000
 
 
 def _signed(sizes: Sequence[float], scalar: Scalar) -> Lanes:
-    positive = np.array(sizes, scalar.dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        positive = np.array(sizes).astype(scalar.dtype)
     return np.concatenate([positive, -positive, np.array([np.nan], scalar.dtype)])
 
 

@@ -18,7 +18,7 @@ from grammar.emit import emit
 from grammar.op import Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
-from grammar.types import BOOL, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
+from grammar.types import BOOL, F16, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
 from tests.mistakes import Meaning, mistakes
 from tests.special_values import arguments, regular_arguments
 
@@ -33,6 +33,7 @@ GRADIENT_LANES = 400
 WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {
     "mod(float32,float32)": frozenset([1]),
     "mod(float64,float64)": frozenset([1]),
+    "mod(float16,float16)": frozenset([1]),
 }
 """Arguments whose gradient Warp 1.19 gets wrong: a % b is a - b * trunc(a / b), yet no gradient reaches b."""
 
@@ -187,13 +188,15 @@ def central_difference(op: Op, points: tuple[Lanes, ...], position: int) -> tupl
 def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> None:
     """Zero, where Warp's registry says that a builtin is not differentiable."""
     answer = answers[op.key]
+    near = 0.02 if F16 in (*op.params, op.result) else 1e-3
     wrong = set()
     for position, gradient in enumerate(answer.gradients):
         if gradient is not None:
             slope, smooth = central_difference(op, answer.points, position)
             want = slope if op.differentiable else np.zeros_like(slope)
+            smooth &= np.abs(want) < (2e3 if near > 1e-3 else np.inf)  # larger ones may overflow float16 on the way
             assert smooth.sum() > GRADIENT_LANES / 8
-            if not np.allclose(gradient[smooth], want[smooth], rtol=1e-3, atol=1e-3):
+            if not np.allclose(gradient[smooth], want[smooth], rtol=near, atol=near):
                 wrong.add(position)
     assert wrong == WRONG_ADJOINTS.get(op.key, frozenset())
 

@@ -251,6 +251,6 @@ def _compared(wanted: Lanes, tolerance: Lanes, decided: Lanes) -> tuple[list[Any
 
 def _literal(values: Lanes) -> Any:
     """The values as Python's, in as few digits as tell them apart in their own precision."""
-    if values.dtype != np.float32:
+    if values.dtype not in (np.float32, np.float16):
         return values.tolist()
     return [float(str(value)) for value in values] if values.ndim else float(str(values))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +17,23 @@ from numpy.typing import NDArray
 from grammar.evaluate import Inputs, Mask
 from grammar.inputs import uniform
 from grammar.op import Lanes
-from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store
-from grammar.types import FLOATS, Array
+from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
+from grammar.types import F16, FLOATS, Array
 from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed
 
 QUIET, NOISY = (1.0, -1.0), ((2.0, -2.0), (3.0, -3.0))
 """Steps in units of h, without noise, and with noise in turn. The latter are longer, so that they also tell how the
 slope changes; of two lengths, so that no period fits both."""
 
-UNDERFLOW = {np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
-"""What an adjoint may lose where a product on the way underflows."""
+UNDERFLOW = {
+    **{np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)},
+    np.dtype(np.float16): 1e4 * float(np.finfo(np.float16).smallest_subnormal),
+}
+"""What an adjoint may lose where a product on the way underflows; of float16, which is done in float32 and rounded, to
+the last bit of its range."""
+
+OVERFLOW = float(np.finfo(np.float16).max) / 16
+"""Gradients larger than this may have overflowed float16 on the way."""
 
 TELLING, NEGLIGIBLE = 0.1, 1e-5
 """A tolerance above this share of the gradient, and above this, says that differences can't tell what it is."""
@@ -33,6 +41,9 @@ TELLING, NEGLIGIBLE = 0.1, 1e-5
 SLIGHT = 0.01
 """Of the gradient, the share that may come from writes whose own slope differences can't tell: steps may be too long
 for one of two outputs, and the other must not cover for it."""
+
+COARSE = (0.3, 0.1, 3e-3)
+"""The three where float16 takes part, which has but eleven bits."""
 
 MOST = 24
 """Elements per lane that are differentiated; further ones are counted as not checked."""
@@ -77,6 +88,7 @@ def expected_gradients(
     lanes = inputs.launches * inputs.lanes
     steps, missed = _steps(kernel, inputs, first, patterns)
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
+    half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
     uncertain = (first.undecided | first.undefined)[:lanes] | missed
     if steps is not None:
         elements = len(steps.targets)
@@ -85,11 +97,14 @@ def expected_gradients(
         uncertain |= algebra.unsmooth
         with np.errstate(all="ignore"):
             finals = {array: expected(first, array) for array in weights}
-            _differences(results, algebra, steps, weights, finals, uncertain)
+            _differences(results, algebra, steps, weights, finals, uncertain, half)
     _blame(results, first, uncertain, lanes)
+    telling, slight, negligible = COARSE if half else (TELLING, SLIGHT, NEGLIGIBLE)
     for result in results.values():
-        result.decided &= result.tolerance <= TELLING * result.magnitude + NEGLIGIBLE
-        result.decided &= result.vague <= SLIGHT * result.magnitude + NEGLIGIBLE
+        result.decided &= result.tolerance <= telling * result.magnitude + negligible
+        result.decided &= result.vague <= slight * result.magnitude + negligible
+        if half:
+            result.decided &= result.magnitude <= OVERFLOW
     return results
 
 
@@ -149,7 +164,9 @@ def _differences(
     weights: Mapping[str, Lanes],
     finals: Mapping[str, Expected],
     uncertain: Mask,
+    by_way_of: Sequence[np.dtype[Any]],
 ) -> None:
+    """`by_way_of`: the types narrower than float32 that adjoints may pass through."""
     for event in algebra.events:
         array = event.stmt.array
         if array not in weights or event.value.shadow is None:
@@ -157,10 +174,11 @@ def _differences(
         before = algebra.inputs.arrays[array].reshape(-1)
         weight = _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
         for name, slots in steps.slots.items():
-            eps = max(float(np.finfo(a.dtype).eps) for a in (event.value.lanes, algebra.inputs.arrays[name]))
+            dtypes = (event.value.lanes.dtype, algebra.inputs.arrays[name].dtype, *by_way_of)
+            eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
             for k in range(slots.start, slots.stop):
                 slope, error = _slope(event.value, steps, k, eps)
-                error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k]
+                error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k] + max(map(UNDERFLOW.__getitem__, dtypes))
                 _add(results[name], steps.targets[k], weight, slope, error, uncertain)
 
 
@@ -174,7 +192,7 @@ def _slope(value: Value, steps: Steps, k: int, eps: float) -> tuple[Gradient, Gr
     plain = (moved[0] - moved[1]) / (2 * h)
     noisy = (moved[2::2] - moved[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
     error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
-    return plain, error + UNDERFLOW[value.lanes.dtype]
+    return plain, error
 
 
 def _add(

@@ -24,13 +24,19 @@ from numpy.typing import NDArray
 from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
-from grammar.types import F32, F64, FLOATS, INTEGERS, Scalar
+from grammar.types import F16, F32, F64, FLOATS, INTEGERS, Scalar
 
 Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree."""
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
+
+TELLING_HALF, NEGLIGIBLE_HALF = 0.1, 1e-3
+"""The same of float16, which has but eleven bits."""
+
+SMALL_HALF, LARGE_HALF = 2.0**-6, 2.0**7
+"""Between these the square of a float16 has all its bits, and some of its range is left."""
 
 EDGE = 2.0**-20
 """This near to the edge of a domain the slope may be infinite, as that of a square root at 0."""
@@ -99,9 +105,9 @@ class Noise:
         ways = 2 if self.steps > 1 else 1
         return shadow[self.quiet :].reshape(self.patterns, ways, self.steps // ways, -1)
 
-    def errors(self, turn: int, double: bool) -> Errors:
-        """Errors that fit `blocks`, of a size with those of float64 or else of float32."""
-        return errors(turn % POOL, self.patterns, self.lanes, double, double and self.steps > 1)
+    def errors(self, turn: int, type: Scalar) -> Errors:
+        """Errors that fit `blocks`, of a size with those of the type."""
+        return errors(turn % POOL, self.patterns, self.lanes, type, type is F64 and self.steps > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,7 @@ class Shadowed(Algebra[Value]):
         if self.steps is not None:
             self._stepped(op, shadow, variants, active, self.steps)
         elif rounds_inside(op):
-            rounded = op.meaning(*(v.astype(np.float32) if v.dtype.kind == "f" else v for v in variants))
+            rounded = op.meaning(*(v.astype(op.result.dtype) if v.dtype.kind == "f" else v for v in variants))
             shadow[self.noise.quiet :] = rounded[self.noise.quiet :]
         return Value(lanes, shadow)
 
@@ -239,7 +245,7 @@ class Shadowed(Algebra[Value]):
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
         used = variants.copy() if len(variants) > 1 else np.repeat(variants, self.noise.variants, axis=0)
-        blocks, errors = self.noise.blocks(used), self._errors(op)
+        blocks, errors = self.noise.blocks(used), self._errors(op, passed_back=True)
         blocks *= errors.used
         blocks -= variants[0] * errors.kept
         return used
@@ -250,7 +256,7 @@ class Shadowed(Algebra[Value]):
         for used in variants:
             if used.dtype.kind == "f" and used.shape[0] > 1:
                 change = self.noise.blocks(used) / np.where(used[0] == 0, 1, used[0]) - 1
-                change *= LIBRARY * self._errors(op).unit
+                change *= LIBRARY[_float(op)] * self._errors(op).unit
                 blocks += blocks * change
 
     def _slope_apart(self, op: Op, shadow: Variants, steps: Steps) -> None:
@@ -265,9 +271,9 @@ class Shadowed(Algebra[Value]):
         blocks[:, 0] += away
         blocks[:, 1] -= away
 
-    def _errors(self, op: Op) -> Errors:
+    def _errors(self, op: Op, passed_back: bool = False) -> Errors:
         self.turn += 5  # of the pool's draws one turn uses four
-        return self.noise.errors(self.turn, op.result is F64)
+        return self.noise.errors(self.turn, F16 if passed_back and F16 in op.params else _float(op))
 
     def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which rounding may carry the arguments across a jump."""
@@ -280,6 +286,10 @@ class Shadowed(Algebra[Value]):
 
     def _watch_slope(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which a step crosses a jump or a kink, or where the slope may be infinite."""
+        if op.result is F16 and (op.domain is not None or not op.exact):
+            given = [arg.lanes for arg in args]
+            for lanes in (*given, np.asarray(op.meaning(*given))):
+                self.unsmooth |= active & _out_of_square(lanes)
         if op.jump is None and op.kink is None and op.domain is None:
             return
         if op.jump is not None:
@@ -322,6 +332,12 @@ def _beside(variants: Lanes, side: int) -> Lanes:
     return variants[:1] + side * np.where(np.isfinite(away), away, 0.0)
 
 
+def _out_of_square(lanes: Lanes) -> Mask:
+    """Where the square of a half is none that can be told: adjoints such as 1 / x² are done in halves."""
+    size = np.abs(lanes)
+    return np.asarray((size != 0) & ~((size >= SMALL_HALF) & (size <= LARGE_HALF)))
+
+
 def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
     """Lanes on which some variant lies in another piece; NaN is a piece of its own."""
     other = pieces != from_these
@@ -332,20 +348,28 @@ def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
 
 @cache
 def rounds_inside(op: Op) -> bool:
-    """Whether an exact row of float32 rounds more than its result, as a·(1 − t) + b·t does, which may cancel."""
-    if not op.exact or op.result is not F32 or any(param not in FLOATS for param in op.params):
+    """Whether an exact row rounds more than its result, as a·(1 − t) + b·t does, which may cancel; not of float64."""
+    if not op.exact or op.result not in (F32, F16) or any(param not in FLOATS for param in op.params):
         return False
-    points = np.random.Generator(np.random.PCG64(0)).uniform(0.1, 2.0, (len(op.params), 256)).astype(np.float32)
+    dtype = op.result.dtype
+    points = np.random.Generator(np.random.PCG64(0)).uniform(0.1, 2.0, (len(op.params), 256)).astype(dtype)
     with np.errstate(all="ignore"):
-        return bool((op.meaning(*points) != op.meaning(*points.astype(np.float64)).astype(np.float32)).any())
+        return bool((op.meaning(*points) != op.meaning(*points.astype(np.float64)).astype(dtype)).any())
+
+
+def _float(op: Op) -> Scalar:
+    """The type of the result, or that of which errors are taken where it is no float."""
+    return op.result if isinstance(op.result, Scalar) and op.result in FLOATS else F32
 
 
 # -- the noise --------------------------------------------------------------------------------------------------------
 
-ROUNDED, LIBRARY = 0.5, 4.0
-"""By how many epsilons of its type a result is off: that of an exact row is only rounded."""
-
 EPSILON = {type: float(np.finfo(type.dtype).eps) for type in FLOATS}
+
+ROUNDED = 0.5
+LIBRARY = {F32: 4.0, F64: 4.0, F16: ROUNDED + 4.0 * EPSILON[F32] / EPSILON[F16]}
+"""By how many epsilons of its type a result is off: that of an exact row is only rounded. Functions of a float16 are
+those of float32, rounded."""
 
 POOL = 61
 """Draws of noise before they recur; prime, so that loops don't fall in step with them."""
@@ -369,12 +393,12 @@ class Errors(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def errors(turn: int, patterns: int, lanes: int, double: bool, apart: bool) -> Errors:
+def errors(turn: int, patterns: int, lanes: int, type: Scalar, apart: bool) -> Errors:
     """The same for all kernels: it only has to be unrelated to what they compute."""
-    eps = EPSILON[F64 if double else F32]
+    eps = EPSILON[type]
     a, b, result, sign = (_fitting(turn + k, patterns, lanes, apart) for k in range(4))
     a, b, result = a * eps, b * eps, result * eps
-    each = (1 + ROUNDED * result, 1 + LIBRARY * result, (1 + 2 * a) * (1 + b), 2 * a * (1 + b), sign * eps, sign)
+    each = (1 + ROUNDED * result, 1 + LIBRARY[type] * result, (1 + 2 * a) * (1 + b), 2 * a * (1 + b), sign * eps, sign)
     for array in each:
         array.setflags(write=False)
     return Errors(*each)
@@ -468,7 +492,8 @@ def _spread(value: Value) -> NDArray[np.float64]:
     finite = np.isfinite(center) & np.isfinite(away)
     ulp = np.spacing(np.abs(np.where(finite, value.lanes, 0))).astype(np.float64)
     spread = MARGIN * away + 4 * ulp
-    spread = np.where(finite & (spread <= TELLING * np.abs(center) + NEGLIGIBLE), spread, np.inf)
+    share, least = (TELLING_HALF, NEGLIGIBLE_HALF) if value.lanes.dtype == np.float16 else (TELLING, NEGLIGIBLE)
+    spread = np.where(finite & (spread <= share * np.abs(center) + least), spread, np.inf)
     settled = ~np.isfinite(center) & _same_kind(value.shadow, center)
     return np.where(settled, 0.0, spread)
 

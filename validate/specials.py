@@ -16,13 +16,16 @@ from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.op import Lanes
 from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, all_terms, statements
-from grammar.types import FLOATS, INTEGERS, Array
+from grammar.types import F16, FLOATS, INTEGERS, Array
 
 FLOAT_SPECIALS = (
     *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
     *(np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 1e30, -1e30, 3.4028234e38, -3.4028234e38),
 )
-FLOAT_CHOICES = {scalar: np.array(FLOAT_SPECIALS).astype(scalar.dtype) for scalar in FLOATS}
+HALF_SPECIALS = (*FLOAT_SPECIALS[:15], 6e-8, -6e-8, 6.1e-5, 2048.0, 2049.0, 65504.0, -65504.0)
+FLOAT_CHOICES = {
+    scalar: np.array(HALF_SPECIALS if scalar is F16 else FLOAT_SPECIALS).astype(scalar.dtype) for scalar in FLOATS
+}
 SHUFFLES = 256
 """Ways to lay them out among ordinary values; that two parameters have another is what matters."""
 ROUNDS = 4

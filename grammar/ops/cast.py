@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from grammar.op import Call, Lanes, Op
-from grammar.types import BOOL, FLOATS, INTEGERS, NUMBERS, SIGNED, Scalar
+from grammar.types import BOOL, F16, F32, F64, FLOATS, INTEGERS, NUMBERS, SIGNED, Scalar
 
 _row = partial(Op, exact=True, group="cast", weight=0.5)
 
@@ -22,17 +22,17 @@ def _to(target: Scalar) -> Callable[[Lanes], Lanes]:
     return lambda x: x.astype(target.dtype)
 
 
-def _widened(x: Lanes) -> Lanes:
-    return x.astype(np.result_type(x, np.float64))
+def _rounded(target: Scalar) -> Callable[[Lanes], Lanes]:
+    """Variants of a value, which is what more than one axis means, are not rounded. To float16 by way of float32."""
+    if target is F16:
+        return lambda x: x.astype(np.float32).astype(np.float16) if x.ndim <= 1 else x
+    return lambda x: x.astype(target.dtype) if x.ndim <= 1 else x.astype(np.result_type(x, target.dtype))
 
 
-def _narrowed(x: Lanes) -> Lanes:
-    """Variants of a value, which is what more than one axis means, are not rounded."""
-    return x.astype(np.float32) if x.ndim <= 1 else x
-
-
-def _fits_float32(x: Lanes) -> Lanes:
-    return np.abs(x) <= float(np.finfo(np.float32).max)
+def _is_finite(target: Scalar) -> Callable[[Lanes], Lanes]:
+    """Where the rounded value is finite."""
+    most = 65520.0 if target is F16 else float(np.finfo(target.dtype).max)
+    return lambda x: np.asarray(np.abs(x) < np.float64(most) if target is F16 else np.abs(x) <= most)
 
 
 def _fits(target: Scalar) -> Callable[[Lanes], Lanes]:
@@ -46,9 +46,13 @@ def _fits(target: Scalar) -> Callable[[Lanes], Lanes]:
 
 
 def _between_floats(source: Scalar, target: Scalar) -> Op:
-    if target.bits > source.bits:
-        return _row(target.name, (source,), target, Call(target.spelling), _widened)
-    return _row(target.name, (source,), target, Call(target.spelling), _narrowed, _fits_float32)
+    domain = None if target.bits > source.bits else _is_finite(target)
+    return _row(target.name, (source,), target, Call(target.spelling), _rounded(target), domain)
+
+
+def _small(source: Scalar, target: Scalar) -> Callable[[Lanes], Lanes] | None:
+    """Where an integer is not too large for a float."""
+    return _is_finite(F16) if target is F16 and source.bits >= 16 else None
 
 
 def _to_integer(source: Scalar, target: Scalar) -> Op:
@@ -60,8 +64,9 @@ def _to_integer(source: Scalar, target: Scalar) -> Op:
 
 ROWS: tuple[Op, ...] = (
     *(_between_floats(S, T) for T in FLOATS for S in FLOATS if S is not T),
-    *(_row(T.name, (S,), T, Call(T.spelling), _to(T)) for T in FLOATS for S in (*INTEGERS, BOOL)),
+    *(_row(T.name, (S,), T, Call(T.spelling), _to(T), _small(S, T)) for T in FLOATS for S in INTEGERS),
+    *(_row(T.name, (BOOL,), T, Call(T.spelling), _to(T)) for T in (F32, F64)),
     *(_to_integer(S, T) for T in INTEGERS for S in (*NUMBERS, BOOL) if S is not T),
-    *(_row("bool", (S,), BOOL, Call("bool"), _to(BOOL), jump=np.sign, differentiable=False) for S in FLOATS),
+    *(_row("bool", (S,), BOOL, Call("bool"), _to(BOOL), jump=np.sign, differentiable=False) for S in (F32, F64)),
     *(_row("bool", (S,), BOOL, Call("bool"), _to(BOOL), differentiable=False) for S in INTEGERS),
 )

@@ -79,8 +79,9 @@ def truncated_quotient(a: Lanes, b: Lanes) -> Lanes:
 
 
 def scaled(x: Lanes, factor: float) -> Lanes:
-    """The product in double precision or wider, rounded once."""
-    return (x.astype(np.result_type(x, np.float64)) * factor).astype(x.dtype)
+    """The product in double precision or wider, rounded once; by way of float32 to float16."""
+    product = x.astype(np.result_type(x, np.float64)) * factor
+    return (product.astype(np.float32) if x.dtype == np.float16 else product).astype(x.dtype)
 
 
 def degrees(x: Lanes) -> Lanes:

@@ -201,7 +201,8 @@ def _next(number: int) -> int:
 # -- adjoint ----------------------------------------------------------------------------------------------------------
 
 LINEAR = (
-    *("adj_add", "adj_sub", "adj_neg", "adj_copy", "adj_assign", "adj_float", "adj_float32", "adj_float64"),
+    *("adj_add", "adj_sub", "adj_neg", "adj_copy", "adj_assign", "adj_float"),
+    *("adj_float16", "adj_float32", "adj_float64"),
     *("adj_degrees", "adj_radians", "adj_mod", "adj_where", "adj_array_store", "adj_address"),
     *("adj_atomic_add", "adj_atomic_sub"),
 )
