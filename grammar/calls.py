@@ -16,7 +16,7 @@ from grammar.features import combine, infixes
 from grammar.literal import zero
 from grammar.op import Lanes
 from grammar.terms import TRIES, grow_argument, grow_condition, grow_term
-from grammar.tree import Apply, Function, If, Invoke, Return, Stmt, Term, Var, own_terms, statements, terms_in
+from grammar.tree import Apply, Assign, Function, If, Invoke, Return, Stmt, Term, Var, own_terms, statements, terms_in
 from grammar.types import Composite, Element
 
 MOST_FUNCTIONS = 3
@@ -60,6 +60,8 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     with _inside(draft, [arg.value for arg in args], types) as params:
         body = _body(draft, type, max(2, height - 2))
     used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
+    if any(isinstance(stmt, Assign) and stmt.name not in used for stmt in statements(body)):
+        return None  # what was tried on the way and came to nothing
     kept = [k for k, param in enumerate(params) if param.name in used]
     if not kept or sum(isinstance(part, Apply) for part in terms_in(body)) < FEWEST_OPERATIONS:
         return None

@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from grammar.alive import is_alive, live_names, names_in, swept
+from grammar.bits import rounds
 from grammar.choose import Choose, chance, pick, weighted
 from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, run, start
@@ -163,6 +164,9 @@ def _result(draft: Draft, family: Family, depth: int) -> Grown:
     made = [weighted(draft.choose, list(table))(draft, draft.main, depth) for table in family.features]
     room = max(1, depth - len(made))
     small = bool(made) or not chance(draft.choose, 1 - 1 / depth**2)  # more, and the same few would come again
+    if draft.patterns and depth >= 2 and chance(draft.choose, 0.5):
+        assert isinstance(draft.main, Scalar)
+        made.append(rounds(draft, draft.main))
     if draft.tall and not family.features:
         made.append(pick(draft.choose, INNER)(draft, draft.main, depth, ""))  # no expression fills so much room
     if "scalar" in family.favoured:

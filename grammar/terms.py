@@ -404,6 +404,8 @@ def _between(draft: Draft, low: int, high: int) -> int:
     if high - low <= INT_LIMIT:
         return low + draft.choose(max(1, high - low + 1))
     power = 1 << (high.bit_length() - 1)
+    if power == 1 << 31:
+        power >>= 1  # Warp writes literals down as int32 first, and Clang warns of those that aren't
     return power if power > low else (low + high) // 2
 
 

@@ -334,7 +334,7 @@ def _beside(variants: Lanes, side: int) -> Lanes:
 
 def _out_of_square(lanes: Lanes) -> Mask:
     """Where the square of a half is none that can be told: adjoints such as 1 / x² are done in halves."""
-    size = np.abs(lanes)
+    size: Lanes = np.abs(lanes)
     return np.asarray((size != 0) & ~((size >= SMALL_HALF) & (size <= LARGE_HALF)))
 
 
