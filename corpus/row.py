@@ -28,6 +28,7 @@ from grammar.tree import (
     Kernel,
     Param,
     Return,
+    Sample,
     Stmt,
     Store,
     Thread,
@@ -111,7 +112,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
 def operations(kernel: Kernel) -> list[str]:
     """Keys of the rows of the table that a kernel uses, sorted, each once."""
     applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
-    return sorted(applied | {s.op.key for s in all_statements(kernel) if isinstance(s, AugAssign | AugStore)})
+    return sorted(applied | {s.op.key for s in all_statements(kernel) if isinstance(s, AugAssign | AugStore | Sample)})
 
 
 def statement_kind(stmt: Stmt) -> str:
@@ -123,6 +124,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "assign"
         case AugAssign():
             return "augmented_assign"
+        case Sample():
+            return "sample"
         case Store():
             return "store"
         case AugStore():

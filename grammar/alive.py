@@ -25,6 +25,7 @@ from grammar.tree import (
     Param,
     Read,
     Role,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -74,12 +75,14 @@ def _needs(stmt: Stmt) -> set[str]:
         names.update(names_in(term))
     if isinstance(stmt, Store | AugStore | Atomic):
         names.add(stmt.array)
+    if isinstance(stmt, Sample):
+        names.add(stmt.state)
     return names
 
 
 def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
     match stmt:
-        case Assign(name, _) | AugAssign(name, _, _):
+        case Assign(name, _) | AugAssign(name, _, _) | Sample(name, _, _, _):
             return name in live
         case If() | For() | While():
             return any(_is_live(inner, live) for block in blocks(stmt) for inner in block)

@@ -27,6 +27,7 @@ from grammar.tree import (
     Kernel,
     Read,
     Return,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -87,6 +88,11 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
         case AugAssign(name, op, value):
             yield op.key
             yield from _term(value, names, literals)
+            yield names[name]
+        case Sample(name, op, state, args):
+            yield from (op.key, names[state])
+            for arg in args:
+                yield from _term(arg, names, literals)
             yield names[name]
         case Store(array, index, value):
             yield names[array]

@@ -13,6 +13,7 @@ import numpy as np
 
 from grammar.names import RESERVED
 from grammar.op import Infix
+from grammar.ops import SAMPLERS
 from grammar.tree import (
     Apply,
     Assign,
@@ -33,6 +34,7 @@ from grammar.tree import (
     Read,
     Return,
     Role,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -126,6 +128,13 @@ class _Checker:
             case AugAssign(name, op, value):
                 yield from self.term(value, scope, reader=name)
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
+            case Sample(name, op, state, args):
+                for arg in args:
+                    yield from self.term(arg, scope)
+                if (scope.get(state), *(arg.type for arg in args)) != op.params or op not in SAMPLERS:
+                    yield f"{op.key} does not sample with {state}"
+                self.read.add(state)
+                yield from self.define(name, op.result, scope)
             case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
                 if index != self.own:

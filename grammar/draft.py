@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from grammar.choose import Choose
+from grammar.choose import Choose, pick
 from grammar.evaluate import Inputs, Interpreter, Mask, Plain
 from grammar.inputs import REGULAR_SETS, column
-from grammar.names import NameRole, name_for
+from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.tree import Assign, Function, Param, Stmt, Term, Thread, Var
+from grammar.tree import Assign, At, Function, Param, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
@@ -69,7 +70,11 @@ class Draft:
     pending: list[Grown] = field(default_factory=list)
     """Values that must still be used."""
     indices: list[Var] = field(default_factory=list)
-    """Variables that index arrays: the thread index, then loop variables, innermost last."""
+    """Variables that index arrays: the thread indices, then loop variables, innermost last."""
+    dimensions: int = 1
+    """Of the grid of threads."""
+    kin: frozenset[Element] = frozenset()
+    """The types in which the kernel computes: the main one, its scalar, and whatever the family has beside it."""
     favoured: frozenset[str] = frozenset()
     """Groups of operations that the family favours."""
     locals_left: int = 6
@@ -88,6 +93,7 @@ class Draft:
     active: Mask = field(init=False)
 
     def __post_init__(self) -> None:
+        self.kin = self.kin or relatives(self.main)
         shape = (REGULAR_SETS, self.lanes)
         inputs = Inputs(self.lanes, {"": np.zeros(shape)}, {})
         self.plain = Plain.on(inputs)
@@ -97,6 +103,11 @@ class Draft:
     @property
     def thread(self) -> Var:
         return self.indices[0]
+
+    @property
+    def own(self) -> Term:
+        """The index of the element that is the thread's own."""
+        return self.indices[0] if self.dimensions == 1 else At(tuple(self.indices[: self.dimensions]))
 
     def name(self, role: NameRole) -> str:
         name = name_for(role, self.choose, self.taken)
@@ -110,11 +121,21 @@ class Draft:
         return Grown(term, self.value(term))
 
 
+@cache
+def relatives(main: Element, beside: frozenset[Element] = frozenset()) -> frozenset[Element]:
+    """The types in which a kernel computes."""
+    return beside | {main, main.scalar, I32, BOOL}
+
+
 def start(draft: Draft) -> None:
-    """Writes `i = wp.tid()`."""
-    thread = Var(draft.name("thread"), I32)
-    draft.indices.append(thread)
-    run(draft, Thread(thread.name))
+    """Writes `i = wp.tid()`, or `i, j = wp.tid()`."""
+    if draft.dimensions == 1:
+        names: tuple[str, ...] = (draft.name("thread"),)
+    else:
+        names = pick(draft.choose, GRIDS)[: draft.dimensions]
+        draft.taken |= set(names)
+    draft.indices += [Var(name, I32) for name in names]
+    run(draft, Thread(names[0], names[1:]))
 
 
 def run(draft: Draft, stmt: Stmt) -> None:
@@ -173,7 +194,7 @@ def local(draft: Draft, name: str, type: Element) -> Grown:
 
 def local_role(type: Element) -> NameRole:
     if isinstance(type, Composite):
-        return "local_vector"
+        return COMPOSITE_ROLES[type.kind][2]
     if type in PATTERNS:
         return "local_bits"
     return "local_bool" if type is BOOL else "local_int" if type in INTEGERS else "local"
@@ -252,9 +273,9 @@ def _varies(low: float, high: float) -> bool:
 
 def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
     """Whether two values are the same on nearly all lanes: then the operation between them does nothing."""
-    if one.dtype != other.dtype or one.ndim != other.ndim:
+    if one.dtype != other.dtype or one.shape[:-1] != other.shape[:-1]:
         return False
-    same = one == other if one.ndim == 1 else (one == other).all(axis=0)
+    same = one == other if one.ndim == 1 else (np.abs(one - other) <= NEAR * np.abs(other)).all(axis=0)
     if draft.active is draft.interpreter.everywhere:
         return bool(np.count_nonzero(same) > (1 - SPLIT) * same.size)
     return bool(np.count_nonzero(same & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
@@ -262,7 +283,7 @@ def is_like(draft: Draft, one: Lanes, other: Lanes) -> bool:
 
 def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
     """Whether two values are, but for their signs and for rounding, the same on nearly all lanes."""
-    if value.dtype != part.dtype or value.ndim != part.ndim:
+    if value.dtype != part.dtype or value.shape[:-1] != part.shape[:-1]:
         return False
     if value.ndim > 1:
         return all(gives_back(draft, *both) for both in zip(value, part, strict=True))

@@ -33,6 +33,7 @@ from grammar.tree import (
     Param,
     Read,
     Return,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -61,6 +62,7 @@ PRECEDENCE = {
     "Add": 9,
     "Subtract": 9,
     "Multiply": 10,
+    "MatrixMultiply": 10,
     "Divide": 10,
     "FloorDivide": 10,
     "Modulo": 10,
@@ -136,15 +138,15 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     return _infix(token, args)
                 case Prefix(token):
                     return _prefix(token, args[0])
-                case Call(function):
-                    return call(function, [_term(arg, 0) for arg in args]), ATOM
+                case Call(function, keywords):
+                    return call(function, [_term(arg, 0) for arg in args], keywords), ATOM
                 case Ternary():
                     return _ternary(args), 0
                 case Member(name):
                     return cst.Attribute(_term(args[0], ATOM), identifier(name)), ATOM
-                case Item():
-                    indices = [_term(index, 0) for index in args[1:]]
-                    return _subscript(_term(args[0], ATOM), *indices), ATOM
+                case Item(indices):
+                    known = [cst.Integer(str(index)) for index in indices]
+                    return _subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
                 case _:
                     assert_never(op.spelling)
         case _:
@@ -220,9 +222,15 @@ EMPTY = cst.EmptyLine(indent=False)
 """Nodes without children of their own may stand in many places, too; libcst would make new ones at each."""
 
 
-def call(function: str, args: Sequence[cst.BaseExpression]) -> cst.Call:
+def call(function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, int | str]] = ()) -> cst.Call:
     nodes = [cst.Arg(arg, whitespace_after_star=NOTHING, whitespace_after_arg=NOTHING) for arg in args]
+    nodes += [_keyword(name, value) for name, value in keywords]
     return cst.Call(dotted(function), nodes, whitespace_after_func=NOTHING, whitespace_before_args=NOTHING)
+
+
+def _keyword(name: str, value: int | str) -> cst.Arg:
+    node = cst.Integer(str(value)) if isinstance(value, int) else dotted(value)
+    return cst.Arg(node, identifier(name), equal=cst.AssignEqual(NOTHING, NOTHING))
 
 
 def _subscript(
@@ -276,6 +284,10 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
             return _augmented(identifier(name), op.spelling, value)
+        case Sample(name, op, state, rest):
+            assert isinstance(op.spelling, Call)
+            given = [identifier(state), *(_term(arg, 0) for arg in rest)]
+            return _assign(identifier(name), call(op.spelling.function, given))
         case Store(array, index, value):
             return _assign(_element(array, index), _term(value, 0))
         case AugStore(array, index, op, value):
@@ -374,7 +386,7 @@ def is_broken(body: Sequence[Stmt]) -> bool:
 def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str]:
     """Names that are given a value inside a loop which runs at run time."""
     for stmt in body:
-        if inside and isinstance(stmt, Assign | AugAssign):
+        if inside and isinstance(stmt, Assign | AugAssign | Sample):
             yield stmt.name
         dynamic = inside or isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt))
         for block in blocks(stmt):

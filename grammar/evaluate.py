@@ -17,7 +17,7 @@ from typing import Generic, NamedTuple, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.number import Calculus, composed
+from grammar.number import Calculus, composed, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
@@ -37,6 +37,7 @@ from grammar.tree import (
     Kernel,
     Read,
     Return,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -241,6 +242,8 @@ class Interpreter(Generic[V]):
                 self.assign(name, self.term(value, active), active)
             case AugAssign(name, op, value):
                 self.assign(name, self.apply(op, [self.env[name], self.term(value, active)], active), active)
+            case Sample():
+                self.sample(stmt, active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
                 where = self.index(index, active)
                 self.write(stmt, where, self.term(value, active), value.type, active)
@@ -269,6 +272,14 @@ class Interpreter(Generic[V]):
             case _:
                 assert_never(stmt)
         return active
+
+    def sample(self, stmt: Sample, active: Mask) -> None:
+        algebra, op = self.algebra, stmt.op
+        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op.exact), algebra.const)
+        args = [self.env[stmt.state], *(self.term(arg, active) for arg in stmt.args)]
+        parts, state = sampled(op, args, calculus)
+        self.assign(stmt.name, algebra.pack(parts) if isinstance(op.result, Composite) else parts[0], active)
+        self.assign(stmt.state, state, active)
 
     def write(self, stmt: Store | AugStore | Atomic, where: Index, value: V, type: Element, active: Mask) -> None:
         if not isinstance(type, Composite):

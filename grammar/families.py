@@ -6,22 +6,24 @@ it favours and how its result leaves the kernel; all the rest is drawn as in any
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grammar.calls import call_function
+from grammar.draft import relatives
 from grammar.features import (
     Feature,
     branch_both,
     branch_chain,
     branch_update,
-    gather,
     loop_count,
     loop_nested,
     loop_sum,
     loop_while,
-    stencil,
 )
-from grammar.types import F32, VECTORS, Element
+from grammar.neighbours import gather, stencil, stencil_grid
+from grammar.sampling import monte_carlo, sample
+from grammar.types import F32, F64, MATRICES, QUATERNIONS, TRANSFORMS, TWISTS, VECTORS, Element, Scalar, type_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,14 @@ class Family:
     """The result is reduced into an array by an atomic operation."""
     types: tuple[tuple[Element, float], ...] = ()
     """What its kernels compute in; none means any scalar type."""
+    dimensions: int = 1
+    """Of the grid of threads."""
+    company: tuple[frozenset[Element], ...] = ()
+    """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
+
+    def kin(self, main: Element) -> frozenset[Element]:
+        """The types in which its kernels compute that are about the main one."""
+        return relatives(main, frozenset().union(*(types for types in self.company if main in types)))
 
     def has(self, feature: Feature) -> bool:
         """Whether its kernels may have the feature."""
@@ -57,9 +67,59 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (call_function, 1.5),
 )
 
-SPACE: tuple[tuple[Element, float], ...] = tuple(
-    (V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.15)) for V in VECTORS
+SCALAR: tuple[tuple[Element, float], ...] = ((F32, 3.0), (F64, 0.3))
+"""Of kernels that use composites, but whose result is a number."""
+SPACE: tuple[tuple[Element, float], ...] = (
+    *((V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.15)) for V in VECTORS),
+    *SCALAR,
 )
+WITH_SCALARS: tuple[frozenset[Element], ...] = tuple(frozenset({V, V.scalar}) for V in VECTORS if V.width == 3)
+
+LINEAR: tuple[tuple[Element, float], ...] = (
+    *(
+        (T, share * {2: 1.5, 3: 5.0, 4: 0.7}[T.shape[-1]] * (1.0 if T.scalar is F32 else 0.15))
+        for types, share in ((VECTORS, 2.0), (MATRICES, 1.0))
+        for T in types
+    ),
+    *SCALAR,
+)
+WITH_MATRICES: tuple[frozenset[Element], ...] = tuple(
+    frozenset({V, M, V.scalar} if V.width == 3 else {V, M})
+    for V in VECTORS
+    for M in MATRICES
+    if V.scalar is M.scalar and V.shape == M.shape[1:]
+)
+
+RIGID: tuple[tuple[Element, float], ...] = (
+    *(
+        (
+            T,
+            {"vector": 6.0, "quaternion": 4.0, "transform": 4.0, "twist": 1.5}[T.kind]
+            * (1.0 if T.scalar is F32 else 0.1),
+        )
+        for T in (*VECTORS, *QUATERNIONS, *TRANSFORMS, *TWISTS)
+        if T.kind != "vector" or T.width == 3
+    ),
+    *SCALAR,
+)
+
+
+def _rigid(S: Scalar) -> Iterator[frozenset[Element]]:  # noqa: N803 - a type, as in the table of operations
+    V, M, M4, Q, T, W = (  # noqa: N806 - likewise
+        next(one for one in types if one.scalar is S and one.shape[-1] == size)
+        for types, size in (
+            *((VECTORS, 3), (MATRICES, 3), (MATRICES, 4)),
+            *((QUATERNIONS, 4), (TRANSFORMS, 7), (TWISTS, 6)),
+        )
+    )
+    sets: tuple[set[Element], ...] = ({V, Q, M, S}, {V, Q, T}, {V, T, M4}, {V, T, W, S})
+    yield from map(frozenset, sets)
+
+
+TURNING = tuple(types for S in (F32, F64) for types in _rigid(S))
+
+SAMPLED: tuple[tuple[Element, float], ...] = ((F32, 8.0), (type_named("vec3f"), 1.5), (type_named("vec2f"), 1.0))
+"""Of what there are samplers."""
 
 FAMILIES: tuple[Family, ...] = (
     Family("arithmetic", 1, favoured=frozenset({"arithmetic"})),
@@ -73,7 +133,12 @@ FAMILIES: tuple[Family, ...] = (
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
     Family("function_library", 4, features=(((call_function, 1.0),), ((call_function, 2.0), (branch_update, 1.0)))),
-    Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE),
+    Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=2),
+    Family("nested_parallel", 3, features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),), dimensions=2),
+    Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
+    Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
+    Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
+    Family("rigid_transform", 2, favoured=frozenset({"quaternion", "transform"}), types=RIGID, company=TURNING),
 )
 
 

@@ -40,12 +40,12 @@ from grammar.terms import (
     lowered,
     menu_of_comparisons,
     new_array,
-    stored_index,
     threshold_for,
 )
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     AugAssign,
     Break,
     Const,
@@ -54,16 +54,14 @@ from grammar.tree import (
     If,
     Param,
     Read,
-    Return,
     Role,
     Size,
     Stmt,
     Term,
     Var,
     While,
-    subterms,
 )
-from grammar.types import I32, INTEGERS, UNSIGNED, Composite, Element, Scalar
+from grammar.types import I32, INTEGERS, UNSIGNED, Array, Composite, Element, Scalar
 
 Feature = Callable[[Draft, Element, int], Grown]
 """Grows statements of at most the given height; gives the value they compute, which the caller must use."""
@@ -75,8 +73,15 @@ def infix(name: str, type: Element) -> Op:
     return ROWS[f"{name}({type.name},{type.name})"]
 
 
+def joining(type: Element) -> Op:
+    """What adds one value to another; rotations are multiplied."""
+    return infix("mul" if isinstance(type, Composite) and type.is_rigid else "add", type)
+
+
 def infixes(type: Element, weights: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Those that there are on two values of the type: vectors have no product of their kind."""
+    """Those that there are on two values of the type: vectors have no product of their kind, rotations nothing else."""
+    if isinstance(type, Composite) and type.is_rigid:
+        return [("mul", 1.0)]
     return [(name, weight) for name, weight in weights if f"{name}({type.name},{type.name})" in ROWS]
 
 
@@ -84,7 +89,9 @@ def grow_value(draft: Draft, type: Element, height: int, name: str = "") -> Grow
     """A term; where there is room, sooner or later a branch or a loop of its own, which may take the name."""
     share = 0.9 if draft.tall else min(0.5, 0.12 * (height - 3))
     if height >= 4 and np.count_nonzero(draft.active) >= FEWEST and chance(draft.choose, share):
-        return pick(draft.choose, INNER if len(draft.indices) < MOST_LOOPS else BRANCHING)(draft, type, height, name)
+        return pick(draft.choose, INNER if len(draft.indices) - draft.dimensions + 1 < MOST_LOOPS else BRANCHING)(
+            draft, type, height, name
+        )
     return grow_term(draft, type, height)
 
 
@@ -122,8 +129,9 @@ def _change(draft: Draft, variable: Var, height: int) -> tuple[Stmt, Lanes]:
         value = grow_value(draft, type, height)
         if value.term != variable and not is_like(draft, value.value, old):
             return _updated(name, value.term), value.value
-    op, one = infix("add", type), draft.grown(number(type, 1))
-    return AugAssign(name, op, one.term), op(old, one.value)
+    other = _another(draft, draft.grown(variable))
+    op = joining(type)
+    return AugAssign(name, op, other.term), op(old, other.value)
 
 
 def _updated(name: str, value: Term) -> Stmt:
@@ -183,8 +191,13 @@ def _arms(draft: Draft, type: Element, height: int, count: int, name: str) -> Gr
 
 
 def _next_to(draft: Draft, value: Grown) -> Grown:
+    return draft.grown(Apply(joining(value.term.type), (value.term, _another(draft, value).term)))
+
+
+def _another(draft: Draft, value: Grown) -> Grown:
+    """What makes a difference to the value: 1; to a rotation, itself."""
     type = value.term.type
-    return draft.grown(Apply(infix("add", type), (value.term, number(type, 1.0))))
+    return value if isinstance(type, Composite) and type.is_rigid else draft.grown(number(type, 1))
 
 
 def _taken(draft: Draft, conditions: list[Grown]) -> list[Mask]:
@@ -301,7 +314,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
 def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
     """A statement one higher than `height`: to the value comes what it has not used."""
     value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height + draft.tall)), height + 1)
-    op = infix(weighted(draft.choose, [("add", 8.0), ("sub", 1.0)]), accumulator.type)
+    op = infix(weighted(draft.choose, infixes(accumulator.type, [("add", 8.0), ("sub", 1.0)])), accumulator.type)
     return AugAssign(accumulator.name, op, value.term)
 
 
@@ -335,6 +348,9 @@ def _per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
         p for p in draft.params if p.element is type and p.role is Role.VALUE and p.type is not type and p.size is None
     ]
     param = pick(draft.choose, known) if known and chance(draft.choose, 0.4) else new_array(draft, type)
+    assert isinstance(param.type, Array)
+    if param.type.dimensions > 1:
+        return draft.grown(Read(param.name, At((*draft.indices[: param.type.dimensions - 1], counter)), type))
     if style == "direct":
         return draft.grown(Read(param.name, counter, type))
     around = Apply(infix("add", I32), (draft.thread, counter))
@@ -343,7 +359,7 @@ def _per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
 
 def _with_owed(draft: Draft, value: Grown, height: int) -> Grown:
     """The value, with what differs from trip to trip worked in as far as it has not been used."""
-    counters = {v.name for v in draft.indices[1:]}
+    counters = {v.name for v in draft.indices[draft.dimensions :]}
     owed = [g for g in draft.pending if not counters.isdisjoint(names_in(g.term))]
     draft.pending[:] = [g for g in draft.pending if not any(g is o for o in owed)]
     return combine(draft, [value, *owed], height)
@@ -361,7 +377,8 @@ def combine(draft: Draft, parts: list[Grown], height: int) -> Grown:
             grown = attempt(draft, infix(name, type), [total, part])
             if grown is not None:
                 break
-        total = grown or Grown(Apply(infix("add", type), (total.term, part.term)), total.value + part.value)
+        op = joining(type)
+        total = grown or Grown(Apply(op, (total.term, part.term)), op(total.value, part.value))
     return total
 
 
@@ -452,79 +469,3 @@ INNER: tuple[Inner, ...] = (*BRANCHING, loop_sum)
 """What may stand within a branch or a loop."""
 MOST_LOOPS = 3
 """Nobody nests more, and each multiplies the trips."""
-
-
-# -- neighbours -------------------------------------------------------------------------------------------------------
-
-
-def stencil(draft: Draft, type: Element, height: int) -> Grown:
-    """A value and its neighbours, the ends of the array being left out, clamped to, or wrapped around."""
-    param = new_array(draft, type)
-    style = pick(draft.choose, (_inner_only, _clamped, _wrapped))
-    before, after = style(draft, param)
-    middle = draft.grown(Read(param.name, draft.thread, type))
-    sides = [draft.grown(Read(param.name, before, type)), draft.grown(Read(param.name, after, type))]
-    if chance(draft.choose, 0.6):
-        sides = [define(draft, local_role(type), side) for side in sides]
-    pieces = [*sides, middle] if chance(draft.choose, 0.6) else sides
-    draft.pending.extend(pieces[1:])
-    return grow_with(draft, pieces[0], type, height)
-
-
-def grow_with(draft: Draft, first: Grown, type: Element, height: int) -> Grown:
-    """A term in which `first` and all that is owed take part."""
-    parts = [first]
-    while draft.pending:
-        owed = draft.pending.pop(0)
-        if height >= 5 and chance(draft.choose, 0.4):
-            draft.pending.insert(0, owed)
-            parts.append(grow_term(draft, type, height - 3))
-            parts += [owed] if owed in draft.pending else []
-            draft.pending[:] = [g for g in draft.pending if g != owed]
-        else:
-            parts.append(owed)
-    return combine(draft, parts, height)
-
-
-def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
-    i, one = draft.thread, Const(I32, 1)
-    neighbours = Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
-    if any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
-        return neighbours
-    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
-    first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
-    last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
-    run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
-    return neighbours
-
-
-def _is_border(condition: Term) -> bool:
-    """Whether it is that which keeps the ends of arrays out."""
-    return isinstance(condition, Apply) and any(isinstance(part, Size) for part in subterms(condition))
-
-
-def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:
-    i, one = draft.thread, Const(I32, 1)
-    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
-    before = Apply(infix("max", I32), (Apply(infix("sub", I32), (i, one)), Const(I32, 0)))
-    after = Apply(infix("min", I32), (Apply(infix("add", I32), (i, one)), last))
-    return _named(draft, before), _named(draft, after)
-
-
-def _wrapped(draft: Draft, param: Param) -> tuple[Term, Term]:
-    i, one, n = draft.thread, Const(I32, 1), Size(param.name, I32)
-    whole = Apply(infix("add", I32), (i, n))
-    before = Apply(infix("mod", I32), (Apply(infix("sub", I32), (whole, one)), n))
-    after = Apply(infix("mod", I32), (Apply(infix("add", I32), (i, one)), n))
-    return _named(draft, before), _named(draft, after)
-
-
-def _named(draft: Draft, index: Term) -> Term:
-    return define(draft, "local_int", draft.grown(index)).term if chance(draft.choose, 0.5) else index
-
-
-def gather(draft: Draft, type: Element, height: int) -> Grown:
-    """An element at an index that another array holds: `x[indices[i]]`."""
-    del height
-    source = new_array(draft, type)
-    return draft.grown(Read(source.name, _named(draft, stored_index(draft)), type))

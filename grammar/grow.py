@@ -19,8 +19,9 @@ from grammar.choose import Choose, chance, pick, weighted
 from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
-from grammar.features import INNER, combine, infix, stencil
+from grammar.features import INNER, combine, infix
 from grammar.limits import limitation
+from grammar.neighbours import stencil
 from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.profiles import Profile
@@ -117,14 +118,16 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 
 
 def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
-    draft = Draft(choose, profile, _main_type(choose, profile, family), seed, lanes, favoured=family.favoured)
+    main = _main_type(choose, profile, family)
+    draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(main), favoured=family.favoured)
+    draft.dimensions = family.dimensions
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)
     draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.1 * (depth - 5)))
     name = draft.name("bits_kernel" if draft.patterns else "kernel")
     start(draft)
-    if depth >= 2 and not family.has(stencil) and chance(choose, 0.12):
+    if depth >= 2 and not family.has(stencil) and draft.dimensions == 1 and chance(choose, 0.12):
         _guard_count(draft)
     value = _varied(draft, _result(draft, family, depth), depth)
     if family.atomic:
@@ -220,7 +223,7 @@ def _differs(draft: Draft, value: Lanes) -> bool:
 
 
 def _store(draft: Draft, value: Grown, depth: int) -> None:
-    index: Term = draft.thread
+    index = draft.own
     type = value.term.type
     if chance(draft.choose, 0.06) and type in ATOMIC:
         out = _output(draft, type, Role.ACCUMULATOR)
@@ -236,7 +239,8 @@ def _store(draft: Draft, value: Grown, depth: int) -> None:
 
 
 def _output(draft: Draft, type: Element, role: Role, size: int | None = None) -> str:
-    return add_param(draft, Param(draft.name("array_out"), Array(type), role, -1.0, 1.0, size)).name
+    array = Array(type, draft.dimensions if size is None else 1)
+    return add_param(draft, Param(draft.name("array_out"), array, role, -1.0, 1.0, size)).name
 
 
 def _reduce(draft: Draft, value: Grown, depth: int) -> None:

@@ -14,11 +14,11 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import Inputs
+from grammar.evaluate import Inputs, grid
 from grammar.op import Lanes
 from grammar.ranges import is_wide
 from grammar.tree import Kernel, Param, Role
-from grammar.types import BOOL, INTEGERS, Array, Composite, Scalar
+from grammar.types import BOOL, INTEGERS, Array, Composite, Element, Scalar
 
 REGULAR_SETS = 2
 """Input sets of ordinary values; one more with special values follows (`with_specials`)."""
@@ -47,8 +47,7 @@ def column(param: Param, seed: int, lanes: int, launches: int = REGULAR_SETS) ->
 def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
     """One more axis numbers the scalars of composites."""
     element = param.element
-    length = (param.size or lanes,) if isinstance(param.type, Array) else ()
-    shape = (launches, *length, *((element.width,) if isinstance(element, Composite) else ()))
+    shape = (launches, *shape_of(param, lanes), *((element.width,) if isinstance(element, Composite) else ()))
     match param.role:
         case Role.OUT:
             return poison(param, shape)
@@ -56,13 +55,31 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
             return np.full(shape, lanes - COUNT_SLACK, np.int32)
         case Role.INDEX:
             return (uniform(seed, param.name, shape) * lanes).astype(np.int32)
-        case Role.VALUE | Role.ACCUMULATOR:
+        case Role.VALUE | Role.SEED | Role.ACCUMULATOR:
             if element is BOOL:
                 return uniform(seed, param.name, shape) < 0.5
             if element in INTEGERS:
                 return _integers(param, seed, shape)
             share = uniform(seed, param.name, shape)
-            return (param.low + (param.high - param.low) * share).astype(element.dtype)
+            values = param.low + (param.high - param.low) * share
+            return turned(values, element).astype(element.dtype)
+
+
+def shape_of(param: Param, lanes: int) -> tuple[int, ...]:
+    """Of an array, that of the grid of threads, unless its last axis has a length of its own; () for a scalar."""
+    if not isinstance(param.type, Array):
+        return ()
+    if param.size is None:
+        return grid(lanes, param.type.dimensions)
+    return (*grid(lanes, param.type.dimensions - 1), param.size) if param.type.dimensions > 1 else (param.size,)
+
+
+def turned(values: Lanes, element: Element) -> Lanes:
+    """The values, of which quaternions are made as long as rotations are."""
+    if isinstance(element, Composite) and element.rotation is not None:
+        x, y, z, w = (values[..., element.rotation + k] for k in range(4))
+        values[..., element.rotation :] /= np.sqrt(x * x + y * y + z * z + w * w)[..., np.newaxis]
+    return values
 
 
 def _integers(param: Param, seed: int, shape: tuple[int, ...]) -> Lanes:

@@ -34,6 +34,7 @@ from grammar.tree import (
     Kernel,
     Read,
     Return,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -100,6 +101,10 @@ class _Walk:
                 self.bind(name, *self.term(value))
             case AugAssign(name, op, value):
                 self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))))
+            case Sample(name, _, state, args):
+                for arg in args:
+                    self.term(arg)
+                self.bind(name, False, state in self.stale)
             case Store(_, index, value) | AugStore(_, index, _, value):
                 self.needed(self.term(index)[1])
                 self.term(value)
@@ -125,7 +130,8 @@ class _Walk:
 
     def loop(self, body: tuple[Stmt, ...], dynamic: bool) -> None:
         """What the body assigns and was assigned before goes stale if the loop runs at run time; twice, to settle."""
-        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign)}
+        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign | Sample)}
+        assigned |= {s.state for s in statements(body) if isinstance(s, Sample)}
         if dynamic:
             self.stale |= assigned & set(_read_before_assigned(body))
         self.block(body)
@@ -188,9 +194,13 @@ def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
 def _reads(stmt: Stmt) -> Iterator[str]:
     if isinstance(stmt, AugAssign):
         yield stmt.name
+    if isinstance(stmt, Sample):
+        yield stmt.state
     for inner in (stmt, *(s for block in blocks(stmt) for s in statements(block))):
         if isinstance(inner, AugAssign):
             yield inner.name
+        if isinstance(inner, Sample):
+            yield inner.state
         for term in own_terms(inner):
             yield from (t.name for t in subterms(term) if isinstance(t, Var))
 

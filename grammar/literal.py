@@ -6,18 +6,33 @@ needn't know that the one of a vector is a call.
 
 from __future__ import annotations
 
-from grammar.ops import ROWS
+from functools import cache
+
+from grammar.op import Op
+from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.tree import Apply, Const, Term
 from grammar.types import BOOL, FLOATS, Composite, Element
 
 
 def number(type: Element, value: float) -> Term:
-    """A literal; of a composite, one that has it in all places."""
+    """A literal; of a composite, one that has it in all places; of rotations, the one that does nothing."""
     if isinstance(type, Composite):
-        return Apply(ROWS[f"{type.name}({type.scalar.name})"], (number(type.scalar, value),))
+        filled = ROWS.get(f"{type.name}({type.scalar.name})")
+        return zero(type) if filled is None else Apply(filled, (number(type.scalar, value),))
     return Const(type, float(value) if type in FLOATS else bool(value) if type is BOOL else int(value))
 
 
 def zero(type: Element) -> Term:
     """What accumulators begin with."""
-    return Apply(ROWS[f"{type.name}()"], ()) if isinstance(type, Composite) else number(type, 0)
+    return Apply(_nullary(type), ()) if isinstance(type, Composite) else number(type, 0)
+
+
+def identity(type: Composite) -> Term:
+    """The matrix that does nothing."""
+    return Apply(_nullary(type, "identity"), ())
+
+
+@cache
+def _nullary(type: Composite, *names: str) -> Op:
+    wanted = names or (type.name, "quat_identity", "transform_identity")
+    return next(op for op in COMPOSITE_ROWS if op.result is type and not op.params and op.name in wanted)

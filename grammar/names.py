@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from grammar.choose import Choose
 from grammar.natural import natural_data
+from grammar.types import Kind
 
 NameRole = Literal[
     "kernel",
@@ -32,10 +33,23 @@ NameRole = Literal[
     "flag",
     "function",
     "parameter",
+    "random_state",
     "vector_in",
     "vector_param",
+    "matrix_in",
+    "matrix_param",
+    "quaternion_in",
+    "quaternion_param",
+    "transform_in",
+    "transform_param",
+    "twist_in",
+    "twist_param",
     "local",
     "local_vector",
+    "local_matrix",
+    "local_quaternion",
+    "local_transform",
+    "local_twist",
     "local_int",
     "local_bits",
     "local_bool",
@@ -45,6 +59,9 @@ NameRole = Literal[
 ]
 
 ROLES: tuple[NameRole, ...] = get_args(NameRole)
+
+GRIDS: tuple[tuple[str, ...], ...] = (("i", "j", "k"), ("x", "y", "z"), ("row", "col", "layer"), ("tx", "ty", "tz"))
+"""What the indices of a grid of threads are called together."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -119,12 +136,28 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " shape_function stiffness_term penalty density_at flux_term basis transfer squash pressure_of growth_rate"
         " contact_force residual_of normal_stress ease reflect_value mobility"
     ),
+    "random_state": _words("state rng rand_state seed_state random_state"),
     "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(
         "x p pos v vel positions velocities points vertices normals forces particle_q particle_qd f q a b targets"
         " directions offsets gradients displacements momenta centers anchors origins tangents"
     ),
     "vector_param": _words("gravity offset center origin axis direction wind scale target g up normal lower upper dx"),
+    "matrix_in": _words(
+        "R F A B M m mats matrices rotations inertia jacobians grads deformation_gradients stresses strains C basis"
+        " inv_inertia rest_shapes frames tensors covariances hessians"
+    ),
+    "matrix_param": _words("R A M basis inertia view projection rotation transform frame stiffness B"),
+    "local_matrix": _words("R F A m M J S C E K inertia strain stress rot W grad_u sigma basis cov metric H"),
+    "quaternion_in": _words("q rot rotations orientations quats body_rot r q0 q1 frames joint_rot attitudes"),
+    "quaternion_param": _words("q rot rotation orientation offset_rot q0 q_ref turn delta"),
+    "local_quaternion": _words("q r dq q_rel q_new rot qa qb twist turn q_inv r0 q_err swing"),
+    "transform_in": _words("body_q poses transforms xforms X_wb frames joint_X shape_transform X_pj xf a b"),
+    "transform_param": _words("xform X X_ws pose offset frame world_transform tf camera base"),
+    "local_transform": _words("X t xform X_wb X_rel tf pose X_ij X_inv local world"),
+    "twist_in": _words("body_qd body_f twists wrenches qd f_ext v_s joint_S spatial_forces motions S"),
+    "twist_param": _words("twist wrench qd f_ext motion S screw"),
+    "local_twist": _words("v_s f_s t qd wrench v_j a_s f h total_f dv twist"),
     "local_vector": _words(
         "p v d x n dir delta r pos vel diff q f a b axis normal force offset e c u t w xi xj rel tangent center grad"
     ),
@@ -140,6 +173,15 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "accumulator": _words("total acc s result sum_x accum value energy sum_w out_value running mean weighted"),
 }
 
+
+COMPOSITE_ROLES: Mapping[Kind, tuple[NameRole, NameRole, NameRole]] = {
+    "vector": ("vector_in", "vector_param", "local_vector"),
+    "matrix": ("matrix_in", "matrix_param", "local_matrix"),
+    "quaternion": ("quaternion_in", "quaternion_param", "local_quaternion"),
+    "transform": ("transform_in", "transform_param", "local_transform"),
+    "twist": ("twist_in", "twist_param", "local_twist"),
+}
+"""Of arrays, of other parameters and of locals."""
 
 REFINES: Mapping[NameRole, NameRole] = {"array_positive": "array_in", "scalar_positive": "scalar"}
 """Roles that how a kernel is written doesn't tell from a wider one; what the wider one counts ranks their words."""

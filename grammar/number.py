@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from grammar.op import Op
-from grammar.types import BOOL, Composite, Scalar
+from grammar.op import Call, Op
+from grammar.types import BOOL, FLOATS, Composite, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,33 @@ Numbers = tuple[Number, ...]
 
 def composed(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
     """What a composite row gives: the scalars of its result. Of a composite argument, the scalars are given."""
-    given = [
+    result = op.meaning(*_given(op, args, calculus))
+    parts = result if isinstance(op.result, Composite) else (result,)
+    values = [p.value if isinstance(p, Number) else calculus.const(p, op.result.scalar) for p in parts]
+    if op.differentiable or op.result.scalar not in FLOATS:
+        return values
+    return [calculus.apply(_detached(op.result.scalar), [value]) for value in values]
+
+
+def sampled(op: Op, args: Sequence[Any], calculus: Calculus) -> tuple[list[Any], Any]:
+    """What a sampler gives: the scalars of the sample, and the new state."""
+    *parts, state = op.meaning(*_given(op, args, calculus))
+    return [part.value for part in parts], state.value
+
+
+def _given(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
+    return [
         tuple(Number(part, type.scalar, calculus) for part in arg)
         if isinstance(type, Composite)
         else Number(arg, type, calculus)
         for arg, type in zip(args, op.params, strict=True)
     ]
-    result = op.meaning(*given)
-    parts = result if isinstance(op.result, Composite) else (result,)
-    return [p.value if isinstance(p, Number) else calculus.const(p, op.result.scalar) for p in parts]
+
+
+@cache
+def _detached(type: Scalar) -> Op:
+    """The value itself, through which no gradient flows."""
+    return Op("detached", (type,), type, Call(type.spelling), lambda x: x, exact=True, differentiable=False)
 
 
 def call(name: str, *args: Number | float) -> Number:

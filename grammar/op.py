@@ -9,7 +9,7 @@ edit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,9 +37,11 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a dotted name: `wp.sin(x)`, `float(n)`."""
+    """A call of a dotted name: `wp.sin(x)`, `float(n)`, `wp.identity(n=3, dtype=float)`."""
 
     function: str
+    keywords: tuple[tuple[str, int | str], ...] = ()
+    """Behind the operands: names with a whole number or a dotted name each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A subscript: `v[k]`, `m[i, j]`; its arguments are (value, *indices)."""
+    """A subscript: `v[0]`, `v[k]`, `m[i, j]`; its arguments are (value, *indices)."""
+
+    indices: tuple[int, ...] = ()
+    """Where they are always the same: then the value is the only argument."""
 
 
 Spelling = Infix | Prefix | Call | Ternary | Member | Item
@@ -90,18 +95,20 @@ class Op:
     differentiable: bool = True
     """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
     group: str = "math"
-    """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select` or `vector`."""
+    """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`, `vector`,
+    `matrix`, `quaternion` or `transform`."""
     weight: float = 1.0
     """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
-    is_composite: bool = field(init=False)
-    """Whether it takes or gives composites."""
+    is_composite: bool = False
+    """Whether its meaning is written in numbers: always, where it takes or gives composites."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "is_composite", any(isinstance(t, Composite) for t in (*self.params, self.result)))
+        composite = any(isinstance(type, Composite) for type in (*self.params, self.result))
+        object.__setattr__(self, "is_composite", self.is_composite or composite)
 
     @property
     def key(self) -> str:
-        return f"{self.name}({','.join(p.name for p in self.params)})"
+        return f"{self.name}{_variant(self.spelling)}({','.join(p.name for p in self.params)})"
 
     def __call__(self, *args: Lanes) -> Lanes:
         """The result on plain arrays; composites are arrays whose first axis numbers their scalars."""
@@ -120,6 +127,16 @@ class Op:
 
     def __reduce__(self) -> tuple[Callable[[str], Op], tuple[str]]:
         return _row, (self.key,)
+
+
+def _variant(spelling: Spelling) -> str:
+    """What tells rows of one name on the same types apart: `[0,1]`."""
+    fixed: tuple[int | str, ...] = ()
+    if isinstance(spelling, Item):
+        fixed = spelling.indices
+    elif isinstance(spelling, Call):
+        fixed = tuple(value for _, value in spelling.keywords)
+    return f"[{','.join(map(str, fixed))}]" if fixed else ""
 
 
 def _row(key: str) -> Op:

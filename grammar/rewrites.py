@@ -39,6 +39,7 @@ from grammar.tree import (
     Read,
     Return,
     Role,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -92,6 +93,8 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Assign(name, change(value))
         case AugAssign(name, op, value):
             return AugAssign(name, op, change(value))
+        case Sample(name, op, state, args):
+            return Sample(name, op, state, tuple(map(change, args)))
         case Store(array, index, value):
             return Store(array, change(index), change(value))
         case AugStore(array, index, op, value):
@@ -158,7 +161,7 @@ def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
         match stmt:
             case Thread():
                 taken |= set(stmt.names)
-            case Assign(name, _) | For(name, _, _, _):
+            case Assign(name, _) | For(name, _, _, _) | Sample(name, _, _, _):
                 taken.add(name)
             case _:
                 pass

@@ -22,15 +22,14 @@ from grammar.features import (
     branch_both,
     branch_chain,
     branch_update,
-    gather,
     loop_nested,
     loop_sum,
     loop_while,
-    stencil,
 )
 from grammar.grow import grow
 from grammar.literal import number
 from grammar.names import RESERVED
+from grammar.neighbours import gather, stencil
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import profile

@@ -7,6 +7,7 @@ is defined on them and does something to them; a guard is spelt only where a val
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from functools import cache, lru_cache
 
 import numpy as np
@@ -27,13 +28,14 @@ from grammar.draft import (
     local_role,
     outcome,
 )
-from grammar.names import NameRole
+from grammar.literal import identity, number, zero
+from grammar.names import COMPOSITE_ROLES, NameRole
 from grammar.op import Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import Profile
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
-from grammar.tree import Apply, Const, Param, Read, Role, Term, Var, term_height
-from grammar.types import BOOL, COMPOSITES, ELEMENTS, FLOATS, I32, INTEGERS, Array, Composite, Element
+from grammar.tree import Apply, At, Const, Param, Read, Role, Term, Var, term_height
+from grammar.types import BOOL, COMPOSITES, ELEMENTS, FLOATS, I32, INTEGERS, Array, Composite, Element, Kind
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
@@ -45,12 +47,12 @@ TRIES = 4
 
 
 def menu(draft: Draft, result: Element) -> Wheel[Op]:
-    return _menu(draft.profile, draft.favoured, draft.main, result)
+    return _menu(draft.profile, draft.favoured, draft.kin, result)
 
 
 @lru_cache(maxsize=512)
-def _menu(profile: Profile, favoured: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
-    options = [(op, _share(main, op) * (6.0 if op.group in favoured else 1.0)) for op in _by_result()[result]]
+def _menu(profile: Profile, favoured: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
+    options = [(op, _share(kin, op) * (6.0 if op.group in favoured else 1.0)) for op in _by_result()[result]]
     return _wheel(profile, options)
 
 
@@ -78,17 +80,11 @@ def _comparisons(profile: Profile, main: Element) -> Wheel[Op]:
     return _wheel(profile, [(o, 1.0) for o in menu_of_comparisons(main)])
 
 
-@cache
-def kin(main: Element) -> frozenset[Element]:
-    """The types in which a kernel computes."""
-    return frozenset({main, main.scalar, I32, BOOL})
-
-
-def _kinship(main: Element, op: Op) -> float:
+def _kinship(kin: frozenset[Element], op: Op) -> float:
     """Kernels compute in one type, with the odd conversion."""
-    if all(p in kin(main) for p in op.params):
+    if kin.issuperset(op.params):
         return 1.0
-    return 0.02 if op.group == "cast" else 0.005 if op.group == "select" and op.result in kin(main) else 0.0
+    return 0.02 if op.group == "cast" else 0.005 if op.group == "select" and op.result in kin else 0.0
 
 
 @cache
@@ -101,12 +97,12 @@ def _overloads() -> dict[tuple[str, Element], list[Op]]:
 
 
 @lru_cache(maxsize=4096)
-def _share(main: Element, op: Op) -> float:
+def _share(kin: frozenset[Element], op: Op) -> float:
     """The kinship, but that what others have of the weight of a name goes to those that are akin."""
     if op.is_composite:
-        return _kinship(main, op)
+        return _kinship(kin, op)
     overloads = _overloads()[op.name, op.result]
-    return _kinship(main, op) * len(overloads) / max(1.0, sum(_kinship(main, other) for other in overloads))
+    return _kinship(kin, op) * len(overloads) / max(1.0, sum(_kinship(kin, other) for other in overloads))
 
 
 @cache
@@ -117,6 +113,8 @@ def _by_result() -> dict[Element, tuple[Op, ...]]:
 @cache
 def spans_for(op: Op) -> tuple[Span, ...]:
     """Per parameter, the most permissive range of values on which the operation is defined throughout."""
+    if isinstance(op.spelling, Item) and isinstance(op.params[0], Composite):
+        return (ANYWHERE, *((0, size - 1) for size in op.params[0].shape[: len(op.params) - 1]))
     if op.domain is None:
         return tuple(ANYWHERE for _ in op.params)
     for chosen in itertools.product(*(spans(p.scalar) for p in op.params)):
@@ -160,7 +158,7 @@ def spun(draft: Draft, wheel: Wheel[Op]) -> Op | None:
 def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
     """A term whose outermost operation is of a group that the family favours."""
     for _ in range(TRIES):
-        op = _favoured(draft.profile, draft.favoured, draft.main, type).spin(draft.choose)
+        op = _favoured(draft.profile, draft.favoured, draft.kin, type).spin(draft.choose)
         args = grow_arguments(draft, op, height - 1)
         grown = attempt(draft, op, args) or (guarded(draft, op, args, height) if op.domain is not None else None)
         if grown is not None:
@@ -169,9 +167,9 @@ def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
 
 
 @lru_cache(maxsize=512)
-def _favoured(profile: Profile, groups: frozenset[str], main: Element, result: Element) -> Wheel[Op]:
-    options = [(op, _share(main, op)) for op in _by_result()[result] if op.group in groups]
-    return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, main, result)
+def _favoured(profile: Profile, groups: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
+    options = [(op, _share(kin, op)) for op in _by_result()[result] if op.group in groups]
+    return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, kin, result)
 
 
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
@@ -182,7 +180,7 @@ def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     args: list[Grown] = []
     for k, type in enumerate(op.params):
         own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
-        if type not in kin(draft.main):
+        if type not in draft.kin:
             own = 1  # what is only converted is read and no more
         constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.85 if shifts else 0.35)
         args.append(grow_constant(draft, type, within[k]) if constant else grow_argument(draft, type, own, within[k]))
@@ -233,13 +231,21 @@ def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
         return None
     if op.name == "add" and isinstance(terms[0], Const):
         terms = terms[::-1]
-    if not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
+    if not is_sound(draft, value) or any(_is_idle(draft, op, value, other) for other in values):
         return None
     if op.result in INTEGERS and not draft.patterns and wrapped(op, values, value)[draft.active].any():
         return None
     if op.result is not BOOL and _undoes(draft, op, args, value):
         return None
     return Grown(Apply(op, tuple(terms)), value, tuple(values))
+
+
+def _is_idle(draft: Draft, op: Op, value: Lanes, other: Lanes) -> bool:
+    """Whether an operation gives what it is given; a quaternion and its opposite are one rotation."""
+    if is_like(draft, value, other):
+        return True
+    rigid = isinstance(op.result, Composite) and op.result.is_rigid and op.name != "neg"
+    return rigid and is_like(draft, -value, other)
 
 
 def _undoes(draft: Draft, op: Op, args: list[Grown], value: Lanes) -> bool:
@@ -258,10 +264,12 @@ def _undoes(draft: Draft, op: Op, args: list[Grown], value: Lanes) -> bool:
 
 def _is_clumsy(op: Op, terms: list[Term]) -> bool:
     """What a person would say otherwise, as far as the terms show."""
-    if len(terms) == 2 and terms[0] == terms[1] and op.name not in ("mul", "dot"):
+    if len(terms) == 2 and terms[0] == terms[1] and op.name not in SELF:
         return True
     if isinstance(op.spelling, Member | Item) and isinstance(terms[0], Apply):
         return True  # of something without a name
+    if isinstance(op.spelling, Item) and any(isinstance(index, Const) for index in terms[1:]):
+        return True  # for which there are rows of their own
     if op.name in PREFIXES and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
         return True
     if op.name in ("add", "sub") and _is_prefix(terms[1]):
@@ -270,6 +278,9 @@ def _is_clumsy(op: Op, terms: list[Term]) -> bool:
         return True
     return op.name in FOLDABLE and _could_be_folded(terms)
 
+
+SELF = ("mul", "matmul", "dot", "ddot", "outer", "transform_multiply")
+"""What is done to a value and itself."""
 
 FOLDABLE = ("add", "sub", "mul", "div")
 
@@ -424,7 +435,7 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
     options: list[tuple[str, float]] = [
         ("local", weights["local"] if found else 0.0),
         ("read", weights["read"]),
-        ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6)),
+        ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6 / type.width**0.5)),
         (
             "counter",
             0.0 if type in (BOOL, *COMPOSITES) or (type is not I32 and height < 2) else 0.3 if draft.patterns else 0.03,
@@ -460,10 +471,22 @@ def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
         param = pick(draft.choose, fitting)
     else:
         param = new_array(draft, type, span)
-    index: Term = draft.indices[len(draft.indices) - 1 - draft.choose(len(draft.indices)) * draft.choose(2)]
-    if room and chance(draft.choose, 0.02):
+    index = index_into(draft, param)
+    if room and draft.dimensions == 1 and chance(draft.choose, 0.02):
         index = stored_index(draft)
     return draft.grown(Read(param.name, index, type))
+
+
+def index_into(draft: Draft, param: Param) -> Term:
+    """The thread's own indices, or loop variables in their place."""
+    assert isinstance(param.type, Array)
+    dimensions, loops = param.type.dimensions, draft.indices[draft.dimensions :]
+    if dimensions == 1:
+        return draft.indices[len(draft.indices) - 1 - draft.choose(len(draft.indices)) * draft.choose(2)]
+    own = list(draft.indices[:dimensions])
+    if loops and draft.choose(2):
+        own[draft.choose(dimensions)] = loops[-1]
+    return At(tuple(own))
 
 
 def stored_index(draft: Draft) -> Term:
@@ -479,8 +502,11 @@ def new_array(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     if type in INTEGERS and type is not I32:
         role = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
-        role = "vector_in"
-    return add_param(draft, Param(draft.name(role), Array(type), Role.VALUE, low, high))
+        role = COMPOSITE_ROLES[type.kind][0]
+    flat = draft.dimensions > 1 and chance(draft.choose, 0.15)
+    return add_param(
+        draft, Param(draft.name(role), Array(type, 1 if flat else draft.dimensions), Role.VALUE, low, high)
+    )
 
 
 def _fits(param: Param, span: Span) -> bool:
@@ -503,7 +529,7 @@ def new_scalar(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     if is_wide(low, high):
         role = "bits_scalar"
     if isinstance(type, Composite):
-        role = "vector_param"
+        role = COMPOSITE_ROLES[type.kind][1]
     return add_param(draft, Param(draft.name(role), type, Role.VALUE, low, high))
 
 
@@ -523,6 +549,8 @@ def _counter(draft: Draft, type: Element, span: Span) -> Grown | None:
 
 
 def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
+    if isinstance(type, Composite) and chance(draft.choose, CONSTANT[type.kind]):
+        return draft.grown(_composite_constant(draft, type))
     if type is BOOL or isinstance(type, Composite):
         return grow_leaf(draft, type, span)
     if draft.patterns and type in PATTERNS and chance(draft.choose, 0.6):
@@ -533,13 +561,39 @@ def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     return draft.grown(Const(type, weighted(draft.choose, fitting)))
 
 
+CONSTANT: Mapping[Kind, float] = {"vector": 0.5, "matrix": 0.4, "quaternion": 0.2, "transform": 0.1, "twist": 0.0}
+"""How often a composite that may be constant is."""
+
+
+def _composite_constant(draft: Draft, type: Composite) -> Term:
+    """`wp.vec3(0.0, 1.0, 0.0)`, `wp.identity(n=3, dtype=float)`, `wp.quat_identity()`."""
+    if type.kind == "matrix":
+        return identity(type)
+    if type.kind != "vector":
+        return zero(type)
+    axis, size = draft.choose(type.width), 1.0
+    if chance(draft.choose, 0.4):
+        size = weighted(draft.choose, [(v, w) for v, w in draft.profile.float_literals if 0 < abs(v) <= 10])
+    parts = [number(type.scalar, size if k == axis else 0.0) for k in range(type.width)]
+    if chance(draft.choose, 0.3):
+        parts = [grow_constant(draft, type.scalar).term for _ in parts]
+    return Apply(ROWS[f"{type.name}({','.join([type.scalar.name] * type.width)})"], tuple(parts))
+
+
 def _flag(draft: Draft) -> Grown:
     """An element of an array of flags: a new one, unless one at hand still tells the active lanes apart."""
     if draft.closed:
         raise StuckError
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is BOOL and p.role is Role.VALUE]
-    flags = [draft.grown(Read(p.name, draft.thread, BOOL)) for p in known]
+    flags = [draft.grown(Read(p.name, _own(draft, p), BOOL)) for p in known]
     telling = [flag for flag in flags if is_sound(draft, flag.value)]
-    return (
-        pick(draft.choose, telling) if telling else draft.grown(Read(new_array(draft, BOOL).name, draft.thread, BOOL))
-    )
+    if telling:
+        return pick(draft.choose, telling)
+    param = new_array(draft, BOOL)
+    return draft.grown(Read(param.name, _own(draft, param), BOOL))
+
+
+def _own(draft: Draft, param: Param) -> Term:
+    """The thread's own element, as far as the array has axes."""
+    assert isinstance(param.type, Array)
+    return draft.own if param.type.dimensions == draft.dimensions else draft.indices[0]

@@ -123,6 +123,16 @@ class AugAssign:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """`name = wp.randf(state, …)`: gives a local a random value, and moves the local `state` on."""
+
+    name: str
+    op: Op
+    state: str
+    args: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
     """`array[index] = value`, each lane to elements of its own."""
 
@@ -200,7 +210,7 @@ class Return:
     value: Term | None = None
 
 
-Stmt = Thread | Assign | AugAssign | Store | AugStore | Atomic | If | For | While | Break | Continue | Return
+Stmt = Thread | Assign | AugAssign | Sample | Store | AugStore | Atomic | If | For | While | Break | Continue | Return
 
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
@@ -210,6 +220,8 @@ class Role(Enum):
 
     VALUE = "value"
     """Data: values spread over [low, high]."""
+    SEED = "seed"
+    """A whole number in [low, high] from which a random state begins."""
     INDEX = "index"
     """Valid indices into the kernel's arrays."""
     COUNT = "count"
@@ -283,6 +295,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
     match stmt:
         case Assign(_, value) | AugAssign(_, _, value):
             return (value,)
+        case Sample(_, _, _, args):
+            return args
         case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
             return (index, value)
         case If(condition, _, _) | While(condition, _):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,6 +69,9 @@ BARE = (F32, I32, BOOL)
 """Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 
 
+Kind = Literal["vector", "matrix", "quaternion", "transform", "twist"]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Composite:
     """A type made of scalars of one type, named as Warp names it (`vec3f`, `mat33f`). There is one of each."""
@@ -79,11 +82,24 @@ class Composite:
     scalar: Scalar
     shape: tuple[int, ...]
     """(3,) for a vector of three; (rows, columns) for a matrix."""
+    rotation: int | None = None
+    """From this scalar on it is a quaternion, which is a rotation where its length is 1."""
 
     @property
     def width(self) -> int:
         """The number of scalars in it, which are numbered row by row."""
         return math.prod(self.shape)
+
+    @property
+    def is_rigid(self) -> bool:
+        """Quaternions and transforms are multiplied where others are added."""
+        return self.rotation is not None
+
+    @property
+    def kind(self) -> Kind:
+        if self.rotation is None:
+            return "matrix" if len(self.shape) == 2 else "twist" if self.width == 6 else "vector"
+        return "quaternion" if self.width == 4 else "transform"
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -105,8 +121,23 @@ def _vectors(scalar: Scalar, letter: str, suffix: str) -> tuple[Composite, ...]:
     return tuple(Composite(f"vec{n}{letter}", f"wp.vec{n}{suffix}", scalar, (n,)) for n in (2, 3, 4))
 
 
+def _pair(name: str, shape: tuple[int, ...], rotation: int | None = None) -> tuple[Composite, Composite]:
+    """The type of that name in float32, for which Warp has a short name, and in float64."""
+    single, double = f"{name}f", f"{name}d"
+    return (
+        Composite(single, f"wp.{name}", F32, shape, rotation),
+        Composite(double, f"wp.{double}", F64, shape, rotation),
+    )
+
+
 VECTORS = (*_vectors(F32, "f", ""), *_vectors(F64, "d", "d"))
-COMPOSITES: tuple[Composite, ...] = (*VECTORS,)
+MATRICES = tuple(M for n in (2, 3, 4) for M in _pair(f"mat{n}{n}", (n, n)))
+QUATERNIONS = _pair("quat", (4,), 0)
+TRANSFORMS = _pair("transform", (7,), 3)
+"""A position, then a quaternion."""
+TWISTS = _pair("spatial_vector", (6,))
+"""Two vectors of three: of angular and of linear motion, or of torque and force."""
+COMPOSITES: tuple[Composite, ...] = (*VECTORS, *MATRICES, *QUATERNIONS, *TRANSFORMS, *TWISTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from tests.builders import (
     while_,
 )
 
-NAMES = ("name", "array", "variable")
+NAMES = ("name", "others", "state", "array", "variable")
 """The fields of nodes that hold a name."""
 
 
@@ -62,7 +62,8 @@ def renamed(node: Any, new: Callable[[str], str]) -> Any:
     for field in fields(node):
         value = getattr(node, field.name)
         named = field.name in NAMES and isinstance(value, str)
-        changes[field.name] = new(value) if named else renamed(value, new)
+        several = field.name in NAMES and isinstance(value, tuple)
+        changes[field.name] = new(value) if named else tuple(map(new, value)) if several else renamed(value, new)
     return replace(node, **changes)  # type: ignore[type-var] # mypy doesn't tell instances of dataclasses from classes
 
 

@@ -18,10 +18,11 @@ import pytest
 
 from grammar.emit import emit, emit_term, rebound_in_loops
 from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
-from grammar.ops import TABLE
+from grammar.ops import ROWS, SAMPLERS, TABLE
 from grammar.tree import (
     Apply,
     Assign,
+    At,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -35,6 +36,7 @@ from grammar.tree import (
     Invoke,
     Read,
     Return,
+    Sample,
     Size,
     Stmt,
     Store,
@@ -44,7 +46,7 @@ from grammar.tree import (
     While,
     statements,
 )
-from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, Array, Type
+from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Type
 from tests.builders import (
     OUT,
     I,
@@ -92,6 +94,7 @@ TOKENS = {
     "USub": "Minus",
     "UAdd": "Plus",
     "Invert": "BitInvert",
+    "MatMult": "MatrixMultiply",
 }
 """The operators that `ast` names otherwise than the table does."""
 
@@ -99,6 +102,7 @@ CASTS = {scalar.spelling: scalar for scalar in SCALARS}
 ANNOTATIONS: dict[str, Type] = {
     **{type.spelling: type for type in ELEMENTS.values()},
     **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values()},
+    **{f"wp.array2d[{type.spelling}]": Array(type, 2) for type in ELEMENTS.values()},
 }
 
 
@@ -139,20 +143,32 @@ class Reader:
             case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("wp"), "tid"), [])):
                 self.types[name] = I32
                 return Thread(name)
+            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Attribute(ast.Name("wp"), "tid"), [])):
+                first, *others = (name.id for name in names if isinstance(name, ast.Name))
+                self.types |= dict.fromkeys((first, *others), I32)
+                return Thread(first, tuple(others))
+            case ast.Assign([ast.Name(name)], ast.Call(function, [ast.Name(state), *args])) if (
+                spelt := Call(ast.unparse(function))
+            ) in [op.spelling for op in SAMPLERS]:
+                terms = tuple(map(self.term, args))
+                types = (U32, *(term.type for term in terms))
+                (op,) = [op for op in SAMPLERS if op.spelling == spelt and op.params == types]
+                self.types[name] = op.result
+                return Sample(name, op, state, terms)
             case ast.Assign([ast.Name(name)], value):
                 term = self.term(value)
                 self.types[name] = term.type
                 return Assign(name, term)
             case ast.Assign([ast.Subscript(ast.Name(array), index)], value):
-                return Store(array, self.term(index), self.term(value))
+                return Store(array, self.index(index), self.term(value))
             case ast.AugAssign(ast.Name(name), operator, value):
                 term = self.term(value)
                 return AugAssign(name, op_of(Infix(token(operator)), (Var(name, self.types[name]), term)), term)
             case ast.AugAssign(ast.Subscript(ast.Name(array), index), operator, value):
                 term = self.term(value)
-                return AugStore(array, self.term(index), op_of(Infix(token(operator)), (term, term)), term)
+                return AugStore(array, self.index(index), op_of(Infix(token(operator)), (term, term)), term)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
-                return Atomic(AtomicKind(function), array, self.term(index), self.term(value))
+                return Atomic(AtomicKind(function), array, self.index(index), self.term(value))
             case ast.If(condition, body, orelse):
                 return If(self.term(condition), self.block(body), self.block(orelse))
             case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):
@@ -181,10 +197,10 @@ class Reader:
                 return Const(I32 if isinstance(value, int) else F32, -value)
             case ast.Name(name):
                 return Var(name, self.types[name])
-            case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(0)):
-                return Size(array, I32)
+            case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):
+                return Size(array, I32, axis)
             case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):
-                return Read(array, self.term(index), type.element)
+                return Read(array, self.index(index), type.element)
             case ast.Subscript(operand, index):
                 return self.component(operand, index.elts if isinstance(index, ast.Tuple) else [index])
             case ast.Attribute(operand, name):
@@ -198,9 +214,13 @@ class Reader:
                 return self.apply(Prefix(token(operator)), operand)
             case ast.IfExp(condition, one, other):
                 return self.apply(Ternary(), condition, one, other)
-            case ast.Call(function, args):
-                return self.call(ast.unparse(function), args)
+            case ast.Call(function, args, keywords):
+                given = tuple((k.arg or "", _plain(k.value)) for k in keywords)
+                return self.call(ast.unparse(function), args, given)
         raise AssertionError(ast.dump(node))
+
+    def index(self, node: ast.expr) -> Term:
+        return At(tuple(map(self.term, node.elts))) if isinstance(node, ast.Tuple) else self.term(node)
 
     def component(self, operand: ast.expr, indices: list[ast.expr]) -> Term:
         literals = tuple(i.value for i in indices if isinstance(i, ast.Constant) and isinstance(i.value, int))
@@ -208,17 +228,22 @@ class Reader:
             return self.apply(Item(literals), operand)
         return self.apply(Item(), operand, *indices)
 
-    def call(self, function: str, args: list[ast.expr]) -> Term:
+    def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, int | str], ...]) -> Term:
         """A cast of a literal is a literal of that type."""
         if function in self.functions:
             return Invoke(self.functions[function], tuple(map(self.term, args)))
         if function in CASTS and isinstance(literal := self.term(args[0]), Const):
             return Const(CASTS[function], literal.value)
-        return self.apply(Call(function), *args)
+        return self.apply(Call(function, keywords), *args)
 
     def apply(self, spelling: object, *nodes: ast.expr) -> Apply:
         args = tuple(map(self.term, nodes))
         return Apply(op_of(spelling, args), args)
+
+
+def _plain(node: ast.expr) -> int | str:
+    """A whole number or a dotted name."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else ast.unparse(node)
 
 
 def token(operator: ast.AST) -> str:
@@ -519,10 +544,11 @@ def test_only_warp_is_imported() -> None:
         tree = ast.parse(emit(sample.kernel))
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
         assert [ast.unparse(node) for node in imports] == ["import warp as wp"]
-        (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef))
+        *others, function = (node for node in tree.body if isinstance(node, ast.FunctionDef))
         named = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
         bound = {arg.arg for arg in function.args.args} | {n.id for n in named if isinstance(n.ctx, ast.Store)}
-        assert {n.id for n in named} <= bound | {"wp", "range", "float", "int", "bool"}, sample
+        known = {"wp", "range", "float", "int", "bool", *(other.name for other in others)}
+        assert {n.id for n in named} <= bound | known, sample
 
 
 def test_equal_kernels_have_equal_text() -> None:
@@ -566,6 +592,7 @@ def _wrapped(leaf: Var, inner: str) -> Term:
         case "ternary":
             return do("ternary", number(True), leaf, leaf)
         case "prefix":
-            return do("logical_not" if type is BOOL else "neg", leaf)
+            names = ("logical_not" if type is BOOL else "neg", "transform_inverse")  # of which there is no opposite
+            return do(next(name for name in names if f"{name}({type.name})" in ROWS), leaf)
         case _:
             return do("logical_or" if type is BOOL else "add", leaf, leaf)

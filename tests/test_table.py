@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from grammar.op import Infix, Lanes, Op, Prefix, Ternary
-from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS, row, table_digest
+from grammar.ops import OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, TABLE, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
 from tests.special_values import combinations, regular_arguments, special_arguments
 
@@ -48,8 +48,8 @@ def quietly(pieces: Callable[..., Lanes] | None, *args: Lanes) -> Lanes:
 
 
 def test_rows_are_found_by_their_keys() -> None:
-    assert len(ROWS) == len(SCALAR_ROWS)
-    assert all(row(op.key) is op for op in SCALAR_ROWS)
+    assert len(ROWS) == len(TABLE) + len(SAMPLERS)
+    assert all(row(op.key) is op for op in (*TABLE, *SAMPLERS))
     with pytest.raises(KeyError):
         row("add(float32,int32)")
 

@@ -329,7 +329,7 @@ def _beside(variants: Lanes, side: int) -> Lanes:
     if variants.dtype.kind != "f":
         return variants[:1]
     away = MARGIN * np.abs(variants - variants[0]).max(axis=0) + EDGE * (np.abs(variants[0]) + EDGE)
-    return variants[:1] + side * np.where(np.isfinite(away), away, 0.0)
+    return np.asarray(variants[:1] + side * np.where(np.isfinite(away), away, 0.0))
 
 
 def _out_of_square(lanes: Lanes) -> Mask:

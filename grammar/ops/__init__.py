@@ -14,7 +14,20 @@ from hashlib import blake2b
 from pathlib import Path
 
 from grammar.op import Op
-from grammar.ops import arithmetic, cast, comparison, elementary, integer, rounding, select, vector
+from grammar.ops import (
+    arithmetic,
+    cast,
+    comparison,
+    elementary,
+    integer,
+    matrix,
+    quaternion,
+    random,
+    rounding,
+    select,
+    transform,
+    vector,
+)
 from grammar.types import SCALARS
 
 
@@ -27,13 +40,14 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
     )
 
 
-TABLE: tuple[Op, ...] = _sharing_weight(
-    op for module in (arithmetic, elementary, rounding, comparison, integer, select, cast, vector) for op in module.ROWS
-)
+_SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
+_COMPOSITE = (vector, matrix, quaternion, transform, random)
+TABLE: tuple[Op, ...] = _sharing_weight(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS)
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
-ROWS: Mapping[str, Op] = {op.key: op for op in TABLE}
-assert len(ROWS) == len(TABLE), "two rows have the same key"
+SAMPLERS = random.SAMPLERS
+ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *SAMPLERS)}
+assert len(ROWS) == len(TABLE) + len(SAMPLERS), "two rows have the same key"
 
 _NO_NUMPY = "NumPy has no such type, so there is nothing to check it against"
 _AMBIGUOUS = "its C++ does not compile: Warp's half turns into any number, and so in several ways into a bool"

@@ -194,7 +194,8 @@ def erfc(x: Lanes) -> Lanes:
 def erfinv(x: Lanes) -> Lanes:
     """The inverse of erf: infinite at ±1, NaN beyond; zero without a sign at ±0.
 
-    Warp goes by way of (x + 1) / 2 in double precision, which costs all digits of a tiny `x`; so does this.
+    Warp goes by way of (x + 1) / 2 in double precision, which costs all digits of a tiny `x`; so does this, but for
+    variants of a value (which is what more than one axis means), as those tell the slope.
     """
     return _erfinv(_widened(x)).astype(x.dtype)
 
@@ -205,16 +206,16 @@ def erfcinv(x: Lanes) -> Lanes:
 
 
 def _erfinv(x: Lanes) -> Lanes:
-    value = _normal_quantile((x + 1.0) / 2.0) / _SQRT_2
+    p = (x + 1.0) / 2.0
+    value = _normal_quantile(p, x / 2.0 if x.ndim > 1 else p - 0.5) / _SQRT_2
     value = np.where(np.abs(x) > 1, np.nan, value)
     return np.where(x == 0, 0.0, value)
 
 
-def _normal_quantile(p: Lanes) -> Lanes:
-    """The argument at which the normal distribution function is `p`."""
+def _normal_quantile(p: Lanes, offset: Lanes) -> Lanes:
+    """The argument at which the normal distribution function is `p`, that is `offset` + 0.5."""
     upper = p > 1.0 - _EXP_MINUS_2
     smaller = np.where(upper, 1.0 - p, p)
-    offset = smaller - 0.5
     square = offset * offset
     centre = _SQRT_2_PI * (offset + offset * (square * _ratio(square, _CENTRE_TOP, _CENTRE_BOTTOM)))
     tail = _lower_tail(smaller)

@@ -6,97 +6,110 @@ has the same bits and a length the same edge at zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from grammar.number import Number, Numbers, call, total, where
-from grammar.op import Call, Infix, Member, Op, Prefix, Ternary
-from grammar.types import BOOL, VECTORS, Composite
+from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.ops import parts
+from grammar.types import BOOL, F32, I32, VECTORS, Composite
 
 _row = partial(Op, exact=True, group="vector")
 
 
-def _each(name: str) -> Callable[..., Numbers]:
-    """The scalar row of that name on each component, or pair of components."""
-    return lambda *vectors: tuple(call(name, *parts) for parts in zip(*vectors, strict=True))
-
-
-def _scaled(a: Numbers, s: Number) -> Numbers:
-    return tuple(part * s for part in a)
-
-
-def _divided(a: Numbers, s: Number) -> Numbers:
-    return tuple(part / s for part in a)
-
-
-def _opposite(a: Numbers) -> Numbers:
-    """Unlike the scalar's, the negative of +0 is -0."""
-    return tuple(part * -1.0 for part in a)
-
-
-def dot(a: Numbers, b: Numbers) -> Number:
-    return total([x * y for x, y in zip(a, b, strict=True)])
-
-
-def length(a: Numbers) -> Number:
-    return call("sqrt", dot(a, a))
-
-
 def _normalized(a: Numbers) -> Numbers:
-    size = length(a)
+    size = parts.length(a)
     divisor = where(size > 0.0, size, 1.0)
     return tuple(where(size > 0.0, part / divisor, 0.0) for part in a)
 
 
-def _cross(a: Numbers, b: Numbers) -> Numbers:
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+def _signs(a: Numbers) -> Numbers:
+    return tuple(where(part < 0.0, part.calculus.number(-1.0, part.type), 1.0) for part in a)
 
 
-def _chosen(condition: Number, a: Numbers, b: Numbers) -> Numbers:
-    return tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
+def _norm_l1(a: Numbers) -> Number:
+    """Warp adds to 0, which matters to signs of zeros alone."""
+    return total([a[0].calculus.number(0.0, a[0].type), *(call("abs", part) for part in a)])
 
 
-def _component(k: int) -> Callable[[Numbers], Number]:
-    return lambda a: a[k]
+def _norm_huber(a: Numbers, delta: Number) -> Number:
+    square = parts.dot(a, a)
+    near = call("less_equal", square, delta * delta)
+    return where(near, 0.5 * square, delta * (call("sqrt", square) - 0.5 * delta))
 
 
-def _reduced(name: str) -> Callable[[Numbers], Number]:
-    def reduced(a: Numbers) -> Number:
-        result = a[0]
-        for part in a[1:]:
-            result = call(name, result, part)
-        return result
-
-    return reduced
+def _norm_pseudo_huber(a: Numbers, delta: Number) -> Number:
+    return delta * call("sqrt", 1.0 + parts.dot(a, a) / (delta * delta))
 
 
-def _rows(V: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comprehensions of this package
+def _made(V: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comprehensions of this package
     S, n = V.scalar, V.width  # noqa: N806 - likewise
     make = Call(V.spelling)
     yield _row(V.name, (), V, make, lambda: (0.0,) * n, weight=0.0)  # accumulators begin with it
     yield _row(V.name, (S,), V, make, lambda s: (s,) * n, weight=0.3)
-    yield _row(V.name, (S,) * n, V, make, lambda *parts: parts, weight=2.0)
+    yield _row(V.name, (S,) * n, V, make, parts.given, weight=2.0)
+    yield from (
+        _row(V.name, (other,), V, make, parts.each(S.name), group="cast", weight=0.5)
+        for other in VECTORS
+        if other.shape == V.shape and other is not V
+    )
     for k, letter in enumerate("xyzw"[:n]):
-        yield _row(f"get_{letter}", (V,), S, Member(letter), _component(k))
-    yield _row("add", (V, V), V, Infix("Add"), _each("add"), weight=4.0)
-    yield _row("sub", (V, V), V, Infix("Subtract"), _each("sub"), weight=4.0)
-    yield _row("mul", (V, S), V, Infix("Multiply"), _scaled, weight=3.0)
-    yield _row("mul", (S, V), V, Infix("Multiply"), lambda s, a: _scaled(a, s), weight=3.0)
-    yield _row("div", (V, S), V, Infix("Divide"), _divided)
-    yield _row("neg", (V,), V, Prefix("Minus"), _opposite)
-    yield _row("cw_mul", (V, V), V, Call("wp.cw_mul"), _each("mul"))
-    yield _row("cw_div", (V, V), V, Call("wp.cw_div"), _each("div"), weight=0.5)
-    yield from (_row(name, (V, V), V, Call(f"wp.{name}"), _each(name)) for name in ("min", "max"))
-    yield _row("abs", (V,), V, Call("wp.abs"), _each("abs"))
+        yield _row(f"get_{letter}", (V,), S, Member(letter), parts.part(k), weight=1.5)
+        yield _row("extract", (V,), S, Item((k,)), parts.part(k), weight=1.5)
+    yield _row("extract", (V, I32), S, Item(), parts.element(n), weight=0.5)
+
+
+def _rows(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    S = V.scalar  # noqa: N806 - likewise
+    yield _row("add", (V, V), V, Infix("Add"), parts.each("add"), weight=4.0)
+    yield _row("sub", (V, V), V, Infix("Subtract"), parts.each("sub"), weight=4.0)
+    yield _row("mul", (V, S), V, Infix("Multiply"), parts.scaled, weight=3.0)
+    yield _row("mul", (S, V), V, Infix("Multiply"), parts.scaling, weight=3.0)
+    yield _row("div", (V, S), V, Infix("Divide"), parts.divided)
+    yield _row("div", (S, V), V, Infix("Divide"), parts.dividing, weight=0.2)
+    yield _row("mod", (V, V), V, Infix("Modulo"), parts.each("mod"), differentiable=False, weight=0.1)
+    yield _row("neg", (V,), V, Prefix("Minus"), parts.opposite)
+    yield _row("pos", (V,), V, Prefix("Plus"), lambda a: a, weight=0.02)
+    yield _row("cw_mul", (V, V), V, Call("wp.cw_mul"), parts.each("mul"))
+    yield _row("cw_div", (V, V), V, Call("wp.cw_div"), parts.each("div"), weight=0.5)
+    yield from (_row(name, (V, V), V, Call(f"wp.{name}"), parts.each(name)) for name in ("min", "max"))
+    yield _row("abs", (V,), V, Call("wp.abs"), parts.each("abs"))
+    yield _row("sign", (V,), V, Call("wp.sign"), _signs, differentiable=False, weight=0.3)
     yield _row("normalize", (V,), V, Call("wp.normalize"), _normalized, weight=2.0)
-    yield _row("dot", (V, V), S, Call("wp.dot"), dot, weight=4.0)
-    yield _row("length", (V,), S, Call("wp.length"), length, weight=3.0)
-    yield _row("length_sq", (V,), S, Call("wp.length_sq"), lambda a: dot(a, a))
-    yield from (_row(name, (V,), S, Call(f"wp.{name}"), _reduced(name), weight=0.5) for name in ("min", "max"))
-    if n == 3:
-        yield _row("cross", (V, V), V, Call("wp.cross"), _cross, weight=2.0)
-    yield _row("where", (BOOL, V, V), V, Call("wp.where"), _chosen)
-    yield _row("ternary", (BOOL, V, V), V, Ternary(), _chosen, weight=0.5)
+    yield _row("lerp", (V, V, S), V, Call("wp.lerp"), parts.mixed)
+    yield _row("dot", (V, V), S, Call("wp.dot"), parts.dot, weight=4.0)
+    yield _row("length", (V,), S, Call("wp.length"), parts.length, weight=3.0)
+    yield _row("length_sq", (V,), S, Call("wp.length_sq"), lambda a: parts.dot(a, a))
+    yield from (_row(name, (V,), S, Call(f"wp.{name}"), parts.reduced(name), weight=0.5) for name in ("min", "max"))
+    if V.width == 3:
+        yield _row("cross", (V, V), V, Call("wp.cross"), parts.cross, weight=2.0)
+    yield _row("where", (BOOL, V, V), V, Call("wp.where"), parts.chosen)
+    yield _row("ternary", (BOOL, V, V), V, Ternary(), parts.chosen, weight=0.5)
 
 
-ROWS: tuple[Op, ...] = tuple(row for V in VECTORS for row in _rows(V))
+def _norms(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """Functions that Warp has written in Python, for float32."""
+    S = V.scalar  # noqa: N806 - likewise
+    if S is F32:
+        yield _row("norm_l1", (V,), S, Call("wp.norm_l1"), _norm_l1, weight=0.3)
+        yield _row("norm_l2", (V,), S, Call("wp.norm_l2"), parts.length, weight=0.2)
+        yield _row("norm_huber", (V, S), S, Call("wp.norm_huber"), _norm_huber, weight=0.3)
+        yield _row("norm_pseudo_huber", (V, S), S, Call("wp.norm_pseudo_huber"), _norm_pseudo_huber, weight=0.3)
+        yield _row(
+            "smooth_normalize",
+            (V, S),
+            V,
+            Call("wp.smooth_normalize"),
+            lambda a, delta: parts.divided(a, _norm_pseudo_huber(a, delta)),
+            weight=0.3,
+        )
+
+
+def _predicates(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    yield from (
+        _row(name, (V,), BOOL, Call(f"wp.{name}"), parts.any_of(name), weight=0.1) for name in ("isnan", "isinf")
+    )
+    yield _row("isfinite", (V,), BOOL, Call("wp.isfinite"), parts.all_of("isfinite"), weight=0.1)
+
+
+ROWS: tuple[Op, ...] = tuple(row for V in VECTORS for rows in (_made, _rows, _norms, _predicates) for row in rows(V))

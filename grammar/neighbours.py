@@ -1,0 +1,129 @@
+"""Growing values that come from other elements than the thread's own: stencils and gathers.
+
+The key insight: whether a neighbour is there is settled where it is read, in one of the ways people have: the border
+is left out, clamped to, or wrapped around.
+"""
+
+from __future__ import annotations
+
+from grammar.choose import chance, pick
+from grammar.draft import Draft, Grown, define, local_role, run
+from grammar.features import combine, infix
+from grammar.ops import ROWS
+from grammar.terms import grow_term, new_array, stored_index
+from grammar.tree import Apply, At, Const, If, Param, Read, Return, Size, Term, subterms
+from grammar.types import I32, Array, Element
+
+
+def stencil(draft: Draft, type: Element, height: int) -> Grown:
+    """A value and its neighbours, the ends of the array being left out, clamped to, or wrapped around."""
+    param = new_array(draft, type)
+    style = pick(draft.choose, (_inner_only, _clamped, _wrapped))
+    before, after = style(draft, param)
+    middle = draft.grown(Read(param.name, draft.thread, type))
+    sides = [draft.grown(Read(param.name, before, type)), draft.grown(Read(param.name, after, type))]
+    if chance(draft.choose, 0.6):
+        sides = [define(draft, local_role(type), side) for side in sides]
+    pieces = [*sides, middle] if chance(draft.choose, 0.6) else sides
+    draft.pending.extend(pieces[1:])
+    return grow_with(draft, pieces[0], type, height)
+
+
+def grow_with(draft: Draft, first: Grown, type: Element, height: int) -> Grown:
+    """A term in which `first` and all that is owed take part."""
+    parts = [first]
+    while draft.pending:
+        owed = draft.pending.pop(0)
+        if height >= 5 and chance(draft.choose, 0.4):
+            draft.pending.insert(0, owed)
+            parts.append(grow_term(draft, type, height - 3))
+            parts += [owed] if owed in draft.pending else []
+            draft.pending[:] = [g for g in draft.pending if g != owed]
+        else:
+            parts.append(owed)
+    return combine(draft, parts, height)
+
+
+def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one = draft.thread, Const(I32, 1)
+    neighbours = Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
+    if any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
+        return neighbours
+    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
+    first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
+    last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
+    run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
+    return neighbours
+
+
+def _is_border(condition: Term) -> bool:
+    """Whether it is that which keeps the ends of arrays out."""
+    return isinstance(condition, Apply) and any(isinstance(part, Size) for part in subterms(condition))
+
+
+def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one = draft.thread, Const(I32, 1)
+    last = Apply(infix("sub", I32), (Size(param.name, I32), one))
+    before = Apply(infix("max", I32), (Apply(infix("sub", I32), (i, one)), Const(I32, 0)))
+    after = Apply(infix("min", I32), (Apply(infix("add", I32), (i, one)), last))
+    return _named(draft, before), _named(draft, after)
+
+
+def _wrapped(draft: Draft, param: Param) -> tuple[Term, Term]:
+    i, one, n = draft.thread, Const(I32, 1), Size(param.name, I32)
+    whole = Apply(infix("add", I32), (i, n))
+    before = Apply(infix("mod", I32), (Apply(infix("sub", I32), (whole, one)), n))
+    after = Apply(infix("mod", I32), (Apply(infix("add", I32), (i, one)), n))
+    return _named(draft, before), _named(draft, after)
+
+
+def _named(draft: Draft, index: Term) -> Term:
+    return define(draft, "local_int", draft.grown(index)).term if chance(draft.choose, 0.5) else index
+
+
+def stencil_grid(draft: Draft, type: Element, height: int) -> Grown:
+    """An element and its four neighbours in a grid, whose border is left out or clamped to."""
+    param = new_array(draft, type)
+    while not isinstance(param.type, Array) or param.type.dimensions < 2:
+        param = new_array(draft, type)
+    sides = (_inside_grid if draft.choose(2) else _clamped_to_grid)(draft, param)
+    middle = draft.grown(Read(param.name, draft.own, type))
+    near = [draft.grown(Read(param.name, side, type)) for side in sides]
+    if chance(draft.choose, 0.6):
+        near = [define(draft, local_role(type), one) for one in near]
+    draft.pending.extend([*near[1:], middle])
+    return grow_with(draft, near[0], type, height)
+
+
+def _inside_grid(draft: Draft, param: Param) -> tuple[Term, ...]:
+    one, edges = Const(I32, 1), []
+    for axis, index in enumerate(draft.indices[:2]):
+        last = Apply(infix("sub", I32), (Size(param.name, I32, axis), one))
+        edges += [Apply(infix("equal", I32), (index, Const(I32, 0))), Apply(infix("equal", I32), (index, last))]
+    border = edges[0]
+    for edge in edges[1:]:
+        border = Apply(ROWS["logical_or(bool,bool)"], (border, edge))
+    if not any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
+        run(draft, If(border, (Return(),)))
+    i, j = draft.indices[:2]
+    ahead, behind = ([Apply(infix(name, I32), (index, one)) for index in (i, j)] for name in ("sub", "add"))
+    return At((ahead[0], j)), At((behind[0], j)), At((i, ahead[1])), At((i, behind[1]))
+
+
+def _clamped_to_grid(draft: Draft, param: Param) -> tuple[Term, ...]:
+    one, (i, j) = Const(I32, 1), draft.indices[:2]
+    before, after = [], []
+    for axis, index in enumerate((i, j)):
+        last = Apply(infix("sub", I32), (Size(param.name, I32, axis), one))
+        before.append(Apply(infix("max", I32), (Apply(infix("sub", I32), (index, one)), Const(I32, 0))))
+        after.append(Apply(infix("min", I32), (Apply(infix("add", I32), (index, one)), last)))
+    up, left = (_named(draft, index) for index in before)
+    down, right = (_named(draft, index) for index in after)
+    return At((up, j)), At((down, j)), At((i, left)), At((i, right))
+
+
+def gather(draft: Draft, type: Element, height: int) -> Grown:
+    """An element at an index that another array holds: `x[indices[i]]`."""
+    del height
+    source = new_array(draft, type)
+    return draft.grown(Read(source.name, _named(draft, stored_index(draft)), type))

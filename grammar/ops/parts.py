@@ -1,0 +1,158 @@
+"""Meanings that composites of several kinds share: done scalar by scalar, chosen, indexed, added up.
+
+The key insight: a composite is the tuple of its scalars, row by row, whatever it stands for; so the sum of two matrices
+is the sum of two vectors, and only what mixes places needs to know the shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+from grammar.number import Number, Numbers, call, total, where
+from grammar.op import Call, Lanes, Op
+from grammar.types import F32, F64, I32
+
+
+def each(name: str) -> Callable[..., Numbers]:
+    """The scalar row of that name on each component, or pair of components."""
+    return lambda *composites: tuple(call(name, *parts) for parts in zip(*composites, strict=True))
+
+
+def given(*parts: Number) -> Numbers:
+    return parts
+
+
+def joined(*composites: Numbers) -> Numbers:
+    """One after the other."""
+    return tuple(part for parts in composites for part in parts)
+
+
+def scaled(a: Numbers, s: Number) -> Numbers:
+    return tuple(part * s for part in a)
+
+
+def scaling(s: Number, a: Numbers) -> Numbers:
+    return scaled(a, s)
+
+
+def divided(a: Numbers, s: Number) -> Numbers:
+    return tuple(part / s for part in a)
+
+
+def dividing(s: Number, a: Numbers) -> Numbers:
+    return tuple(s / part for part in a)
+
+
+def opposite(a: Numbers) -> Numbers:
+    """Unlike the scalar's, the negative of +0 is -0."""
+    return tuple(part * -1.0 for part in a)
+
+
+def plus(a: Numbers, b: Numbers) -> Numbers:
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
+    """On the way from a to b."""
+    return plus(scaled(a, 1.0 - t), scaled(b, t))
+
+
+def chosen(condition: Number, a: Numbers, b: Numbers) -> Numbers:
+    return tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
+
+
+def dot(a: Numbers, b: Numbers) -> Number:
+    return total([x * y for x, y in zip(a, b, strict=True)])
+
+
+def length(a: Numbers) -> Number:
+    return call("sqrt", dot(a, a))
+
+
+def cross(a: Numbers, b: Numbers) -> Numbers:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def any_of(name: str) -> Callable[[Numbers], Number]:
+    """Whether the predicate of that name holds of some scalar."""
+    return lambda a: _fold("logical_or", [call(name, part) for part in a])
+
+
+def all_of(name: str) -> Callable[..., Number]:
+    """Whether it holds of all, or of all pairs."""
+    return lambda *composites: _fold("logical_and", [call(name, *parts) for parts in zip(*composites, strict=True)])
+
+
+def _fold(name: str, terms: list[Number]) -> Number:
+    result = terms[0]
+    for term in terms[1:]:
+        result = call(name, result, term)
+    return result
+
+
+def reduced(name: str) -> Callable[[Numbers], Number]:
+    """The scalar row of that name on the first two components, then on that and the next, and so on."""
+    return lambda a: _fold(name, list(a))
+
+
+def part(k: int) -> Callable[[Numbers], Number]:
+    return lambda a: a[k]
+
+
+def parts(*places: int) -> Callable[[Numbers], Numbers]:
+    return lambda a: tuple(a[k] for k in places)
+
+
+def element(*shape: int) -> Callable[..., Number]:
+    """The scalar at an index, or at a row and a column, that is known at run time."""
+
+    def element(a: Numbers, *index: Number) -> Number:
+        return _looked_up(list(a), _place(index, shape))
+
+    return element
+
+
+def row(rows: int, columns: int) -> Callable[[Numbers, Number], Numbers]:
+    """The row of a matrix that is known at run time."""
+
+    def row(a: Numbers, index: Number) -> Numbers:
+        k = _place((index,), (rows,))
+        return tuple(_looked_up(list(a[column::columns]), k) for column in range(columns))
+
+    return row
+
+
+def _place(index: tuple[Number, ...], shape: tuple[int, ...]) -> Number:
+    place: Number | None = None
+    for k, size in zip(index, shape, strict=True):
+        inside = Number(k.calculus.apply(_within(size), [k.value]), I32, k.calculus)
+        place = inside if place is None else place * size + inside
+    assert place is not None
+    return place
+
+
+def _looked_up(options: list[Number], k: Number) -> Number:
+    result = options[0]
+    for place, option in enumerate(options[1:], 1):
+        result = where(call("equal", k, place), option, result)
+    return result
+
+
+@cache
+def _within(size: int) -> Op:
+    """The index itself; undefined where it is out of bounds."""
+
+    def domain(k: Lanes) -> Lanes:
+        return (k >= 0) & (k < size)
+
+    return Op("index", (I32,), I32, Call("int"), lambda k: k, domain, exact=True)
+
+
+def wide(x: Number) -> Number:
+    """As a float64."""
+    return call("float64", x) if x.type is F32 else x
+
+
+def narrow(x: Number, like: Number) -> Number:
+    return call("float32", x) if x.type is F64 and like.type is F32 else x

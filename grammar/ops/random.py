@@ -1,0 +1,141 @@
+"""Random numbers: how a state begins, and the samplers, each of which moves it on.
+
+The key insight: Warp's generator is integer arithmetic on 32 bits, so what it gives is known bit by bit and a kernel that
+samples can be checked like any other. A sampler's meaning gives the sample and then the new state.
+
+The generator is PCG as in Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9 (2020).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from grammar.number import Number, Numbers, call
+from grammar.op import Call, Op
+from grammar.types import F32, I32, U32, Composite, type_named
+
+_begin = partial(Op, exact=True, differentiable=False, group="random", weight=0.0)
+_exact = partial(Op, exact=True, differentiable=False, group="random")
+_row = partial(Op, differentiable=False, group="random")
+
+TWO_PI = float(np.float32(2.0) * np.float32(math.pi))
+LEAST = float(np.float32(5.96e-8))
+"""What keeps a logarithm finite."""
+
+Sampled = tuple[Number, ...]
+"""The scalars of the sample, and the new state."""
+
+
+def _pcg(state: Number) -> Number:
+    b = state * 747796405 + 2891336453
+    c = call("bit_xor", call("rshift", b, call("rshift", b, 28) + 4), b) * 277803737
+    return call("bit_xor", call("rshift", c, 22), c)
+
+
+def _unsigned(number: Number) -> Number:
+    return call("uint32", number)
+
+
+def _from_two(seed: Number, offset: Number) -> Number:
+    return _pcg(_unsigned(seed) + _pcg(_unsigned(offset)))
+
+
+def _uniform(state: Number) -> Sampled:
+    """In [0, 1), a multiple of 2⁻²⁴."""
+    state = _pcg(state)
+    return call("float32", call("rshift", state, 8)) * 2.0**-24, state
+
+
+def _between(state: Number, low: Number | float, high: Number | float) -> Sampled:
+    share, state = _uniform(state)
+    width = high - low
+    return (width * share if isinstance(width, Number) else share * width) + low, state
+
+
+def _integer(state: Number, low: Number, high: Number) -> Sampled:
+    state = _pcg(state)
+    return call("int32", call("mod", state, _unsigned(high - low)) + _unsigned(low)), state
+
+
+def _unsigned_integer(state: Number) -> Sampled:
+    state = _pcg(state)
+    return state, state
+
+
+def _normal(state: Number) -> Sampled:
+    """Box and Muller."""
+    one, state = _uniform(state)
+    other, state = _uniform(state)
+    return call("sqrt", call("log", one + LEAST) * -2.0) * call("cos", other * TWO_PI), state
+
+
+def _on_ring(state: Number) -> Sampled:
+    theta, state = _between(state, 0.0, TWO_PI)
+    return call("cos", theta), call("sin", theta), state
+
+
+def _in_disk(state: Number) -> Sampled:
+    share, state = _uniform(state)
+    theta, state = _between(state, 0.0, TWO_PI)
+    r = call("sqrt", share)
+    return r * call("cos", theta), r * call("sin", theta), state
+
+
+def _in_triangle(state: Number) -> Sampled:
+    share, state = _uniform(state)
+    r = call("sqrt", share)
+    other, state = _uniform(state)
+    return 1.0 - r, other * r, state
+
+
+def _angles(state: Number) -> tuple[Number, Number, Number]:
+    share, state = _uniform(state)
+    theta, state = _between(state, 0.0, TWO_PI)
+    return call("acos", 1.0 - share * 2.0), theta, state
+
+
+def _direction(phi: Number, theta: Number) -> Numbers:
+    sin = call("sin", phi)
+    return call("cos", theta) * sin, call("sin", theta) * sin, call("cos", phi)
+
+
+def _on_sphere(state: Number) -> Sampled:
+    phi, theta, state = _angles(state)
+    return (*_direction(phi, theta), state)
+
+
+def _in_sphere(state: Number) -> Sampled:
+    phi, theta, state = _angles(state)
+    share, state = _uniform(state)
+    r = call("pow", share, float(np.float32(1.0) / np.float32(3.0)))
+    return (*(r * part for part in _direction(phi, theta)), state)
+
+
+def _drawn(name: str, result: str, meaning: Callable[[Number], Sampled]) -> Op:
+    V = type_named(result)  # noqa: N806 - a type, as in the comprehensions of this package
+    assert isinstance(V, Composite)
+    return _row(name, (U32,), V, Call(f"wp.{name}"), meaning)
+
+
+ROWS: tuple[Op, ...] = (
+    _begin("rand_init", (I32,), U32, Call("wp.rand_init"), lambda seed: _pcg(_unsigned(seed)), is_composite=True),
+    _begin("rand_init", (I32, I32), U32, Call("wp.rand_init"), _from_two, is_composite=True),
+)
+
+SAMPLERS: tuple[Op, ...] = (
+    _exact("randf", (U32,), F32, Call("wp.randf"), _uniform, is_composite=True, weight=4.0),
+    _exact("randf", (U32, F32, F32), F32, Call("wp.randf"), _between, is_composite=True, weight=3.0),
+    _exact("randi", (U32, I32, I32), I32, Call("wp.randi"), _integer, is_composite=True),
+    _exact("randu", (U32,), U32, Call("wp.randu"), _unsigned_integer, is_composite=True, weight=0.5),
+    _row("randn", (U32,), F32, Call("wp.randn"), _normal, is_composite=True, weight=2.0),
+    _drawn("sample_unit_ring", "vec2f", _on_ring),
+    _drawn("sample_unit_disk", "vec2f", _in_disk),
+    _drawn("sample_triangle", "vec2f", _in_triangle),
+    _drawn("sample_unit_sphere_surface", "vec3f", _on_sphere),
+    _drawn("sample_unit_sphere", "vec3f", _in_sphere),
+)
+"""The state is their first argument."""

@@ -1,0 +1,81 @@
+"""Growing statements that draw random numbers.
+
+The key insight: the generator is known bit by bit, so a sample has its value at once, and a kernel that draws is grown by
+looking at what it does, like any other.
+"""
+
+from __future__ import annotations
+
+from grammar.choose import chance, weighted
+from grammar.draft import Draft, Grown, add_param, local, nested, run
+from grammar.features import combine
+from grammar.literal import number, zero
+from grammar.neighbours import grow_with
+from grammar.op import Op
+from grammar.ops import ROWS, SAMPLERS
+from grammar.terms import grow_term
+from grammar.tree import Apply, Assign, AugAssign, Const, For, Param, Role, Sample, Term, Var
+from grammar.types import F32, I32, U32, Element
+
+SEEDS = (1, 10000)
+"""Range of the parameter from which states begin."""
+BOUNDS: tuple[tuple[float, float], ...] = ((-1.0, 1.0), (0.0, 2.0), (-0.5, 0.5), (1.0, 2.0), (0.5, 1.5))
+INTEGER_BOUNDS = ((0, 8), (0, 4), (1, 7), (-4, 4))
+
+
+def sample(draft: Draft, type: Element, height: int) -> Grown:
+    """`state = wp.rand_init(seed, i)`, then a value or two from it, in a term."""
+    state = _state(draft)
+    drawn = [_drawn(draft, state, type) for _ in range(1 + draft.choose(2))]
+    draft.pending.extend(drawn[1:])
+    return grow_with(draft, drawn[0], type, height)
+
+
+def monte_carlo(draft: Draft, type: Element, height: int) -> Grown:
+    """The mean, or the sum, of a term over a few samples."""
+    state, trips = _state(draft), weighted(draft.choose, [(4, 3.0), (8, 3.0), (5, 1.0), (10, 1.0), (16, 1.0)])
+    accumulator = Var(draft.name("accumulator"), type)
+    run(draft, Assign(accumulator.name, zero(type)))
+    counter = Var(draft.name("loop"), I32)
+    with nested(draft, draft.active) as body:
+        draft.interpreter.env[counter.name] = draft.value(Const(I32, 0))
+        drawn = [_drawn(draft, state, type) for _ in range(1 + draft.choose(2))]
+        draft.pending, owed = drawn[1:], draft.pending
+        term = combine(draft, [grow_term(draft, type, max(1, height - 3)), drawn[0], *draft.pending], height - 1)
+        draft.pending = owed
+        draft.block.append(AugAssign(accumulator.name, ROWS[f"add({type.name},{type.name})"], term.term))
+    run(draft, For(counter.name, None, Const(I32, trips), tuple(body)))
+    summed = local(draft, accumulator.name, type)
+    if f"div({type.name},{F32.name})" not in ROWS or chance(draft.choose, 0.3):
+        return summed
+    return draft.grown(Apply(ROWS[f"div({type.name},{F32.name})"], (summed.term, number(F32, trips))))
+
+
+def _state(draft: Draft) -> str:
+    """The random state, which begins with a seed and, mostly, the thread index."""
+    known = next((stmt.name for stmt in draft.block if isinstance(stmt, Assign) and stmt.value.type is U32), None)
+    if known is not None:
+        return known
+    name = "seed" if "seed" not in draft.taken else draft.name("int_scalar")
+    seed = add_param(draft, Param(name, I32, Role.SEED, *SEEDS))
+    name = draft.name("random_state")
+    begun = Apply(ROWS["rand_init(int32,int32)"], (Var(seed.name, I32), draft.thread))
+    run(draft, Assign(name, begun))
+    return name
+
+
+def _drawn(draft: Draft, state: str, type: Element) -> Grown:
+    """A sample of that type."""
+    samplers = [(op, op.weight) for op in SAMPLERS if op.result is type] or [(op, op.weight) for op in SAMPLERS]
+    op = weighted(draft.choose, samplers)
+    name = draft.name("local")
+    run(draft, Sample(name, op, state, _bounds(draft, op)))
+    return local(draft, name, op.result)
+
+
+def _bounds(draft: Draft, op: Op) -> tuple[Term, ...]:
+    if len(op.params) == 1:
+        return ()
+    options = BOUNDS if op.result is F32 else INTEGER_BOUNDS
+    low, high = options[draft.choose(len(options))]
+    return number(op.params[1], low), number(op.params[2], high)

@@ -1,0 +1,222 @@
+"""A second interpreter of kernels: one thread after the other, with Python's own control flow.
+
+The key insight: it shares with the reference only the meanings of the rows, so masks can be held against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+
+from grammar.evaluate import Inputs, grid
+from grammar.number import Calculus, sampled
+from grammar.op import Lanes
+from grammar.tree import (
+    Apply,
+    Assign,
+    At,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    For,
+    Function,
+    If,
+    Invoke,
+    Kernel,
+    Read,
+    Return,
+    Sample,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Var,
+    While,
+)
+from grammar.types import I32, Composite
+
+
+class BreakLoop(Exception):  # noqa: N818 - not an error
+    pass
+
+
+class ContinueLoop(Exception):  # noqa: N818 - not an error
+    pass
+
+
+class ReturnKernel(Exception):  # noqa: N818 - not an error
+    pass
+
+
+@dataclass(slots=True)
+class Lane:
+    """One thread of one launch; a value is an array of one element, so that the table's meanings apply as they are.
+
+    Of a composite it has one more axis in front, which numbers the scalars.
+    """
+
+    index: int
+    lanes: int
+    arrays: Mapping[str, Lanes]
+    env: dict[str, Lanes]
+    undefined: bool = False
+
+    def run(self, kernel: Kernel) -> None:
+        with suppress(ReturnKernel):
+            self.block(kernel.body)
+
+    def block(self, body: tuple[Stmt, ...]) -> None:
+        for stmt in body:
+            self.statement(stmt)
+
+    def statement(self, stmt: Stmt) -> None:
+        match stmt:
+            case Thread(_, others):
+                place = np.unravel_index(self.index, grid(self.lanes, 1 + len(others)))
+                self.env |= {name: np.array([k], np.int32) for name, k in zip(stmt.names, place, strict=True)}
+            case Assign(name, value):
+                self.env[name] = self.term(value)
+            case AugAssign(name, op, value):
+                self.env[name] = self.apply(Apply(op, (Var(name, op.params[0]), value)))
+            case Sample(name, op, state, args):
+                given = [self.env[state], *map(self.term, args)]
+                calculus = Calculus(lambda row, values: row(*values), lambda v, type: np.array([v], type.dtype))
+                parts, self.env[state] = sampled(op, given, calculus)
+                self.env[name] = np.stack(parts) if isinstance(op.result, Composite) else parts[0]
+            case Store(array, index, value):
+                self.put(array, self.place(index), self.term(value), "store")
+            case AugStore(array, index, op, value):
+                self.put(array, self.place(index), self.term(value), op.name)
+            case Atomic(kind, array, index, value):
+                self.put(array, self.place(index), self.term(value), kind.name.lower())
+            case If(condition, yes, no):
+                self.block(yes if self.holds(condition) else no)
+            case For(variable, start, stop, body):
+                last = self.whole(stop)
+                for counter in range(0 if start is None else self.whole(start), last):
+                    self.env[variable] = np.array([counter], np.int32)
+                    if not self.goes_on(body):
+                        break
+            case While(condition, body):
+                while self.holds(condition) and self.goes_on(body):
+                    pass
+            case Break():
+                raise BreakLoop
+            case Continue():
+                raise ContinueLoop
+            case Return(value):
+                raise ReturnKernel(None if value is None else self.term(value))
+            case _:
+                assert_never(stmt)
+
+    def goes_on(self, body: tuple[Stmt, ...]) -> bool:
+        """Once through the body of a loop; False if it is left."""
+        try:
+            self.block(body)
+        except ContinueLoop:
+            pass
+        except BreakLoop:
+            return False
+        return True
+
+    def place(self, index: Term) -> tuple[int, ...]:
+        return tuple(map(self.whole, index.indices if isinstance(index, At) else (index,)))
+
+    def put(self, array: str, index: tuple[int, ...], value: Lanes, how: str) -> None:
+        target = self.arrays[array]
+        if not inside(target, index):
+            self.undefined = True
+            return
+        if value.ndim > 1:
+            for number, part in enumerate(value):
+                self.put_scalar(target[..., number], index, part, how)
+        else:
+            self.put_scalar(target, index, value, how)
+
+    def put_scalar(self, target: Lanes, index: tuple[int, ...], value: Lanes, how: str) -> None:
+        old, new = target[index], value[0]
+        with np.errstate(all="ignore"):
+            match how:
+                case "store":
+                    target[index] = new
+                case "add":
+                    target[index] = old + new
+                case "sub":
+                    target[index] = old - new
+                case "min":
+                    target[index] = new if np.isnan(old) or new < old else old
+                case "max":
+                    target[index] = new if np.isnan(old) or new > old else old
+                case _:
+                    raise AssertionError(how)
+
+    def whole(self, term: Term) -> int:
+        return int(self.term(term)[0])
+
+    def holds(self, term: Term) -> bool:
+        return bool(self.term(term)[0])
+
+    def term(self, term: Term) -> Lanes:
+        match term:
+            case Const(type, value):
+                return np.array([value], type.dtype)
+            case Var(name, _):
+                return self.env[name]
+            case Size(array, _, axis):
+                return np.array([self.arrays[array].shape[axis]], np.int32)
+            case Read(array, index, _):
+                where, source = self.place(index), self.arrays[array]
+                self.undefined |= not inside(source, where)
+                clipped = tuple(min(max(k, 0), n - 1) for k, n in zip(where, source.shape, strict=False))
+                return np.asarray(source[clipped][np.newaxis].T)
+            case At():
+                raise AssertionError("indices are no value")
+            case Apply():
+                return self.apply(term)
+            case Invoke(function, args):
+                return self.invoke(function, [self.term(arg) for arg in args])
+            case _:
+                assert_never(term)
+
+    def invoke(self, function: Function, args: list[Lanes]) -> Lanes:
+        outer, self.env = self.env, {p.name: arg for p, arg in zip(function.params, args, strict=True)}
+        try:
+            self.block(function.body)
+        except ReturnKernel as result:
+            returned: Lanes = result.args[0]
+        self.env = outer
+        return returned
+
+    def apply(self, term: Apply) -> Lanes:
+        op, args = term.op, [self.term(arg) for arg in term.args]
+        if op.domain is not None and op.result is I32:
+            self.undefined |= not op.domain(*args).all()
+        value = op(*args) if args else op(*args)[:, np.newaxis]
+        assert value.shape == ((op.result.width, 1) if isinstance(op.result, Composite) else (1,))
+        assert value.dtype == op.result.dtype
+        return value
+
+
+def inside(array: Lanes, index: tuple[int, ...]) -> bool:
+    return all(0 <= k < length for k, length in zip(index, array.shape, strict=False))
+
+
+def lane_by_lane(kernel: Kernel, inputs: Inputs) -> tuple[dict[str, Lanes], Lanes]:
+    """Each array after the launches, flattened over them, and the lanes that were undefined."""
+    arrays = {name: np.array(column) for name, column in inputs.arrays.items()}
+    undefined = []
+    for launch in range(inputs.launches):
+        own = {name: column[launch] for name, column in arrays.items()}
+        for index in range(inputs.lanes):
+            lane = Lane(index, inputs.lanes, own, {name: column[[launch]].T for name, column in inputs.scalars.items()})
+            lane.run(kernel)
+            undefined.append(lane.undefined)
+    return {name: column.reshape(-1) for name, column in arrays.items()}, np.array(undefined)
