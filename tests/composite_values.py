@@ -1,0 +1,168 @@
+"""Arguments on which the composite rows of the table are tried, and mistakes that somebody might make in one.
+
+The key insight: a matrix has too many places for all combinations of special values. So in some lanes every scalar is
+special, each place another turn of the same list; in others one place alone is, so that what it does isn't drowned by
+the NaN of its neighbours; and the rest is ordinary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from grammar.number import Calculus, composed
+from grammar.op import Lanes, Op
+from grammar.types import BOOL, F32, FLOATS, I32, Composite, Element, Scalar
+
+TURNS = 8
+"""How far, at most, neighbouring places are from each other in the list of special values."""
+ORDINARY = 192
+
+Mistake = Callable[..., Any]
+
+
+def special_floats(type: Scalar, exact: bool = True) -> Lanes:
+    """Of a prime number, so that each turn of the list brings other neighbours together.
+
+    For what isn't exact in float64, no number of which a product overflows: whether that of a fused operation does,
+    nothing wider can tell.
+    """
+    info = np.finfo(type.name)
+    most = float(info.max) ** (1.0 if exact or type is F32 else 0.3)
+    sizes = (0.0, 0.5, 1.0, 1.5, 3.0, 1e10, most, float(info.smallest_subnormal), np.inf)
+    return np.array([np.nan, *sizes, *(-size for size in sizes)], type.dtype)
+
+
+def lanes_of(value: Lanes) -> Lanes:
+    """With the scalars of a composite on the first axis, as rows take them."""
+    return value.T if value.ndim > 1 else value
+
+
+def arguments(op: Op) -> tuple[Lanes, ...]:
+    """Special and ordinary arguments; each of shape (lanes,) or, of a composite, (lanes, scalars)."""
+    rng = np.random.Generator(np.random.PCG64(sum(type.width for type in op.params)))
+    width = sum(type.width for type in op.params if type.scalar in FLOATS)
+    count = len(special_floats(FLOATS[0]))
+    turns = [(turn, lane) for turn in range(TURNS) for lane in range(count)]
+    turned = [[(lane + place * turn) % count for place in range(width)] for turn, lane in turns]
+    single = [[lane if place == k else -1 for place in range(width)] for k in range(width) for lane in range(count)]
+    return reachable(op, _drawn(op, rng, np.array([*turned, *single, *[[-1] * width] * ORDINARY], np.intp)))
+
+
+def regular_arguments(op: Op, lanes: int, seed: int = 7) -> tuple[Lanes, ...]:
+    """Ordinary values: floats of magnitude 1/16 to 8, indices in bounds."""
+    width = sum(type.width for type in op.params if type.scalar in FLOATS)
+    rng = np.random.Generator(np.random.PCG64(seed))
+    return reachable(op, _drawn(op, rng, np.full((lanes, width), -1, np.intp)))
+
+
+def _drawn(op: Op, rng: np.random.Generator, chosen: Lanes) -> tuple[Lanes, ...]:
+    """Random values, but for the float scalars for which the number of a special value is chosen."""
+    first, args = 0, []
+    for type in op.params:
+        shape = (len(chosen), type.width) if isinstance(type, Composite) else (len(chosen),)
+        values = _random(type, rng, shape)
+        if type.scalar in FLOATS:
+            which = chosen[:, first : first + type.width].reshape(shape)
+            values = np.where(which < 0, values, special_floats(type.scalar, op.exact)[np.maximum(which, 0)])
+            first += type.width
+        args.append(values)
+    return tuple(args)
+
+
+def _random(type: Element, rng: np.random.Generator, shape: tuple[int, ...]) -> Lanes:
+    if type.scalar in FLOATS:
+        size = rng.uniform(0.5, 1.0, shape) * 2.0 ** rng.integers(-3, 4, shape)
+        return np.where(rng.integers(0, 2, shape) == 1, size, -size).astype(type.dtype)
+    if type.scalar is BOOL:
+        return np.asarray(rng.integers(0, 2, shape) == 1)
+    return rng.integers(-4 if type.scalar is I32 else 0, 8, shape).astype(type.dtype)
+
+
+def watched(op: Op, args: Sequence[Lanes]) -> tuple[Lanes, bool]:
+    """The lanes on which no scalar row with an integer result leaves its domain; whether all it calls are exact."""
+    lanes = len(args[0]) if args else 1
+    inside, exact = np.ones(lanes, np.bool_), True
+
+    def apply(row: Op, values: Sequence[Lanes]) -> Lanes:
+        nonlocal exact
+        exact &= row.exact
+        if row.domain is not None and row.result not in FLOATS:
+            np.logical_and(inside, row.domain(*values), out=inside)
+        return row(*values)
+
+    calculus = Calculus(apply, lambda value, type: np.full(lanes, value, type.dtype))
+    composed(op, [tuple(lanes_of(arg)) if arg.ndim > 1 else arg for arg in args], calculus)
+    return inside, exact
+
+
+def reachable(op: Op, args: tuple[Lanes, ...]) -> tuple[Lanes, ...]:
+    """Without the lanes on which C++ leaves the behaviour undefined."""
+    inside, _ = watched(op, args)
+    return tuple(np.ascontiguousarray(arg[inside]) for arg in args)
+
+
+# -- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def mistakes(op: Op) -> Iterator[tuple[str, Op]]:
+    """The row with a mistake in its result or in what it makes of its arguments; some of them make no difference."""
+    for name, change in CHANGES.items():
+        yield f"result {name}", replace(op, meaning=_afterwards(op, change))
+        for k, type in enumerate(op.params):
+            if isinstance(type, Composite):
+                yield f"argument {k} {name}", replace(op, meaning=_before(op, k, change))
+    for k in range(1, len(op.params)):
+        if op.params[k] is op.params[k - 1]:
+            yield f"arguments {k - 1} and {k} in the other order", replace(op, meaning=_exchanged(op, k))
+
+
+def _negated(parts: list[Any]) -> None:
+    parts[-1] = _opposite(parts[-1])
+
+
+def _opposite(part: Any) -> Any:
+    if isinstance(part, float):
+        return -part
+    return part.calculus.call("logical_not" if part.type is BOOL else "neg", part)
+
+
+def _dropped(parts: list[Any]) -> None:
+    parts[0] = 0.0 if isinstance(parts[0], float) else parts[0].calculus.number(0, parts[0].type)
+
+
+def _swapped(parts: list[Any]) -> None:
+    parts[0], parts[-1] = parts[-1], parts[0]
+
+
+def _shifted(parts: list[Any]) -> None:
+    parts.append(parts.pop(0))
+
+
+CHANGES: dict[str, Callable[[list[Any]], None]] = {
+    "negated": _negated,
+    "dropped": _dropped,
+    "swapped": _swapped,
+    "shifted": _shifted,
+}
+
+
+def _changed(value: Any, change: Callable[[list[Any]], None]) -> Any:
+    parts = list(value) if isinstance(value, tuple) else [value]
+    change(parts)
+    return tuple(parts) if isinstance(value, tuple) else parts[0]
+
+
+def _afterwards(op: Op, change: Callable[[list[Any]], None]) -> Mistake:
+    return lambda *args: _changed(op.meaning(*args), change)
+
+
+def _before(op: Op, k: int, change: Callable[[list[Any]], None]) -> Mistake:
+    return lambda *args: op.meaning(*args[:k], _changed(args[k], change), *args[k + 1 :])
+
+
+def _exchanged(op: Op, k: int) -> Mistake:
+    return lambda *args: op.meaning(*args[: k - 1], args[k], args[k - 1], *args[k + 1 :])

@@ -1,0 +1,267 @@
+"""Every composite row of the table against Warp: values on special scalars, adjoints, the registry, planted mistakes.
+
+The key insight: as for scalar rows, Warp's answers are computed once for all, and one function says whether a meaning
+agrees with them. A row that calls only exact rows in Warp's own order must have Warp's bits; of the others the
+tolerance is the one that kernels are checked with, which follows from the rows they call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import warp as wp
+
+from extract.build import BuildFailure
+from extract.options import CompileOptions
+from grammar.emit import emit
+from grammar.evaluate import Inputs
+from grammar.op import Call, Item, Lanes, Member, Op, Ternary
+from grammar.ops import COMPOSITE_ROWS, ROWS
+from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
+from grammar.types import FLOATS, I32, Array, Composite, Element, Scalar
+from tests.composite_values import arguments, lanes_of, mistakes, regular_arguments, watched
+from tests.test_table_warp import ulps_between
+from validate.oracle import compare
+from validate.shadow import Noise, expected, run_shadowed
+
+pytestmark = pytest.mark.warp
+
+PER_KERNEL, PER_MODULE = 8, 64
+"""Rows in a kernel, which have the same parameters, and kernels in a module."""
+GRADIENT_LANES = 48
+PATTERNS = 12
+"""Noise variants that a tolerance follows from."""
+STEP = 1e-6
+"""Of the differences, as a share of the scalar that is moved."""
+RARELY = 0.05
+"""Share of the lanes near a kink, or so ill-conditioned that float32 can't tell."""
+
+WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {}
+"""Arguments whose gradient Warp 1.19 gets wrong."""
+
+NAMES = tuple(f"a{k}" for k in range(16))
+
+
+def each(rows: Sequence[Op]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("op", rows, ids=lambda op: op.key)
+
+
+# -- Warp's answers ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    args: tuple[Lanes, ...]
+    result: Lanes
+    exact: bool
+    """Whether the row and all that it calls have Warp's bits."""
+    points: tuple[Lanes, ...]
+    """Regular arguments, and beside them the gradient that Warp has there for each, None where it has none."""
+    gradients: tuple[Lanes | None, ...]
+
+
+def kernel_of(rows: Sequence[Op], name: str = "rows") -> Kernel:
+    """`out0[i] = op(a0[i], a1[i], …)` and so on, of rows with the same parameters."""
+    i = Var("i", I32)
+    named = list(zip(NAMES, rows[0].params, strict=False))
+    params = [Param(name, Array(type), Role.VALUE) for name, type in named]
+    params += [Param(f"out{k}", Array(op.result), Role.OUT) for k, op in enumerate(rows)]
+    reads = tuple(Read(name, i, type) for name, type in named)
+    stores = (Store(f"out{k}", i, Apply(op, reads)) for k, op in enumerate(rows))
+    return Kernel(name, tuple(params), (Thread("i"), *stores), "")
+
+
+@pytest.fixture(scope="module")
+def answers() -> Mapping[str, Answer]:
+    """By key of the row."""
+    from extract.compile import start
+
+    start()
+    found: dict[str, Answer] = {}
+    for with_adjoint in (True, False):
+        alike: dict[tuple[Element, ...], list[Op]] = {}
+        for op in COMPOSITE_ROWS:
+            if (op in DIFFERENTIATED) == with_adjoint:
+                alike.setdefault(op.params, []).append(op)
+        groups = [rows[k : k + PER_KERNEL] for rows in alike.values() for k in range(0, len(rows), PER_KERNEL)]
+        for first in range(0, len(groups), PER_MODULE):
+            found.update(answers_of(groups[first : first + PER_MODULE], with_adjoint))
+    return found
+
+
+def answers_of(groups: Sequence[Sequence[Op]], with_adjoint: bool) -> Iterator[tuple[str, Answer]]:
+    from extract.compile import compile_block, release
+
+    kernels = [kernel_of(rows, f"rows_{number}") for number, rows in enumerate(groups)]
+    options = CompileOptions(enable_backward=with_adjoint)
+    block = compile_block([(kernel.name, emit(kernel)) for kernel in kernels], frozenset(), options)
+    for rows, kernel, compiled in zip(groups, kernels, block.kernels, strict=True):
+        assert not isinstance(compiled, BuildFailure), compiled
+        for k in range(len(rows)):
+            yield rows[k].key, answer(rows, k, kernel, compiled.handle)
+    release(block)
+
+
+def answer(rows: Sequence[Op], k: int, kernel: Kernel, handle: Any) -> Answer:
+    from extract.launch import differentiate, run
+
+    op, name = rows[k], f"out{k}"
+    args, points = arguments(op), regular_arguments(op, GRADIENT_LANES)
+    launched = run(handle, kernel.params, values(rows, args), lanes(args))
+    assert launched.intact, launched.stray
+    exact = op.exact and watched(op, args)[1]
+    gradients: Mapping[str, Lanes] = {}
+    if op in DIFFERENTIATED:
+        given = values(rows, points)
+        weight = {name: np.broadcast_to(weights(op), given[name].shape)}
+        gradients = differentiate(handle, kernel.params, given, weight, lanes(points)).gradients
+    beside = tuple(gradients.get(name) for name in NAMES[: len(op.params)])
+    return Answer(args, launched.arrays[name], exact, points, beside)
+
+
+def lanes(args: Sequence[Lanes]) -> int:
+    return len(args[0]) if args else 1
+
+
+def values(rows: Sequence[Op], args: tuple[Lanes, ...]) -> dict[str, Lanes]:
+    shapes = [(lanes(args), op.result.width) if isinstance(op.result, Composite) else (lanes(args),) for op in rows]
+    outputs = [np.zeros(shape, op.result.dtype) for op, shape in zip(rows, shapes, strict=True)]
+    return dict(zip(NAMES, args, strict=False)) | {f"out{k}": output for k, output in enumerate(outputs)}
+
+
+def weights(op: Op) -> Lanes:
+    """How much each scalar of the result counts in the sum that is differentiated."""
+    return np.array([(-1.0) ** k * (1.0 + k / 8) for k in range(op.result.width)], op.result.dtype)
+
+
+def meant(op: Op, args: tuple[Lanes, ...]) -> Lanes:
+    """What the row means, of shape (lanes,) or (lanes, scalars)."""
+    return np.broadcast_to(op(*map(lanes_of, args)).T, values([op], args)["out0"].shape)
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+def disagreement(op: Op, answer: Answer) -> str:
+    """The first scalar on which the row's meaning isn't what Warp computed; empty where there is none."""
+    if answer.exact:
+        want = meant(op, answer.args)
+        assert want.dtype == answer.result.dtype
+        wrong = ulps_between(answer.result, np.ascontiguousarray(want)) != 0
+        if not wrong.any():
+            return ""
+        place = tuple(np.argwhere(wrong)[0])
+        return f"{[arg[place[0]] for arg in answer.args]}: {want[place]}, not {answer.result[place]} {place}"
+    return beyond_rounding(op, answer)
+
+
+def beyond_rounding(op: Op, answer: Answer) -> str:
+    given = {name: column[np.newaxis] for name, column in values([op], answer.args).items()}
+    count = lanes(answer.args)
+    shadowed = run_shadowed(kernel_of([op]), Inputs(count, given, {}), Noise(1, PATTERNS, count))
+    return compare("out0", expected(shadowed, "out0"), answer.result.reshape(-1))
+
+
+@each(COMPOSITE_ROWS)
+def test_meaning_is_what_warp_computes(op: Op, answers: Mapping[str, Answer]) -> None:
+    assert disagreement(op, answers[op.key]) == ""
+
+
+@each(COMPOSITE_ROWS)
+def test_planted_mistakes_are_noticed(op: Op, answers: Mapping[str, Answer]) -> None:
+    """Save what makes no difference, such as the order of the operands of a sum."""
+    answer = answers[op.key]
+    right = meant(op, answer.points)
+    wrong = [(name, row) for name, row in mistakes(op) if not same(right, meant(row, answer.points))]
+    assert wrong
+    assert [name for name, row in wrong if not disagreement(row, answer)] == []
+
+
+def same(one: Lanes, other: Lanes) -> bool:
+    return bool((ulps_between(np.ascontiguousarray(one), np.ascontiguousarray(other)) == 0).all())
+
+
+# -- adjoints ---------------------------------------------------------------------------------------------------------
+
+
+def in_float64(op: Op) -> Op:
+    """The row of that name on float64, which rounds nothing to float32 on the way; itself where there is none."""
+    wide = (T.name.replace("32", "64") if isinstance(T, Scalar) else f"{T.name[:-1]}d" for T in op.params)
+    return ROWS.get(f"{op.name}({','.join(wide)})", op)
+
+
+CONTINUOUS = [op for op in COMPOSITE_ROWS if op.result.scalar in FLOATS and any(T.scalar in FLOATS for T in op.params)]
+DIFFERENTIATED = frozenset(op for op in CONTINUOUS if in_float64(op) is op)
+"""Of each pair of instances of one template, that in float64, whose gradients are told best."""
+
+
+def slopes(op: Op, points: tuple[Lanes, ...], k: int) -> tuple[Lanes, Lanes]:
+    """The derivatives by each scalar of the k-th argument, in float64, and where they can be told."""
+    step = 2.0**-8 if op.group == "cast" else STEP  # which is linear but for its rounding
+    wide = [point.astype(np.float64) if point.dtype.kind == "f" else point for point in points]
+    flat = wide[k].reshape(len(wide[k]), -1)
+
+    def total(share: float, place: int) -> Lanes:
+        moved = flat.copy()
+        moved[:, place] *= 1 + share
+        result = meant(op, (*wide[:k], moved.reshape(wide[k].shape), *wide[k + 1 :]))
+        return np.asarray(result.reshape(len(flat), -1) @ weights(op).astype(np.float64))
+
+    columns = []
+    for place in range(flat.shape[1]):
+        near, far = ((total(h, place) - total(-h, place)) / (2 * h * flat[:, place]) for h in (step, 64 * step))
+        columns.append((near, np.isclose(near, far, rtol=1e-4, atol=1e-6)))
+    slope, smooth = (np.stack(part, axis=1).reshape(wide[k].shape) for part in zip(*columns, strict=True))
+    return slope, smooth & np.isfinite(slope)
+
+
+@each(sorted(DIFFERENTIATED, key=repr))
+def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> None:
+    """Zero, where Warp's registry says that a builtin is not differentiable."""
+    answer, wrong = answers[op.key], set()
+    for k, gradient in enumerate(answer.gradients):
+        if gradient is not None:
+            slope, smooth = slopes(op, answer.points, k)
+            want = slope if op.differentiable else np.zeros_like(slope)
+            assert smooth.mean() > 1 - 4 * RARELY
+            size = np.abs(want).reshape(len(want), -1).max(axis=1).reshape(-1, *(1,) * (want.ndim - 1))
+            off = smooth & ~(np.abs(gradient - want) <= 2e-3 * (size + 1e-3))
+            if off.mean() > RARELY:
+                wrong.add(k)
+    assert wrong == WRONG_ADJOINTS.get(op.key, frozenset())
+
+
+# -- Warp's registry --------------------------------------------------------------------------------------------------
+
+BUILTINS = {"matmul": "mul"}
+"""Operators that Warp's code generation translates to a builtin of another name."""
+
+
+def is_registered(op: Op) -> bool:
+    """Constructors, components, and what takes numbers known at compile time, are code generation's own business."""
+    spelt_apart = isinstance(op.spelling, Member | Item) or (isinstance(op.spelling, Call) and op.spelling.keywords)
+    return bool(op.params) and not spelt_apart and op.name != op.result.name
+
+
+@each([op for op in COMPOSITE_ROWS if is_registered(op)])
+def test_row_agrees_with_the_registry(op: Op) -> None:
+    from warp._src import codegen, context, types
+
+    warp: Any = wp
+    name = "where" if isinstance(op.spelling, Ternary) else BUILTINS.get(op.name, op.name)
+    builtin: Any = context.builtin_functions[name]
+    if not builtin.is_builtin():  # written in Python: what it takes and gives follows from what it calls
+        assert len(builtin.input_types) == len(op.params)
+        return
+    taken = [getattr(warp, type.name) for type in op.params]
+    matches: Any = codegen.func_match_args
+    overload = next(f for f in builtin.overloads if f.variadic or matches(f, taken, {}))
+    given = {"args": taken} if overload.variadic else dict(zip(overload.input_types, taken, strict=False))
+    same_type: Any = types.types_equal
+    assert same_type(overload.value_func(given, {}), getattr(warp, op.result.name))
+    if op.result.scalar in FLOATS:
+        assert op.differentiable == overload.is_differentiable
