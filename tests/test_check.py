@@ -315,7 +315,7 @@ def test_an_operation_of_other_types_is_noticed() -> None:
 
 def _overloaded(term: Term) -> Iterator[Term]:
     if isinstance(term, Apply):
-        others = [op for op in TABLE if op.name == term.op.name and op is not term.op]
+        others = [op for op in TABLE if op.name == term.op.name and op.params != term.op.params]
         yield from (Apply(op, term.args) for op in others)
 
 
