@@ -17,18 +17,20 @@ import pytest
 from extract.options import CompileOptions
 from grammar.errors import UserError
 from grammar.inputs import REGULAR_SETS
+from grammar.ops import ROWS
 from grammar.serial import plain_of
-from grammar.tree import Break, Kernel
-from grammar.types import F32, I32
+from grammar.tree import Apply, Break, Kernel
+from grammar.types import COMPOSITES, F32, I32, type_named
 from synth.findings import FOLDER, save_finding
 from synth.result import Finding as Found
 from synth.settings import Settings
-from tests.builders import LANES, OUT, X, array, at, change, do, ints, kernel, let, loop, put, scalar, var, when
+from tests.builders import LANES, OUT, I, X, array, at, change, do, ints, kernel, let, loop, out, put, scalar, var, when
 from tests.test_imports import ROOMS, roots
 from validate import reproducer_driver as driver
 from validate.findings import Finding, case_of, finding_of, load, plain_finding, reproducer, save
 from validate.verdict import Outcome
 
+V2, V3 = type_named("vec2d"), type_named("vec3f")
 RIGHT = kernel((X, OUT), put("out", do("mul", at("x"), 3.0)), name="right")
 EARLY = kernel(
     (X, scalar("n", I32, 3, 6), OUT),
@@ -109,20 +111,20 @@ def test_reproducers_need_only_warp_and_numpy(outcome: Outcome, tmp_path: Path) 
 
 def test_the_launch_at_fault_is_the_one_that_is_stored() -> None:
     cases = [case_of(finding(Outcome.VALUE, detail=f"out[{k * LANES + 3}]: x")) for k in range(REGULAR_SETS + 1)]
-    values = [case["arguments"]["x"][1] for case in cases]
+    values = [case["arguments"]["x"][2] for case in cases]
     assert values[0] != values[1] != values[2]
     assert any(value in values[2] for value in (float("inf"), 2.5))
-    assert case_of(finding(Outcome.VALUE, detail="no place"))["arguments"]["x"][1] == values[0]
-    assert case_of(finding(Outcome.VALUE, detail=f"out[{99 * LANES}]: x"))["arguments"]["x"][1] == values[0]
+    assert case_of(finding(Outcome.VALUE, detail="no place"))["arguments"]["x"][2] == values[0]
+    assert case_of(finding(Outcome.VALUE, detail=f"out[{99 * LANES}]: x"))["arguments"]["x"][2] == values[0]
 
 
 def test_the_reference_s_numbers_are_stored() -> None:
     case = case_of(finding(Outcome.GRADIENT))
     gradients, tolerances = case["gradients"]["x"]
-    assert gradients == pytest.approx([3 * weight for weight in case["cotangents"]["out"][1]])
+    assert gradients == pytest.approx([3 * weight for weight in case["cotangents"]["out"][2]])
     assert 0 < max(tolerances) < 1e-4
     outputs, exact = case_of(finding(Outcome.VALUE))["outputs"]["out"]
-    assert outputs == pytest.approx([3 * x for x in case["arguments"]["x"][1]])
+    assert outputs == pytest.approx([3 * x for x in case["arguments"]["x"][2]])
     assert set(exact) == {0.0}
 
 
@@ -166,6 +168,39 @@ def test_the_reproducer_of_a_known_defect_exits_0(tmp_path: Path) -> None:
     code, text = replayed(reproducer(finding(Outcome.GRADIENT, EARLY, "d/dx[0]: wrong")), tmp_path)
     assert code == 0, text
     assert "x element 0 expected" in text
+
+
+@pytest.mark.warp
+def test_reproducers_take_composites(tmp_path: Path) -> None:
+    """Arrays and numbers of them. A meaning with a mistake makes a finding of what is right."""
+    row = ROWS["cross(vec3f,vec3f)"]
+    wrong = replace(row, meaning=lambda a, b: tuple(part * -1.0 for part in row.meaning(a, b)))
+    turned = Apply(wrong, (at("p", I, V3), var("axis", V3)))
+    kept = (array("p", V3), scalar("axis", V3), out("result", V3), array("m", V2), out("copy", V2))
+    bad = kernel(kept, put("result", turned), put("copy", at("m", I, V2)), name="crossed")
+    right = replace(bad, body=(*bad.body[:1], put("result", replace(turned, op=row)), *bad.body[2:]))
+    for outcome, detail, place in (
+        (Outcome.VALUE, f"result[{3 * LANES + 4}]: wrong", "result element 0 expected"),
+        (Outcome.GRADIENT, "d/dp[5]: wrong", "p element 0 expected"),
+    ):
+        code, text = replayed(reproducer(finding(outcome, bad, detail)), tmp_path)
+        assert (code, place in text) == (0, True), text
+    code, text = replayed(reproducer(finding(Outcome.GRADIENT, right)), tmp_path)
+    assert code == 1, text
+
+
+@pytest.mark.warp
+def test_reproducers_pass_values_of_every_composite_type(tmp_path: Path) -> None:
+    """Those of an array, and one for all lanes, come out where they are stored."""
+    names = [(type, type.name) for type in COMPOSITES]
+    params = [p for type, name in names for p in (array(f"x_{name}", type), scalar(f"s_{name}", type))]
+    params += [out(f"{which}_{name}", type) for type, name in names for which in ("each", "all")]
+    stores = [put(f"each_{name}", at(f"x_{name}", I, type)) for type, name in names]
+    stores += [put(f"all_{name}", var(f"s_{name}", type)) for type, name in names]
+    one = finding(Outcome.VALUE, kernel(tuple(params), *stores))
+    code, text = replayed(reproducer(replace(one, options=CompileOptions(enable_backward=False))), tmp_path)
+    assert code == 1, text
+    assert "all elements are as expected" in text
 
 
 @pytest.mark.warp

@@ -28,8 +28,8 @@ from grammar.inputs import REGULAR_SETS, regular
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Kernel
-from grammar.types import Array
+from grammar.tree import Kernel, Param
+from grammar.types import Array, Composite
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import GRADIENT_PATTERNS, PATTERNS, values_of
 from validate.shadow import Noise, Shadowed, expected, run_shadowed
@@ -184,7 +184,8 @@ def case_of(finding: Finding) -> dict[str, Any]:
         "lanes": finding.lanes,
         "options": finding.options.module_options(),
         "seconds": SECONDS,
-        "arguments": {p.name: (p.element.name, _literal(values[p.name])) for p in kernel.params},
+        "arguments": {p.name: _typed(p, values[p.name]) for p in kernel.params},
+        "arrays": [p.name for p in kernel.params if isinstance(p.type, Array)],
         "written": [p.name for p in kernel.params if p.is_output],
         "cotangents": {},
         "outputs": {},
@@ -196,7 +197,7 @@ def case_of(finding: Finding) -> dict[str, Any]:
         case Outcome.GRADIENT | Outcome.CRASH | Outcome.TIMEOUT if has_gradient(kernel) and launch < REGULAR_SETS:
             weights = cotangents(kernel, regular(kernel, finding.seed, finding.lanes), finding.seed)
             own = {name: weight[launch : launch + 1] for name, weight in weights.items()}
-            given = {name: (kernel.param(name).element.name, _literal(weight[0])) for name, weight in own.items()}
+            given = {name: _typed(kernel.param(name), weight[0]) for name, weight in own.items()}
             wanted = _gradients(kernel, inputs, own) if finding.outcome is Outcome.GRADIENT else {}
             return case | {"cotangents": given, "gradients": wanted}
         case _:
@@ -217,8 +218,9 @@ def _launch_at_fault(finding: Finding) -> int:
     param = names.get(name.removeprefix("d/d"))
     if not (bracket and closing and number.isdecimal() and param):
         return 0
-    launch = int(number) // (param.size or finding.lanes)
-    return launch if launch < inputs_of(finding).launches else 0
+    inputs = inputs_of(finding)
+    launch = int(number) // inputs.arrays[param.name][0].size
+    return launch if launch < inputs.launches else 0
 
 
 def _only(inputs: Inputs, launch: int) -> Inputs:
@@ -249,8 +251,16 @@ def _compared(wanted: Lanes, tolerance: Lanes, decided: Lanes) -> tuple[list[Any
     return _literal(wanted), [float(f"{t:.3g}") for t in np.where(known, tolerance, np.inf).tolist()]
 
 
+def _typed(param: Param, values: Lanes) -> tuple[str, str, Any]:
+    """The names of the type of an element and of its scalars, and the values; those of a matrix row by row."""
+    element, values = param.element, np.asarray(values)
+    if isinstance(element, Composite):
+        values = values.reshape(*values.shape[:-1], *element.shape)
+    return element.name, element.dtype.name, _literal(values)
+
+
 def _literal(values: Lanes) -> Any:
     """The values as Python's, in as few digits as tell them apart in their own precision."""
-    if values.dtype not in (np.float32, np.float16):
+    if values.dtype != np.float32:
         return values.tolist()
-    return [float(str(value)) for value in values] if values.ndim else float(str(values))
+    return [_literal(value) for value in values] if values.ndim else float(str(values))

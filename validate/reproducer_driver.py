@@ -67,17 +67,17 @@ def is_differentiated() -> bool:
 
 def launch(backward: bool) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Outputs and gradients by name, and the first array beside which something was written."""
-    whole = {name: guarded(*given) for name, given in CASE["arguments"].items() if isinstance(given[1], list)}
+    whole = {name: guarded(*given) for name, given in CASE["arguments"].items() if name in CASE["arrays"]}
     arrays = {name: array[GUARD:-GUARD] for name, array in whole.items()}
     if backward:
         arrays = {name: fresh(*CASE["arguments"][name]) for name in whole}
-    inputs = [arrays.get(name, value) for name, (_, value) in CASE["arguments"].items()]
+    inputs = [arrays[name] if name in arrays else value_of(*given) for name, given in CASE["arguments"].items()]
     tape = wp.Tape()  # type: ignore[no-untyped-call] # Warp does not annotate it
     with tape:
         wp.launch(globals()[CASE["kernel"]], dim=CASE["lanes"], inputs=inputs, device="cpu")
     gradients = {}
     if backward:
-        for name, (dtype, values) in CASE["cotangents"].items():
+        for name, (_, dtype, values) in CASE["cotangents"].items():
             arrays[name].grad.assign(np.array(values, dtype))
         tape.backward()
         gradients = {name: array.grad.numpy() for name, array in arrays.items() if array.grad is not None}
@@ -85,14 +85,20 @@ def launch(backward: bool) -> tuple[dict[str, Any], dict[str, Any], str]:
     return outputs, gradients, stray(whole, outputs)
 
 
-def guarded(dtype: str, values: list[Any]) -> Any:
-    edge = np.ones(GUARD, dtype)
-    return wp.array(np.concatenate([edge, np.array(values, dtype), edge]), dtype=getattr(wp, dtype), device="cpu")
+def value_of(element: str, dtype: str, values: Any) -> Any:
+    """A scalar parameter; of a composite type, made of all its scalars."""
+    return getattr(wp, element)(*np.array(values, dtype).ravel().tolist()) if isinstance(values, list) else values
 
 
-def fresh(dtype: str, values: list[Any]) -> Any:
+def guarded(element: str, dtype: str, values: list[Any]) -> Any:
+    inner = np.array(values, dtype)
+    edge = np.ones((GUARD, *inner.shape[1:]), dtype)
+    return wp.array(np.concatenate([edge, inner, edge]), dtype=getattr(wp, element), device="cpu")
+
+
+def fresh(element: str, dtype: str, values: list[Any]) -> Any:
     is_float = dtype.startswith("float")
-    return wp.array(np.array(values, dtype), dtype=getattr(wp, dtype), device="cpu", requires_grad=is_float)
+    return wp.array(np.array(values, dtype), dtype=getattr(wp, element), device="cpu", requires_grad=is_float)
 
 
 def stray(whole: dict[str, Any], after: dict[str, Any]) -> str:
@@ -101,7 +107,7 @@ def stray(whole: dict[str, Any], after: dict[str, Any]) -> str:
         if not (values[:GUARD] == 1).all() or not (values[-GUARD:] == 1).all():
             print("something was written beside", name)
             return name
-        dtype, before = CASE["arguments"][name]
+        _, dtype, before = CASE["arguments"][name]
         if name not in CASE["written"] and not np.array_equal(after[name], np.array(before, dtype), equal_nan=True):
             print("input", name, "was changed")
             return name
@@ -110,12 +116,13 @@ def stray(whole: dict[str, Any], after: dict[str, Any]) -> str:
 
 def differs(computed: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether some element is farther from what it must be than rounding explains; an infinite tolerance says that
-    nobody can say."""
+    nobody can say. Of composites, the scalars are counted."""
     found = False
     for name, (expected, tolerance) in wanted.items():
-        wrong = np.flatnonzero(~agrees(computed[name], expected, np.array(tolerance)))
+        got = computed[name].reshape(-1)
+        wrong = np.flatnonzero(~agrees(got, expected, np.array(tolerance)))
         for k in wrong[:4]:
-            print(name, "element", k, "expected", expected[k], "within", tolerance[k], "got", computed[name][k])
+            print(name, "element", k, "expected", expected[k], "within", tolerance[k], "got", got[k])
         found = found or len(wrong) > 0
     print("elements differ" if found else "all elements are as expected")
     return found
