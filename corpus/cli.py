@@ -51,6 +51,22 @@ def stats_command(folder: Folder) -> None:
     show(stats_of(folder), ROWS, Console())
 
 
+@app.command("realism")
+def realism_command(
+    folder: Folder,
+    against: Annotated[
+        Path, typer.Option("--against", metavar="PATH", help="Real code: a .py file or a folder.", show_default=False)
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Prints how far the Python of a data set is from real code, beside how far real code is from itself."""
+    from rich.console import Console
+
+    from corpus.realism import command
+
+    command(folder, against, json, Console())
+
+
 @app.command("minimize")
 def minimize_command(folder: Folder, out: Out, most: Most = None) -> None:
     """Writes few rows that have every feature of a data set; of equal ones, the smallest kernels.

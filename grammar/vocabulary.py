@@ -1,0 +1,107 @@
+"""Everything that the grammar can grow, as constructs by name and as JSON: `python -m grammar vocabulary`.
+
+The key insight: operations are a fold over the table, and what statements and leaves look like is said once, here. A
+test grows kernels, reads them like anybody's, and finds in them all that is here and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import libcst as cst
+
+from grammar import constructs as said
+from grammar.families import FAMILIES
+from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.ops import ROWS
+from grammar.profiles import PROFILES
+from grammar.tree import AtomicKind
+from grammar.types import ELEMENTS, Array
+
+DIMENSIONS = range(1, 1 + max(getattr(family, "dimensions", 1) for family in FAMILIES))
+"""Of arrays, and of the grid of threads."""
+UPDATES = ("add", "sub", "mul", "bit_xor")
+"""Operators of `name OP= value`."""
+ARRAY_UPDATES = ("add", "sub")
+"""Operators of `array[i] OP= value`."""
+
+
+def _signs(names: Sequence[str]) -> tuple[str, ...]:
+    """`+=`, …, of the operators with these names in the table."""
+    tokens = {op.name: op.spelling.token for op in ROWS.values() if isinstance(op.spelling, Infix)}
+    return tuple(said.operator_text(getattr(cst, f"{tokens[name]}Assign")()) for name in names)
+
+
+STATEMENTS = (
+    *map(said.thread, DIMENSIONS),
+    said.given("a"),
+    *(said.given("a", sign) for sign in _signs(UPDATES)),
+    *(said.given(said.element(n)) for n in DIMENSIONS),
+    *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
+    *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
+    *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
+)
+TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN)
+"""What is not an operation of the table; literals and names are no constructs."""
+
+
+def written(op: Op) -> str:
+    """The construct that a row of the table is written with."""
+    match op.spelling:
+        case Infix(token):
+            return said.infix(said.operator_text(getattr(cst, token)()))
+        case Prefix(token):
+            return said.prefix(said.operator_text(getattr(cst, token)()))
+        case Call(function, keywords):
+            return said.call(function, len(op.params), [name for name, _ in keywords])
+        case Ternary():
+            return said.TERNARY
+        case Member(name):
+            return said.member(name)
+        case Item(indices):
+            return said.component(len(indices) + len(op.params) - 1)
+
+
+@cache
+def vocabulary() -> frozenset[str]:
+    """All constructs, named as `grammar.constructs` names those of real kernels."""
+    parameters = (said.parameter(mark, type) for mark, types in parameter_types().items() for type in types)
+    return frozenset([*STATEMENTS, *TERMS, *map(written, ROWS.values()), *parameters])
+
+
+def parameter_types() -> Mapping[str, list[str]]:
+    """Types of parameters, of kernels and of functions; functions have no arrays."""
+    arrays = [Array(T, *[n][: n > 1]) for T in ELEMENTS.values() for n in DIMENSIONS]
+    return {"kernel": [*ELEMENTS, *map(repr, arrays)], "func": list(ELEMENTS)}
+
+
+def as_data() -> dict[str, Any]:
+    """Plain JSON: each construct under its kind; operators and builtins with the types that they take and give."""
+    is_operator = {op: isinstance(op.spelling, Infix | Prefix | Ternary) for op in ROWS.values()}
+    is_part = {op: isinstance(op.spelling, Member | Item) for op in ROWS.values()}
+    return {
+        "statements": list(STATEMENTS),
+        "terms": list(TERMS),
+        "operators": _signatures([op for op in ROWS.values() if is_operator[op]]),
+        "builtins": _signatures([op for op in ROWS.values() if not is_operator[op] and not is_part[op]]),
+        "components": _signatures([op for op in ROWS.values() if is_part[op]]),
+        "annotations": parameter_types(),
+        "families": [family.name for family in FAMILIES],
+        "profiles": list(PROFILES),
+    }
+
+
+def _signatures(ops: Sequence[Op]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for op in ops:
+        taken = ", ".join(map(repr, op.params))
+        found.setdefault(written(op), []).append(f"({taken}) -> {op.result!r}")
+    return dict(sorted(found.items()))
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """Text, the same for the same data."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
