@@ -74,7 +74,7 @@ BESIDE = (
     *("__main__.py", "command.py", "errors.py", "fit.py", "survey.py", "tables.py"),
     *("check.py", "exits.py", "hypothesis_hook.py", "rewrites.py", "serial.py"),
     *("smallest.py", "strategies.py"),
-    *("constructs.py", "coverage.py", "reach.py", "vocabulary.py", "data/registry.json"),
+    *("constructs.py", "coverage.py", "reach.py", "registry.py", "vocabulary.py", "data/registry.json"),
 )
 """Modules of the package that a kernel doesn't come through when it is grown from a seed."""
 
