@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
@@ -25,12 +26,15 @@ from grammar.tree import (
     For,
     Kernel,
     Stmt,
+    Term,
     Var,
     all_terms,
     blocks,
+    functions,
     own_terms,
     statements,
     subterms,
+    terms_in,
 )
 from grammar.types import FLOATS
 
@@ -58,8 +62,17 @@ def defect(kernel: Kernel) -> Defect | None:
 
 
 def _divides_by_active(kernel: Kernel) -> bool:
-    remainders = any(isinstance(t, Apply) and t.op.name == "mod" and t.type in FLOATS for t in all_terms(kernel))
-    return remainders and any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel))
+    if not any(map(_is_remainder, all_terms(kernel))):
+        return False
+    if any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel)):
+        return True
+    # in a function, where every parameter may be active
+    called = (term for function in functions(kernel.body) for term in terms_in(function.body))
+    return any(_is_remainder(term) and not isinstance(term.args[1], Const) for term in called)
+
+
+def _is_remainder(term: Term) -> TypeGuard[Apply]:
+    return isinstance(term, Apply) and term.op.name == "mod" and term.type.scalar in FLOATS
 
 
 def _breaks_with_gradient(kernel: Kernel) -> bool:

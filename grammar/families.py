@@ -21,9 +21,26 @@ from grammar.features import (
     loop_sum,
     loop_while,
 )
-from grammar.neighbours import gather, stencil, stencil_grid
+from grammar.neighbours import gather, sparse_product, stencil, stencil_grid
+from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store
+from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
-from grammar.types import F32, F64, MATRICES, QUATERNIONS, TRANSFORMS, TWISTS, VECTORS, Element, Scalar, type_named
+from grammar.types import (
+    F16,
+    F32,
+    F64,
+    I32,
+    INT_VECTORS,
+    MATRICES,
+    QUATERNIONS,
+    SPATIAL_MATRICES,
+    TRANSFORMS,
+    TWISTS,
+    VECTORS,
+    Element,
+    Scalar,
+    type_named,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +52,10 @@ class Family:
     """One feature is drawn from each of these tables."""
     favoured: frozenset[str] = frozenset()
     """Groups of operations that are drawn more often; `scalar` stands for scalar parameters."""
+    leave: Leaving = store
+    """How the result leaves the kernel."""
     atomic: bool = False
-    """The result is reduced into an array by an atomic operation."""
+    """It does so by atomic operations, and nothing else is written."""
     types: tuple[tuple[Element, float], ...] = ()
     """What its kernels compute in; none means any scalar type."""
     dimensions: int = 1
@@ -70,7 +89,8 @@ ANY: tuple[tuple[Feature, float], ...] = (
 SCALAR: tuple[tuple[Element, float], ...] = ((F32, 3.0), (F64, 0.3))
 """Of kernels that use composites, but whose result is a number."""
 SPACE: tuple[tuple[Element, float], ...] = (
-    *((V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.15)) for V in VECTORS),
+    *((V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.1)) for V in VECTORS),
+    *((V, 0.4) for V in INT_VECTORS),
     *SCALAR,
 )
 WITH_SCALARS: tuple[frozenset[Element], ...] = tuple(frozenset({V, V.scalar}) for V in VECTORS if V.width == 3)
@@ -94,25 +114,25 @@ RIGID: tuple[tuple[Element, float], ...] = (
     *(
         (
             T,
-            {"vector": 6.0, "quaternion": 4.0, "transform": 4.0, "twist": 1.5}[T.kind]
+            {"vector": 6.0, "quaternion": 4.0, "transform": 4.0, "twist": 2.5}[T.kind]
             * (1.0 if T.scalar is F32 else 0.1),
         )
         for T in (*VECTORS, *QUATERNIONS, *TRANSFORMS, *TWISTS)
-        if T.kind != "vector" or T.width == 3
+        if T.scalar is not F16 and (T.kind != "vector" or T.width == 3)
     ),
     *SCALAR,
 )
 
 
 def _rigid(S: Scalar) -> Iterator[frozenset[Element]]:  # noqa: N803 - a type, as in the table of operations
-    V, M, M4, Q, T, W = (  # noqa: N806 - likewise
+    V, M, M4, Q, T, W, W6 = (  # noqa: N806 - likewise
         next(one for one in types if one.scalar is S and one.shape[-1] == size)
         for types, size in (
             *((VECTORS, 3), (MATRICES, 3), (MATRICES, 4)),
-            *((QUATERNIONS, 4), (TRANSFORMS, 7), (TWISTS, 6)),
+            *((QUATERNIONS, 4), (TRANSFORMS, 7), (TWISTS, 6), (SPATIAL_MATRICES, 6)),
         )
     )
-    sets: tuple[set[Element], ...] = ({V, Q, M, S}, {V, Q, T}, {V, T, M4}, {V, T, W, S})
+    sets: tuple[set[Element], ...] = ({V, Q, M, S}, {V, Q, T}, {V, T, M4}, {V, T, W, S}, {W, W6, M})
     yield from map(frozenset, sets)
 
 
@@ -129,16 +149,22 @@ FAMILIES: tuple[Family, ...] = (
     Family("loop", 3, features=(LOOPS,)),
     Family("nested_loop", 4, features=(((loop_nested, 1.0),),)),
     Family("scalar_parameter", 2, favoured=frozenset({"scalar", "arithmetic"})),
-    Family("atomic_reduction", 1, atomic=True),
+    Family("atomic_reduction", 1, leave=reduce, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
     Family("function_library", 4, features=(((call_function, 1.0),), ((call_function, 2.0), (branch_update, 1.0)))),
     Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=2),
     Family("nested_parallel", 3, features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),), dimensions=2),
+    Family("conditional_reduction", 3, leave=reduce_by_condition, atomic=True),
+    Family("histogram", 3, leave=count_in_bins, atomic=True, types=((F32, 5.0), (F64, 1.0), (I32, 1.0))),
+    Family("sparse_product", 4, features=(((sparse_product, 1.0),),), types=((F32, 5.0), (F64, 1.0))),
+    Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
     Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
     Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
-    Family("rigid_transform", 2, favoured=frozenset({"quaternion", "transform"}), types=RIGID, company=TURNING),
+    Family(
+        "rigid_transform", 2, favoured=frozenset({"quaternion", "transform", "spatial"}), types=RIGID, company=TURNING
+    ),
 )
 
 

@@ -19,19 +19,17 @@ from grammar.choose import Choose, chance, pick, weighted
 from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
-from grammar.features import INNER, combine, infix
+from grammar.features import INNER, combine
 from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes
 from grammar.ops import ROWS
+from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.terms import grow_condition, grow_favoured, grow_term, lowered, new_scalar, read_element
+from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tree import (
     Apply,
-    Atomic,
-    AtomicKind,
-    AugStore,
     Const,
     For,
     If,
@@ -45,9 +43,8 @@ from grammar.tree import (
     Var,
     height,
     subterms,
-    term_height,
 )
-from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, ORDERED, Array, Element, Scalar
+from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, Element, Scalar
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -100,11 +97,12 @@ def _is_wanted(kernel: Kernel, tolerant: bool, allow_known: bool) -> bool:
 
 def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
     """The kernel with numbers for the parameters that bound its loops: what is unrolled has no documented limit."""
+    params = {param.name: param for param in kernel.params}
 
     def known(stmt: Stmt) -> Stmt:
         match stmt:
-            case For(variable, start, Var(name, _), body):
-                param = kernel.param(name)
+            case For(variable, start, Var(name, _), body) if name in params:
+                param = params[name]
                 trips = int(param.low) + choose(int(param.high - param.low) + 1)
                 return For(variable, start, Const(I32, trips), tuple(map(known, body)))
             case For(variable, start, stop, body):
@@ -130,14 +128,12 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     if depth >= 2 and not family.has(stencil) and draft.dimensions == 1 and chance(choose, 0.12):
         _guard_count(draft)
     value = _varied(draft, _result(draft, family, depth), depth)
-    if family.atomic:
-        _reduce(draft, value, depth)
-    else:
-        _store(draft, value, depth)
+    family.leave(draft, value, depth)
+    if not family.atomic:
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
             type = weighted(choose, [(draft.main, 8.0), (I32, 1.0), (BOOL, 1.0 if depth > 2 else 0.0)])
             second = grow_term(draft, type, _term_height(draft, max(1, depth - 1)))
-            _store(draft, _varied(draft, second, depth), depth)
+            store(draft, _varied(draft, second, depth), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
 
@@ -217,47 +213,6 @@ def _differs(draft: Draft, value: Lanes) -> bool:
     launches, active = value.reshape(-1, draft.lanes), draft.active.reshape(-1, draft.lanes)
     seen = (row[on] for row, on in zip(launches, active, strict=True))
     return all((values != values[:1]).any() for values in seen)
-
-
-# -- how the result leaves the kernel ---------------------------------------------------------------------------------
-
-
-def _store(draft: Draft, value: Grown, depth: int) -> None:
-    index = draft.own
-    type = value.term.type
-    if chance(draft.choose, 0.06) and type in ATOMIC:
-        out = _output(draft, type, Role.ACCUMULATOR)
-        draft.block.append(AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
-    elif depth >= 3 and chance(draft.choose, 0.08):
-        value = lowered(draft, value, depth - 1)
-        condition = grow_condition(draft, min(depth, 3))
-        out = _output(draft, type, Role.OUT)
-        other = grow_term(draft, type, 2)
-        draft.block.append(If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
-    else:
-        draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
-
-
-def _output(draft: Draft, type: Element, role: Role, size: int | None = None) -> str:
-    array = Array(type, draft.dimensions if size is None else 1)
-    return add_param(draft, Param(draft.name("array_out"), array, role, -1.0, 1.0, size)).name
-
-
-def _reduce(draft: Draft, value: Grown, depth: int) -> None:
-    """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
-    ordered = 2.0 if value.term.type in ORDERED else 0.0
-    kind = weighted(
-        draft.choose,
-        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)],
-    )
-    bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
-    index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
-    guarded = chance(draft.choose, 0.25 if depth > term_height(index) else 0.0)
-    condition = grow_condition(draft, 2) if guarded else None
-    value = value if condition is None else lowered(draft, value, depth - 1)
-    array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
-    stmt: Stmt = Atomic(kind, array, index, value.term)
-    draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
 
 
 def _ordered(params: list[Param]) -> tuple[Param, ...]:

@@ -53,6 +53,9 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
             return poison(param, shape)
         case Role.COUNT:
             return np.full(shape, lanes - COUNT_SLACK, np.int32)
+        case Role.OFFSETS:
+            ends = np.floor(np.sort(uniform(seed, param.name, (launches, lanes - 1))) * (lanes + 1))
+            return np.pad(ends, ((0, 0), (1, 1)), constant_values=((0, 0), (0, lanes))).astype(np.int32)
         case Role.INDEX:
             return (uniform(seed, param.name, shape) * lanes).astype(np.int32)
         case Role.VALUE | Role.SEED | Role.ACCUMULATOR:
@@ -69,6 +72,8 @@ def shape_of(param: Param, lanes: int) -> tuple[int, ...]:
     """Of an array, that of the grid of threads, unless its last axis has a length of its own; () for a scalar."""
     if not isinstance(param.type, Array):
         return ()
+    if param.role is Role.OFFSETS:
+        return (lanes + 1,)
     if param.size is None:
         return grid(lanes, param.type.dimensions)
     return (*grid(lanes, param.type.dimensions - 1), param.size) if param.type.dimensions > 1 else (param.size,)

@@ -34,6 +34,9 @@ NameRole = Literal[
     "function",
     "parameter",
     "random_state",
+    "array_offsets",
+    "range_start",
+    "range_end",
     "vector_in",
     "vector_param",
     "matrix_in",
@@ -136,6 +139,9 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " shape_function stiffness_term penalty density_at flux_term basis transfer squash pressure_of growth_rate"
         " contact_force residual_of normal_stress ease reflect_value mobility"
     ),
+    "array_offsets": _words("offsets row_offsets starts indptr row_ptr cell_start bsr_offsets neighbor_offsets"),
+    "range_start": _words("start begin row_start first lo k0"),
+    "range_end": _words("end stop row_end last hi k1"),
     "random_state": _words("state rng rand_state seed_state random_state"),
     "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(

@@ -6,12 +6,31 @@ is left out, clamped to, or wrapped around.
 
 from __future__ import annotations
 
+import numpy as np
+
 from grammar.choose import chance, pick
-from grammar.draft import Draft, Grown, define, local_role, run
+from grammar.draft import Draft, Grown, add_param, define, local, local_role, nested, run
 from grammar.features import combine, infix
+from grammar.literal import zero
 from grammar.ops import ROWS
-from grammar.terms import grow_term, new_array, stored_index
-from grammar.tree import Apply, At, Const, If, Param, Read, Return, Size, Term, subterms
+from grammar.terms import attempt, grow_term, new_array, stored_index
+from grammar.tree import (
+    Apply,
+    Assign,
+    At,
+    AugAssign,
+    Const,
+    For,
+    If,
+    Param,
+    Read,
+    Return,
+    Role,
+    Size,
+    Term,
+    Var,
+    subterms,
+)
 from grammar.types import I32, Array, Element
 
 
@@ -127,3 +146,35 @@ def gather(draft: Draft, type: Element, height: int) -> Grown:
     del height
     source = new_array(draft, type)
     return draft.grown(Read(source.name, _named(draft, stored_index(draft)), type))
+
+
+def sparse_product(draft: Draft, type: Element, height: int) -> Grown:
+    """A row of a sparse matrix times a vector: `for k in range(offsets[i], offsets[i + 1]): s += w[k] * x[cols[k]]`."""
+    starts = add_param(draft, Param(draft.name("array_offsets"), Array(I32), Role.OFFSETS)).name
+    i, accumulator = draft.thread, Var(draft.name("accumulator"), type)
+    first: Term = Read(starts, i, I32)
+    last: Term = Read(starts, Apply(infix("add", I32), (i, Const(I32, 1))), I32)
+    if chance(draft.choose, 0.5):
+        first = define(draft, "range_start", draft.grown(first)).term
+        last = define(draft, "range_end", draft.grown(last)).term
+    run(draft, Assign(accumulator.name, zero(type)))
+    counter = Var(draft.name("loop"), I32)
+    with nested(draft, draft.active) as body:
+        lanes = np.arange(draft.active.size, dtype=np.int32)
+        draft.interpreter.env[counter.name] = lanes * 7 % np.int32(draft.lanes)
+        entry, source, column = new_array(draft, type), new_array(draft, type), _columns(draft)
+        there: Term = Read(column, counter, I32)
+        if chance(draft.choose, 0.4):
+            there = define(draft, "local_int", draft.grown(there)).term
+        parts = [draft.grown(Read(entry.name, counter, type)), draft.grown(Read(source.name, there, type))]
+        product = attempt(draft, infix("mul", type), parts) or parts[1]
+        if height >= 5 and chance(draft.choose, 0.5):
+            product = combine(draft, [product, grow_term(draft, type, 2)], height - 2)
+        draft.block.append(AugAssign(accumulator.name, infix("add", type), product.term))
+    run(draft, For(counter.name, first, last, tuple(body)))
+    return local(draft, accumulator.name, type)
+
+
+def _columns(draft: Draft) -> str:
+    known = [p.name for p in draft.params if p.role is Role.INDEX]
+    return known[0] if known else add_param(draft, Param(draft.name("array_index"), Array(I32), Role.INDEX)).name

@@ -224,6 +224,8 @@ class Role(Enum):
     """A whole number in [low, high] from which a random state begins."""
     INDEX = "index"
     """Valid indices into the kernel's arrays."""
+    OFFSETS = "offsets"
+    """Where each lane's entries begin in arrays of one element per lane, and where the last one's end."""
     COUNT = "count"
     """The number of elements to process, at most the length of the arrays."""
     OUT = "out"
@@ -269,7 +271,7 @@ class Kernel:
     family: str
 
     def param(self, name: str) -> Param:
-        return next(p for p in self.params if p.name == name)
+        return {p.name: p for p in self.params}[name]
 
 
 # -- folds over the shape of trees ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
 from grammar.profiles import PROFILES, profile, swarm
 from grammar.tree import (
     Apply,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -28,8 +29,10 @@ from grammar.tree import (
     Kernel,
     Read,
     Role,
+    Sample,
     Stmt,
     Term,
+    Thread,
     Var,
     While,
     all_terms,
@@ -193,6 +196,17 @@ def has(*kinds: type[Stmt]) -> Callable[[Kernel], bool]:
     return lambda grown: any(isinstance(stmt, kinds) for stmt in statements(grown.body))
 
 
+def grid_reads(grown: Kernel) -> int:
+    """Elements of grids that are read, but for the thread's own."""
+    assert isinstance(grown.body[0], Thread)
+    reads = {term.index for term in all_terms(grown) if isinstance(term, Read) and isinstance(term.index, At)}
+    return len(reads - {grown.body[0].own})
+
+
+def is_computed(index: Term) -> bool:
+    return isinstance(index, Apply) and index.op.name == "clamp"
+
+
 PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "arithmetic": (of_group("arithmetic"), 0.75),
     "math": (of_group("math"), 0.75),
@@ -206,8 +220,15 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "combined": (has(If, For, While), 0.75),
     "vector_physics": (of_group("vector"), 1.0),
     "matrix_vector": (of_group("matrix"), 0.9),
-    "rigid_transform": (of_group("quaternion", "transform"), 0.9),
+    "rigid_transform": (of_group("quaternion", "transform", "spatial"), 0.9),
     "function_library": (lambda grown: bool(functions(grown.body)), 0.9),
+    "grid_stencil": (lambda grown: grid_reads(grown) >= 3, 0.9),
+    "nested_parallel": (lambda grown: isinstance(grown.body[0], Thread) and len(grown.body[0].names) == 2, 1.0),
+    "conditional_reduction": (lambda grown: sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2, 1.0),
+    "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
+    "sparse_product": (lambda grown: any(param.role is Role.OFFSETS for param in grown.params), 1.0),
+    "bit_mixing": (of_group("integer"), 0.75),
+    "random_sampling": (has(Sample), 1.0),
 }
 """What kernels of a family have, and what share of them must have it."""
 

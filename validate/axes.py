@@ -29,7 +29,7 @@ from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Threa
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import differentiated, flat, values_of
-from validate.shadow import Expected, Noise, Shadowed, Value, expected
+from validate.shadow import Expected, Noise, Shadowed, Value, counters_of, expected
 from validate.specials import joined, special
 from validate.verdict import Outcome, Verdict
 
@@ -212,7 +212,7 @@ class _Contracted(Shadowed):
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
     noise = Noise(1, PATTERNS, inputs.launches * inputs.lanes)
-    algebra = (_Contracted if contracted else Shadowed)(inputs, noise)
+    algebra = (_Contracted if contracted else Shadowed)(inputs, noise, counters=counters_of(kernel))
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)
     return algebra

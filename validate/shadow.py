@@ -13,7 +13,7 @@ et al. 2018).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import NamedTuple, assert_never
@@ -23,7 +23,23 @@ from numpy.typing import NDArray
 
 from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index
 from grammar.op import Lanes, Op
-from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Store
+from grammar.tree import (
+    Apply,
+    At,
+    Atomic,
+    AtomicKind,
+    AugStore,
+    Const,
+    For,
+    Kernel,
+    Size,
+    Store,
+    Term,
+    Thread,
+    Var,
+    statements,
+    subterms,
+)
 from grammar.types import F16, F32, F64, FLOATS, INTEGERS, Scalar
 
 Variants = NDArray[np.float64]
@@ -126,6 +142,8 @@ class Shadowed(Algebra[Value]):
     inputs: Inputs
     noise: Noise
     steps: Steps | None = None
+    counters: frozenset[str] = frozenset()
+    """Names of thread indices and loop variables."""
     undecided: Mask = field(init=False)
     """Lanes on which Warp may rightly have gone another way."""
     unsmooth: Mask = field(init=False)
@@ -417,7 +435,7 @@ def _signs(patterns: int, lanes: int) -> Variants:
 
 def run_shadowed(kernel: Kernel, inputs: Inputs, noise: Noise, steps: Steps | None = None) -> Shadowed:
     """Runs the kernel over values with shadows. Raises EndlessLoopError."""
-    algebra = Shadowed(inputs, noise, steps)
+    algebra = Shadowed(inputs, noise, steps, counters_of(kernel))
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)
     return algebra
@@ -443,11 +461,32 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     events = [event for event in algebra.events if event.stmt.array == array]
     for event in events:  # an uncertain lane may write where it did not write here
         result.decided[event.where[uncertain]] = False
+        if uncertain.any() and not _is_plain(event.stmt.index, algebra.counters):
+            result.decided[:] = False
     with np.errstate(all="ignore"):
         for event in events:
             _write(result, event, sum(event.part == other.part for other in events) > 1)
     result.decided &= np.isfinite(result.tolerance)
     return result
+
+
+def _is_plain(index: Term, counters: Set[str]) -> bool:
+    """Whether where is written doesn't depend on what is computed: it is made of counters and numbers."""
+    return all(
+        part.name in counters if isinstance(part, Var) else isinstance(part, Apply | At | Const | Size)
+        for part in subterms(index)
+    )
+
+
+def counters_of(kernel: Kernel) -> frozenset[str]:
+    """The thread indices and the loop variables."""
+    found: set[str] = set()
+    for stmt in statements(kernel.body):
+        if isinstance(stmt, Thread):
+            found |= set(stmt.names)
+        elif isinstance(stmt, For):
+            found.add(stmt.variable)
+    return frozenset(found)
 
 
 def _write(result: Expected, event: Event, several: bool) -> None:

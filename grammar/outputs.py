@@ -1,0 +1,112 @@
+"""Growing how a kernel's result leaves it: stores, reductions, histograms.
+
+The key insight: what leaves is a value that has been seen, so which bins it falls into and which lanes a condition picks
+is seen as well before a statement is written down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from grammar.choose import chance, pick, weighted
+from grammar.draft import Draft, Grown, StuckError, add_param
+from grammar.features import infix
+from grammar.literal import number
+from grammar.ops import ROWS
+from grammar.terms import grow_condition, grow_term, lowered
+from grammar.tree import Apply, Atomic, AtomicKind, AugStore, Const, If, Param, Role, Stmt, Store, Term, term_height
+from grammar.types import ATOMIC, F32, I32, ORDERED, Array, Element
+
+Leaving = Callable[[Draft, Grown, int], None]
+"""Writes a value, by statements of at most the given height."""
+
+
+def store(draft: Draft, value: Grown, depth: int) -> None:
+    index = draft.own
+    type = value.term.type
+    if chance(draft.choose, 0.06) and type in ATOMIC:
+        out = _output(draft, type, Role.ACCUMULATOR)
+        draft.block.append(AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
+    elif depth >= 3 and chance(draft.choose, 0.08):
+        value = lowered(draft, value, depth - 1)
+        condition = grow_condition(draft, min(depth, 3))
+        out = _output(draft, type, Role.OUT)
+        other = grow_term(draft, type, 2)
+        draft.block.append(If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
+    else:
+        draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
+
+
+def _output(draft: Draft, type: Element, role: Role, size: int | None = None) -> str:
+    array = Array(type, draft.dimensions if size is None else 1)
+    return add_param(draft, Param(draft.name("array_out"), array, role, -1.0, 1.0, size)).name
+
+
+def reduce(draft: Draft, value: Grown, depth: int) -> None:
+    """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
+    ordered = 2.0 if value.term.type in ORDERED else 0.0
+    kind = weighted(
+        draft.choose,
+        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)],
+    )
+    bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
+    index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
+    guarded = chance(draft.choose, 0.25 if depth > term_height(index) else 0.0)
+    condition = grow_condition(draft, 2) if guarded else None
+    value = value if condition is None else lowered(draft, value, depth - 1)
+    array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
+    stmt: Stmt = Atomic(kind, array, index, value.term)
+    draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
+
+
+BINS = (8, 16, 4, 10)
+WIDTHS = (1.0, 2.0, 4.0, 0.5, 8.0, 10.0, 16.0)
+"""Bins to the unit."""
+FILLED = 3
+"""Bins that must be hit."""
+
+
+def count_in_bins(draft: Draft, value: Grown, depth: int) -> None:
+    """`wp.atomic_add(counts, wp.clamp(int(value * width), 0, bins - 1), 1)`, or what a lane weighs in place of 1."""
+    value = lowered(draft, value, max(1, depth - 3))
+    bins = pick(draft.choose, BINS)
+    index = next((term for term in _bins_of(draft, value, bins) if _are_filled(draft, term)), None)
+    if index is None:
+        raise StuckError
+    weigh = value.term.type is F32 and chance(draft.choose, 0.3)
+    added = grow_term(draft, F32, 1).term if weigh else Const(I32, 1)
+    array = _output(draft, added.type, Role.ACCUMULATOR, bins)
+    draft.block.append(Atomic(AtomicKind.ADD, array, index, added))
+
+
+def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
+    """Indices of bins that the value may fall into, of ever narrower ones."""
+    type, last = value.term.type, Const(I32, bins - 1)
+    clamp = ROWS["clamp(int32,int32,int32)"]
+    if type is I32:
+        return [Apply(clamp, (value.term, Const(I32, 0), last))]
+    first = draft.choose(2)
+    scaled = [
+        value.term if width == 1 else Apply(infix("mul", type), (value.term, number(type, width)))
+        for width in WIDTHS[first:]
+    ]
+    return [Apply(clamp, (Apply(ROWS[f"int32({type.name})"], (term,)), Const(I32, 0), last)) for term in scaled]
+
+
+def _are_filled(draft: Draft, index: Term) -> bool:
+    return np.unique(draft.value(index)[draft.active]).size >= FILLED
+
+
+def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
+    """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`."""
+    value = lowered(draft, value, depth - 1)
+    condition = grow_condition(draft, min(depth, 3))
+    type = value.term.type
+    other = value if chance(draft.choose, 0.6) else grow_term(draft, type, 1)
+    arms = [
+        Atomic(AtomicKind.ADD, _output(draft, type, Role.ACCUMULATOR, 1), Const(I32, 0), each.term)
+        for each in (value, other)
+    ]
+    draft.block.append(If(condition.term, (arms[0],), (arms[1],)))
