@@ -24,7 +24,8 @@ from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.ops import ROWS
 from grammar.tree import Kernel, all_terms
-from tests.builders import LANES, OUT, X, Y, at, do, kernel, let, put, var
+from grammar.types import type_named
+from tests.builders import LANES, OUT, I, X, Y, array, at, do, kernel, let, out, put, var
 from validate.mutate import RATE, command, exit_code, rate, show
 from validate.mutation import work as working
 from validate.mutation.cells import with_row, wrong_cells
@@ -114,9 +115,51 @@ def test_forward_faults() -> None:
     assert [after for _, after in made(Kind.STATEMENT)] == ["var_4 = {};", "var_7 = {};", ";"]
 
 
+def test_composites_are_floats_to_whoever_plants() -> None:
+    """But not pointers to them, nor arrays; and the place of a component is left alone like any index."""
+    text = """\
+    wp::array_t<wp::vec_t<3, wp::float32>> var_x = _wp_args->x;
+    wp::vec_t<3, wp::float32>* var_1;
+    wp::vec_t<3, wp::float32> var_2;
+    wp::vec_t<3, wp::float32> var_3;
+    const wp::int32 var_4 = 2;
+    wp::float32 var_5;
+    var_1 = wp::address(var_x, var_0);
+    var_2 = wp::load(var_1);
+    var_3 = wp::cross(var_2, var_2);
+    var_5 = wp::extract(var_3, var_4);
+    wp::array_store(var_y, var_0, var_5);
+"""
+    made = [(fault.kind, fault.after.strip()) for fault in faults({FORWARD: text}) if fault.kind is not Kind.INDEX]
+    assert made == [
+        (Kind.STATEMENT, "var_2 = {};"),
+        (Kind.OPERATOR, "var_3 = wp::add(var_2, var_2);"),
+        (Kind.OPERATOR, "var_3 = wp::cw_mul(var_2, var_2);"),
+        (Kind.STATEMENT, "var_3 = {};"),
+        (Kind.STATEMENT, "var_5 = {};"),
+        (Kind.STATEMENT, ";"),
+    ]
+
+
 def test_what_an_index_comes_from_is_left_alone() -> None:
     touched = {fault.before.strip() for fault in faults(PIECES) if fault.piece == FORWARD}
     assert touched.isdisjoint({"var_2 = wp::add(var_0, var_1);", "const wp::int32 var_1 = 1;"})
+
+
+@pytest.mark.warp
+def test_wrong_cells_of_composites_are_caught() -> None:
+    """Other rows of the same types, and what somebody might get wrong in one."""
+    start()
+    vector = type_named("vec3f")
+    kept = (array("p", vector), array("q", vector), out("out", vector))
+    right = kernel(kept, put("out", do("cross", at("p", I, vector), at("q", I, vector))), name="crossed")
+    block = compile_block([(right.name, emit(right))])
+    (compiled,) = block.kernels
+    assert isinstance(compiled, Compiled)
+    fates = {f.after: judged_cell(right, wrong, compiled.handle, 5, LANES)[0] for f, wrong in wrong_cells(right)}
+    release(block)
+    assert {"add", "negated", "its components shifted", "its last two arguments swapped"} <= fates.keys()
+    assert {name for name, fate in fates.items() if fate is not Fate.KILLED} <= {"mod"}  # which jumps everywhere
 
 
 def test_adjoint_faults() -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from grammar.op import Lanes, Op
+from grammar.number import Number, call
+from grammar.op import Op
 from grammar.ops import TABLE
 from grammar.tree import (
     Apply,
@@ -31,10 +33,10 @@ from grammar.tree import (
     all_terms,
     statements,
 )
-from grammar.types import BOOL
+from grammar.types import BOOL, Composite
 from validate.mutation.code import Fault, Kind
 
-Meaning = Callable[..., Lanes]
+Meaning = Callable[..., Any]
 
 
 def wrong_cells(kernel: Kernel) -> Iterator[tuple[Fault, Kernel]]:
@@ -53,12 +55,38 @@ def _wrong(op: Op) -> Iterator[tuple[str, Meaning]]:
     for other in TABLE:
         if other is not op and other.params == op.params and other.result is op.result:
             yield other.name, other.meaning
+    if op.is_composite:
+        yield from _wrong_composite(op)
+        return
     if op.result is BOOL:
         yield "negated", lambda *args: np.logical_not(op(*args))
     else:
         yield "negated", lambda *args: np.negative(op(*args))
     if len(op.params) > 1 and op.params[-1] is op.params[-2]:
         yield "its last two arguments swapped", lambda *args: op(*args[:-2], args[-1], args[-2])
+
+
+def _wrong_composite(op: Op) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Its meaning is written with numbers of whatever algebra, of which a composite is a tuple."""
+
+    def with_parts(change: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> Callable[..., Any]:
+        def wrong(*args: Any) -> Any:
+            right = op.meaning(*args)
+            return change(right) if isinstance(right, tuple) else change((right,))[0]
+
+        return wrong
+
+    yield "negated", with_parts(lambda parts: tuple(map(_opposite, parts)))
+    if isinstance(op.result, Composite):
+        yield "its last component negated", with_parts(lambda parts: (*parts[:-1], _opposite(parts[-1])))
+        yield "its components shifted", with_parts(lambda parts: (*parts[1:], parts[0]))
+    if len(op.params) > 1 and op.params[-1] is op.params[-2]:
+        yield "its last two arguments swapped", lambda *args: op.meaning(*args[:-2], args[-1], args[-2])
+
+
+def _opposite(part: Any) -> Any:
+    """Of a number, which may be one of Python's own."""
+    return call("logical_not", part) if isinstance(part, Number) and part.type is BOOL else -part
 
 
 def with_row(kernel: Kernel, op: Op, other: Op) -> Kernel:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations
 
-from validate.mutation.syntax import FLOATS, INTS, READS, Body, Statement, is_write, origins, read
+from validate.mutation.syntax import FLOATS, INTS, READS, Body, Statement, is_float, is_write, origins, read
 
 FORWARD, ADJOINT = "cpp_forward", "cpp_adjoint"
 
@@ -138,6 +138,21 @@ OTHER_ON_INTS: Mapping[str, tuple[str, ...]] = {
 }
 """Likewise on integers; none that divides."""
 
+OTHER_ON_COMPOSITES: Mapping[str, tuple[str, ...]] = {
+    "add": ("sub",),
+    "sub": ("add",),
+    "mul": ("add",),
+    "cw_mul": ("add", "cw_div"),
+    "cw_div": ("sub", "cw_mul"),
+    "cross": ("add", "cw_mul"),
+    "min": ("max",),
+    "max": ("min",),
+    "abs": ("neg",),
+    "neg": ("abs",),
+    "normalize": ("neg",),
+}
+"""Likewise on composites."""
+
 NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
@@ -164,14 +179,17 @@ def _other_operators(s: Statement, body: Body) -> list[str]:
     kind = body.types.get(s.target, "")
     if s.target in body.indexing or any(body.types.get(arg) != kind for arg in s.args):
         return []
-    table = OTHER if kind in FLOATS else OTHER_ON_INTS if kind in INTS else {}
+    table = (
+        OTHER if kind in FLOATS else OTHER_ON_INTS if kind in INTS else OTHER_ON_COMPOSITES if is_float(kind) else {}
+    )
     return [s.text(function=other) for other in table.get(s.function, ())]
 
 
 def _can_be_dropped(s: Statement, body: Body) -> bool:
     """Writes, and values that may be zero instead: not pointers, ranges and what an index comes from."""
     if s.target:
-        return body.types.get(s.target) in (*FLOATS, *INTS, "bool") and s.target not in body.indexing
+        kind = body.types.get(s.target, "")
+        return (is_float(kind) or kind in (*INTS, "bool")) and s.target not in body.indexing
     return is_write(s) or (s.function == "assign" and s.args[0] not in body.indexing)
 
 
@@ -203,6 +221,7 @@ def _next(number: int) -> int:
 LINEAR = (
     *("adj_add", "adj_sub", "adj_neg", "adj_copy", "adj_assign", "adj_float"),
     *("adj_float16", "adj_float32", "adj_float64"),
+    *("adj_vec_t", "adj_mat_t", "adj_quat_t", "adj_transform_t", "adj_extract"),
     *("adj_degrees", "adj_radians", "adj_mod", "adj_where", "adj_array_store", "adj_address"),
     *("adj_atomic_add", "adj_atomic_sub"),
 )
@@ -237,7 +256,7 @@ def _flow(s: Statement, body: Body) -> tuple[list[str], str]:
     if len(adjoints) < 2:
         return [], ""
     if s.function == "adj_address":
-        return (adjoints[:1] if body.types.get(adjoints[-1]) in FLOATS else []), adjoints[-1]
+        return (adjoints[:1] if is_float(body.types.get(adjoints[-1], "")) else []), adjoints[-1]
     if s.function == "adj_array_store":
         targets, source = adjoints[-1:], ""
     elif s.function.startswith("adj_atomic_"):
@@ -246,12 +265,12 @@ def _flow(s: Statement, body: Body) -> tuple[list[str], str]:
         targets, source = adjoints[1:], adjoints[0]
     else:
         targets, source = adjoints[:-1], adjoints[-1]
-    return [target for target in targets if body.types.get(target) in FLOATS], source
+    return [target for target in targets if is_float(body.types.get(target, ""))], source
 
 
 def _alive(flows: Sequence[tuple[list[str], str]], body: Body) -> frozenset[str]:
     """The adjoints that are fed by some output's gradient, and that some input's gradient is fed by."""
-    fed, feeding = {""}, {name for targets, _ in flows for name in targets if body.types[name] not in FLOATS}
+    fed, feeding = {""}, {name for targets, _ in flows for name in targets if not is_float(body.types[name])}
     size = -1
     while len(fed) + len(feeding) > size:
         size = len(fed) + len(feeding)
@@ -280,7 +299,9 @@ def _assigned(s: Statement, target: str) -> str:
 
 
 def _swapped(s: Statement, targets: Sequence[str], body: Body) -> Iterator[tuple[str, ...]]:
-    values = [] if s.function in LINEAR else [a for a in s.args if a.startswith("var_") and body.types.get(a) in FLOATS]
+    values = (
+        [] if s.function in LINEAR else [a for a in s.args if a.startswith("var_") and is_float(body.types.get(a, ""))]
+    )
     for names in (values, targets):
         for one, other in combinations(dict.fromkeys(names), 2):
             if body.types[one] == body.types[other]:
@@ -292,7 +313,7 @@ def _wrong_primals(n: int, s: Statement, body: Body) -> Iterator[tuple[str, ...]
     if s.function in LINEAR:
         return
     for k, arg in enumerate(s.args):
-        if arg.startswith("var_") and body.types.get(arg) in FLOATS:
+        if arg.startswith("var_") and is_float(body.types.get(arg, "")):
             for other in _known_before(arg, n, body):
                 yield (*s.args[:k], other, *s.args[k + 1 :])
 

@@ -22,7 +22,7 @@ from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import cotangents, expected_gradients
-from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, differentiated, values_of
+from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, differentiated, flat, values_of
 from validate.shadow import Noise, expected, run_shadowed
 from validate.specials import joined, special
 
@@ -176,14 +176,14 @@ def _is_differentiated(kernel: Kernel) -> bool:
 
 def _outputs(kernel: Kernel, handle: Handle, inputs: Inputs) -> dict[str, Lanes]:
     launches = [run(handle, kernel.params, values_of(inputs, k), inputs.lanes) for k in range(inputs.launches)]
-    return {p.name: np.concatenate([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
+    return {p.name: flat([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
 
 
 def _gradients(kernel: Kernel, handle: Handle, usual: Inputs, seed: int) -> dict[str, Lanes]:
     weights = cotangents(kernel, usual, seed)
     launches = [differentiated(kernel, handle, usual, k, weights) for k in range(usual.launches)]
     names = launches[0].gradients
-    return {f"d/d{name}": np.concatenate([launch.gradients[name] for launch in launches]) for name in names}
+    return {f"d/d{name}": flat([launch.gradients[name] for launch in launches]) for name in names}
 
 
 def _differs(one: Lanes, other: Lanes) -> Mask:

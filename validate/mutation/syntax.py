@@ -12,8 +12,15 @@ from dataclasses import dataclass
 FLOATS = ("wp::float32", "wp::float64", "wp::float16")
 INTS = tuple(f"wp::{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
+COMPOSITES = tuple(f"wp::{name}<" for name in ("vec_t", "mat_t", "quat_t", "transform_t"))
+
 READS = ("address",)
 """Functions whose second argument is an index that is read at."""
+
+
+def is_float(type: str) -> bool:
+    """Whether it is the type of a float, or of a composite of floats."""
+    return type in FLOATS or (type.startswith(COMPOSITES) and type.endswith(tuple(f"{name}>" for name in FLOATS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +85,15 @@ def _statement(line: str) -> Statement | None:
 
 def _declaration(line: str) -> tuple[str, str] | None:
     """The variable that a line declares, and its type."""
-    words = line.strip().removesuffix(";").removeprefix("const ").split(" ")
+    words = line.strip().removesuffix(";").removeprefix("const ").replace(", ", ",").split(" ")
     is_declaration = len(words) > 1 and words[1].startswith(("var_", "adj_")) and words[0].startswith(("wp::", "bool"))
     return (words[1], words[0]) if is_declaration else None
 
 
 def _indexing(statements: Sequence[Statement]) -> frozenset[str]:
     """The variables that an index is computed from."""
-    return origins({s.args[1] for s in statements if s.function in READS or is_write(s)}, statements)
+    names = {s.args[1] for s in statements if s.function in READS or is_write(s)}
+    return origins(names.union(*(s.args[1:] for s in statements if s.function == "extract")), statements)
 
 
 def origins(names: set[str], statements: Sequence[Statement]) -> frozenset[str]:
