@@ -24,6 +24,7 @@ PLAIN_BUILTINS = frozenset(["min", "max", "abs", "round", "pow", "len", "print"]
 """Functions of Python that Warp takes for its own of the same name."""
 
 CALL_OF_OWN = "a call of a function of the module"
+CALL_ON_ARRAY = "a call of a function of the module with an array"
 CALL_ELSEWHERE = "a call of a function from elsewhere"
 CALL_COMPUTED = "a call of what a term gives"
 FUNCTION = "a function as a value"
@@ -406,7 +407,9 @@ def _of_call(node: cst.Call, scope: Scope) -> Iterator[str]:
     """The call first, then the constructs of its arguments."""
     name = _resolved(node.func, scope.module)
     keywords = [arg.keyword.value for arg in node.args if arg.keyword]
-    yield _called(name, len(node.args) - len(keywords), keywords, scope)
+    called = _called(name, len(node.args) - len(keywords), keywords, scope)
+    takes_array = any(isinstance(arg.value, cst.Name) and arg.value.value in scope.arrays for arg in node.args)
+    yield CALL_ON_ARRAY if called == CALL_OF_OWN and takes_array else called
     if name == "?":
         yield from _of_term(node.func, scope)
     elif isinstance(node.func, cst.Attribute) and name.partition(".")[0] in ("?", *scope.bound):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -21,9 +21,13 @@ from grammar.emit import emit
 from grammar.families import FAMILIES
 from grammar.fit import installed_warp
 from grammar.grow import grow
+from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES, profile
 from grammar.reach import as_data, reach
+from grammar.smallest import constructs as smallest_of
+from grammar.smallest import smallest
+from grammar.tree import Kernel
 from grammar.vocabulary import STATEMENTS, TERMS, vocabulary
 
 INSIDE = """
@@ -101,7 +105,7 @@ def test_each_kind_of_construct_is_told(body: str, found: set[str]) -> None:
         ("wp.array(dtype=Any)", "array(any)"),
         ("Any", "any"),
         ("wp.uint8", "uint8"),
-        ("wp.vec2i", "wp.vec2i"),
+        ("wp.bfloat16", "wp.bfloat16"),
         ("w.vec2", "vec2f"),
         ("triple", "vec3f"),
         ("wp.types.vector(length=5, dtype=float)", "wp.types.vector(length=5,dtype=float)"),
@@ -110,6 +114,16 @@ def test_each_kind_of_construct_is_told(body: str, found: set[str]) -> None:
 def test_parameters_are_told_by_their_types(annotation: str, type: str) -> None:
     before = "import warp as w\nfrom warp import vec3 as triple\n\n@wp.struct\nclass State:\n    x: float\n"
     assert constructs("pass", f"p: {annotation}", before) == {f"kernel parameter: {type}"}
+
+
+def test_calls_of_functions_are_told_by_where_they_are_and_what_they_take() -> None:
+    before = "@wp.func\ndef f(x: wp.array(dtype=float), i: int):\n    return x[i]\n"
+    assert "a call of a function of the module with an array" in constructs("a = f(x, 0)", before=before)
+    assert "a call of a function of the module" in constructs("a = f(x[0], 0)", before=before)
+    assert "a function as a value" in constructs("a = wp.tile_map(f, x)", before=before)
+    assert "a call of a function from elsewhere" in constructs("a = g(x)", before=before)
+    assert "a call of what a term gives" in constructs("a = f(0, 1)(2)", before=before)
+    assert "_.f(_)" in constructs("a = x.f(2)", before=before)
 
 
 def test_elements_parts_and_fields_are_told_apart() -> None:
@@ -126,14 +140,21 @@ def test_elements_parts_and_fields_are_told_apart() -> None:
 def grown() -> Counter[str]:
     """Constructs of grown kernels, by how many have them."""
     found: Counter[str] = Counter()
+    for kernel in kernels():
+        for _, constructs in constructs_by_function(cst.parse_module(emit(kernel))):
+            found.update(constructs)
+    return found
+
+
+def kernels() -> Iterator[Kernel]:
+    """Of all families and profiles, and the smallest of each construct other than a row of the table."""
     for name in PROFILES:
         for family in FAMILIES:
             for seed in map(Seed, range(12)):
                 kernel = grow(seeded(seed), family, profile(name), 6, seed, 64)
                 if kernel is not None:
-                    for _, constructs in constructs_by_function(cst.parse_module(emit(kernel))):
-                        found.update(constructs)
-    return found
+                    yield kernel
+    yield from (smallest(one, Seed(1), 64) for one in smallest_of() if not isinstance(one, Op))
 
 
 def test_whatever_is_grown_is_in_the_vocabulary() -> None:
@@ -143,7 +164,7 @@ def test_whatever_is_grown_is_in_the_vocabulary() -> None:
 
 def test_whatever_statements_and_leaves_promise_is_grown() -> None:
     promised = {*STATEMENTS, *TERMS}
-    rare = {form for form in promised if "[" in form or "atomic" in form or "^" in form}
+    rare = {form for form in promised if "[_, " in form or "^" in form}
     assert {form for form in promised - rare if not grown()[form]} == set()
     assert len({form for form in rare if not grown()[form]}) <= len(rare) / 2
 
@@ -241,5 +262,5 @@ def test_reach_without_a_path_is_a_mistake(capsys: pytest.CaptureFixture[str]) -
 def test_many_examples_of_warp_lie_inside() -> None:
     data = as_data(reach([installed_warp() / "examples" / "core"]))
     assert data["all"]["total"] > 50
-    assert data["all"]["share_of_scope"] > 0.4
+    assert data["all"]["share_of_scope"] > 0.3
     assert all(row["all"] >= row["alone"] for row in data["outside"])
