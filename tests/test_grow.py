@@ -29,7 +29,6 @@ from grammar.tree import (
     Kernel,
     Read,
     Role,
-    Sample,
     Stmt,
     Term,
     Thread,
@@ -41,12 +40,17 @@ from grammar.tree import (
     size,
     statements,
 )
+from grammar.tree import (
+    Sample as Draw,
+)
 from grammar.types import SCALARS, Array
 from tests.builders import (
     LANES,
-    Sample,
     outputs,
     samples,
+)
+from tests.builders import (
+    Sample as Draw,
 )
 
 ALL_DEPTHS = tuple(range(1, 13))
@@ -228,7 +232,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
     "sparse_product": (lambda grown: any(param.role is Role.OFFSETS for param in grown.params), 1.0),
     "bit_mixing": (of_group("integer"), 0.75),
-    "random_sampling": (has(Sample), 1.0),
+    "random_sampling": (has(Draw), 0.9),
 }
 """What kernels of a family have, and what share of them must have it."""
 
