@@ -38,5 +38,6 @@ def call(app: typer.Typer, name: str, argv: Sequence[str] | None = None, given: 
 
 def _complain(name: str, error: Exception) -> int:
     text = error.format_message() if hasattr(error, "format_message") else str(error)
-    print(f"{name}: {' '.join(str(text).split())}", file=sys.stderr)
+    if text:  # a command line without a command has been answered with the help
+        print(f"{name}: {' '.join(str(text).split())}", file=sys.stderr)
     return 2

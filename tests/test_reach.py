@@ -254,6 +254,13 @@ def test_mistakes_are_one_line(
     assert captured.out == ""
 
 
+def test_no_command_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    captured = capsys.readouterr()
+    assert "vocabulary" in captured.out
+    assert captured.err == ""
+
+
 def test_reach_without_a_path_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reach"]) == 2
     assert capsys.readouterr().err == "grammar: Missing argument 'PATH...'.\n"
