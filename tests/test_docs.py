@@ -156,7 +156,7 @@ def test_commands_exist(document: Path) -> None:
             assert room in APPS or (ROOT / room.replace(".", "/")).with_suffix(".py").exists(), words
             flags = [word.partition("=")[0] for word in rest if word.startswith("--")]
             command = [word for word in rest[:1] if word.isalpha() and word.islower()]
-            assert set(flags) <= set(options(room, command)), words
+            assert set(flags) <= set(options(room, command) if room in APPS else []), words
 
 
 def options(room: str, command: list[str]) -> list[str]:
