@@ -18,7 +18,7 @@ from grammar.check import problems
 from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.tree import Apply, Atomic, AtomicKind, Break, If, Kernel, Return, Term, While, all_terms, size, statements
-from grammar.types import F64, I32
+from grammar.types import F64, I32, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -100,6 +100,31 @@ def test_an_operation_is_all_that_is_left(name: str) -> None:
         assert problems(small) == ()
         assert len(small.body) == 2, emit(small)
         assert sum(isinstance(term, Apply) for term in all_terms(small)) == 1, emit(small)
+
+
+@pytest.mark.parametrize("name", ["cross", "normalize", "add", "dot"])
+def test_a_composite_operation_is_all_that_is_left(name: str) -> None:
+    """Beside what makes its arguments; and in float32."""
+
+    def composite(one: Kernel) -> bool:
+        ops = [term.op for term in all_terms(one) if isinstance(term, Apply)]
+        return any(op.name == name and op.is_composite for op in ops)
+
+    wide = type_named("vec3d")
+    p, q, a, b = at("p", type=wide), at("q", type=wide), var("a", wide), var("b", wide)
+    whole = kernel(
+        (array("p", wide), array("q", wide), out("out", wide), out("sizes", F64)),
+        let("a", do("cross", p, q)),
+        let("b", do("normalize", do("mul", a, double(2.0)))),
+        when(do("greater", do("dot", a, q), double(0.5)), put("out", do("add", b, p))),
+        put("sizes", do("dot", b, do("sub", a, p))),
+    )
+    small = reduce(whole, composite)
+    assert problems(small) == ()
+    assert len(small.body) == 2, emit(small)
+    ops = [term.op for term in all_terms(small) if isinstance(term, Apply)]
+    assert [op.name for op in ops if op.name != op.result.name] == [name], emit(small)
+    assert all(term.type.scalar is not F64 for term in all_terms(small)), emit(small)
 
 
 def test_a_loop_is_all_that_is_left() -> None:

@@ -60,7 +60,7 @@ def measure(kernel: Kernel) -> Measure:
     stmts = list(statements(kernel.body))
     terms = list(all_terms(kernel))
     constants = sum(complexity(term) for term in terms if isinstance(term, Const))
-    wide = sum(term.type is F64 for term in terms) + sum(param.element is F64 for param in kernel.params)
+    wide = sum(term.type.scalar is F64 for term in terms) + sum(p.element.scalar is F64 for p in kernel.params)
     heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AugStore | Atomic))
     return len(stmts), heavy, constants, len(kernel.params), wide
 

@@ -42,7 +42,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, I32, INTEGERS, Array, Element, Type
+from grammar.types import BOOL, F32, F64, I32, INTEGERS, Array, Composite, Element, Type, type_named
 from validate.edits import (
     SIMPLE,
     Body,
@@ -307,7 +307,8 @@ def _leaves(kernel: Kernel) -> Iterator[Var | Read]:
 
 def narrow(kernel: Kernel) -> Iterator[Kernel]:
     """With float32 in place of float64, everywhere."""
-    if any(term.type is F64 for term in all_terms(kernel)) or any(p.element is F64 for p in kernel.params):
+    types = [*(term.type for term in all_terms(kernel)), *(param.element for param in kernel.params)]
+    if any(type.scalar is F64 for type in types):
         params = tuple(replace(p, type=_narrow_type(p)) for p in kernel.params)
         try:
             yield replace(kernel, params=params, body=_narrow_ops(mapped(kernel.body, _narrow_term)))
@@ -316,17 +317,24 @@ def narrow(kernel: Kernel) -> Iterator[Kernel]:
 
 
 def _narrow_type(param: Param) -> Type:
-    return (Array(F32) if isinstance(param.type, Array) else F32) if param.element is F64 else param.type
+    narrowed = _narrowed(param.element)
+    return replace(param.type, element=narrowed) if isinstance(param.type, Array) else narrowed
+
+
+def _narrowed(type: Element) -> Element:
+    if type.scalar is not F64:
+        return type
+    return type_named(f"{type.name.removesuffix('d')}f") if isinstance(type, Composite) else F32
 
 
 def _narrow_term(term: Term) -> Term:
     match term:
         case Const(type, value) if type is F64:
             return Const(F32, float(str(np.float32(value))))
-        case Var(name, type) if type is F64:
-            return Var(name, F32)
-        case Read(array, index, type) if type is F64:
-            return Read(array, index, F32)
+        case Var(name, type):
+            return Var(name, _narrowed(type))
+        case Read(_, _, type):
+            return replace(term, type=_narrowed(type))
         case Apply(op, (arg,)) if op.name in ("float32", "float64") and arg.type is F32:
             return arg
         case Apply(op, args):
@@ -337,10 +345,10 @@ def _narrow_term(term: Term) -> Term:
 
 def _narrow_op(op: Op) -> Op:
     """Raises KeyError where there is no such operation on float32."""
-    if F64 not in op.params and op.result is not F64:
+    if not any(type.scalar is F64 for type in (*op.params, op.result)):
         return op
-    name = "float32" if op.name == "float64" else op.name
-    return ROWS[f"{name}({','.join('float32' if p is F64 else p.name for p in op.params)})"]
+    name = _narrowed(op.result).name if op.name == op.result.name else op.key.partition("(")[0]
+    return ROWS[f"{name}({','.join(_narrowed(type).name for type in op.params)})"]
 
 
 def _narrow_ops(body: Body) -> Body:
