@@ -9,6 +9,7 @@ from statistics import median
 
 import pytest
 
+from grammar import tree
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.choose import Seed, recording, replaying, seeded
@@ -40,17 +41,12 @@ from grammar.tree import (
     size,
     statements,
 )
-from grammar.tree import (
-    Sample as Draw,
-)
 from grammar.types import SCALARS, Array
 from tests.builders import (
     LANES,
+    Sample,
     outputs,
     samples,
-)
-from tests.builders import (
-    Sample as Draw,
 )
 
 ALL_DEPTHS = tuple(range(1, 13))
@@ -232,7 +228,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
     "sparse_product": (lambda grown: any(param.role is Role.OFFSETS for param in grown.params), 1.0),
     "bit_mixing": (of_group("integer"), 0.75),
-    "random_sampling": (has(Draw), 0.9),
+    "random_sampling": (has(tree.Sample), 0.9),
 }
 """What kernels of a family have, and what share of them must have it."""
 
