@@ -241,7 +241,7 @@ def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     shape = (type.width, POINTS) if isinstance(type, Composite) else (POINTS,)
     if type is BOOL:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    if type in INTEGERS:
+    if type.scalar in INTEGERS:
         return rng.integers(0, 3, shape).astype(type.dtype)
     return np.asarray(rng.uniform(lowest, 0.9, shape))
 

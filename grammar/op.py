@@ -96,7 +96,7 @@ class Op:
     """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
     group: str = "math"
     """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`, `vector`,
-    `matrix`, `quaternion` or `transform`."""
+    `matrix`, `quaternion`, `transform` or `spatial`."""
     weight: float = 1.0
     """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
     is_composite: bool = False

@@ -49,7 +49,7 @@ from grammar.tree import (
     While,
     statements,
 )
-from grammar.types import BOOL, I32
+from grammar.types import BOOL, I32, Composite
 
 Rewrite = Callable[[Kernel], Kernel | None]
 Body = tuple[Stmt, ...]
@@ -185,10 +185,15 @@ def _function(op: Op) -> Op:
 
 def _commuted(term: Term) -> Term:
     match term:
-        case Apply(op, (one, other)) if op.name in COMMUTATIVE and one != other:
-            return Apply(op, (other, one))
+        case Apply(op, (one, other)) if op.name in COMMUTATIVE and one != other and not _is_product(op):
+            return Apply(ROWS[f"{op.name}({other.type.name},{one.type.name})"], (other, one))
         case _:
             return term
+
+
+def _is_product(op: Op) -> bool:
+    """Whether it is one of matrices or quaternions, whose order matters."""
+    return op.name == "mul" and all(isinstance(type, Composite) for type in op.params)
 
 
 def _where(term: Term) -> Term:

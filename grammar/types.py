@@ -130,14 +130,19 @@ def _pair(name: str, shape: tuple[int, ...], rotation: int | None = None) -> tup
     )
 
 
-VECTORS = (*_vectors(F32, "f", ""), *_vectors(F64, "d", "d"))
+VECTORS = (*_vectors(F32, "f", ""), *_vectors(F64, "d", "d"), *_vectors(F16, "h", "h"))
+INT_VECTORS = _vectors(I32, "i", "i")
 MATRICES = tuple(M for n in (2, 3, 4) for M in _pair(f"mat{n}{n}", (n, n)))
 QUATERNIONS = _pair("quat", (4,), 0)
 TRANSFORMS = _pair("transform", (7,), 3)
 """A position, then a quaternion."""
 TWISTS = _pair("spatial_vector", (6,))
 """Two vectors of three: of angular and of linear motion, or of torque and force."""
-COMPOSITES: tuple[Composite, ...] = (*VECTORS, *MATRICES, *QUATERNIONS, *TRANSFORMS, *TWISTS)
+SPATIAL_MATRICES = _pair("spatial_matrix", (6, 6))
+COMPOSITES: tuple[Composite, ...] = (
+    *(*VECTORS, *INT_VECTORS, *MATRICES),
+    *(*QUATERNIONS, *TRANSFORMS, *TWISTS, *SPATIAL_MATRICES),
+)
 
 
 @dataclass(frozen=True, slots=True)

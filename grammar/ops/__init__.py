@@ -25,6 +25,7 @@ from grammar.ops import (
     random,
     rounding,
     select,
+    spatial,
     transform,
     vector,
 )
@@ -41,7 +42,7 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
-_COMPOSITE = (vector, matrix, quaternion, transform, random)
+_COMPOSITE = (vector, matrix, quaternion, transform, spatial, random)
 TABLE: tuple[Op, ...] = _sharing_weight(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS)
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)

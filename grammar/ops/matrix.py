@@ -39,7 +39,7 @@ def _vector_times(v: Numbers, m: Numbers) -> Numbers:
     return times_vector(transposed(m, len(m) // len(v)), v)
 
 
-def _times(n: int) -> Callable[[Numbers, Numbers], Numbers]:
+def times(n: int) -> Callable[[Numbers, Numbers], Numbers]:
     def times(a: Numbers, b: Numbers) -> Numbers:
         columns = rows_of(transposed(b, n), n)
         return tuple(parts.dot(row, column) for row in rows_of(a, n) for column in columns)
@@ -47,7 +47,7 @@ def _times(n: int) -> Callable[[Numbers, Numbers], Numbers]:
     return times
 
 
-def _outer(a: Numbers, b: Numbers) -> Numbers:
+def outer(a: Numbers, b: Numbers) -> Numbers:
     return tuple(x * y for x in a for y in b)
 
 
@@ -178,7 +178,7 @@ def _made(M: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     yield _row("matrix_from_rows", (V,) * n, M, Call("wp.matrix_from_rows"), parts.joined, weight=1.5)
     yield _row("matrix_from_cols", (V,) * n, M, Call("wp.matrix_from_cols"), lambda *c: transposed(parts.joined(*c), n))
     yield _row("diag", (V,), M, Call("wp.diag"), _on_diagonal)
-    yield _row("outer", (V, V), M, Call("wp.outer"), _outer, weight=2.0)
+    yield _row("outer", (V, V), M, Call("wp.outer"), outer, weight=2.0)
     if n == 3:
         yield _row("skew", (V,), M, Call("wp.skew"), skew, weight=1.5)
     yield from (
@@ -210,8 +210,8 @@ def _algebra(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("matmul", (M, V), V, Infix("MatrixMultiply"), times_vector, weight=1.5)
     yield _row("mul", (V, M), V, Infix("Multiply"), _vector_times, weight=0.3)
     yield _row("matmul", (V, M), V, Infix("MatrixMultiply"), _vector_times, weight=0.2)
-    yield _row("mul", (M, M), M, Infix("Multiply"), _times(n), exact=False, weight=3.0)
-    yield _row("matmul", (M, M), M, Infix("MatrixMultiply"), _times(n), exact=False, weight=1.5)
+    yield _row("mul", (M, M), M, Infix("Multiply"), times(n), exact=False, weight=3.0)
+    yield _row("matmul", (M, M), M, Infix("MatrixMultiply"), times(n), exact=False, weight=1.5)
     yield _row("transpose", (M,), M, Call("wp.transpose"), lambda m: transposed(m, n), weight=3.0)
     yield _row("inverse", (M,), M, Call("wp.inverse"), _inverse(n), weight=1.5)
     yield _row("determinant", (M,), S, Call("wp.determinant"), _determinant(n), weight=2.0)

@@ -46,7 +46,7 @@ def dividing(s: Number, a: Numbers) -> Numbers:
 
 def opposite(a: Numbers) -> Numbers:
     """Unlike the scalar's, the negative of +0 is -0."""
-    return tuple(part * -1.0 for part in a)
+    return tuple(part * -1 for part in a)
 
 
 def plus(a: Numbers, b: Numbers) -> Numbers:

@@ -6,7 +6,7 @@ quaternions of any length; that inputs have length 1 is the business of whoever 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from grammar.number import Number, Numbers, call, where
@@ -77,6 +77,38 @@ def _axis_angle(q: Numbers) -> tuple[Numbers, Number]:
 def _slerp(a: Numbers, b: Numbers, t: Number) -> Numbers:
     axis, angle = _axis_angle(product(conjugate(a), b))
     return product(a, _about(axis, t * angle))
+
+
+def _twist(axis: Numbers, q: Numbers) -> Numbers:
+    return _normalized((*parts.scaled(axis, parts.dot(q[:3], axis)), q[3]))
+
+
+def _twist_angle(axis: Numbers, q: Numbers) -> Number:
+    return 2.0 * call("atan2", call("abs", parts.dot(axis, q[:3])), q[3])
+
+
+def _twist_angle_signed(axis: Numbers, q: Numbers) -> Number:
+    return 2.0 * call("atan2", parts.dot(axis, q[:3]), q[3])
+
+
+def _to_rpy(q: Numbers) -> Numbers:
+    x, y, z, w = q
+    roll = call("atan2", 2.0 * (w * x + y * z), 1.0 - 2.0 * (x * x + y * y))
+    pitch = call("asin", call("clamp", 2.0 * (w * y - z * x), -1.0, 1.0))
+    return roll, pitch, call("atan2", 2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+
+def _from_euler(*axes: int) -> Callable[[Numbers], Numbers]:
+    def from_euler(e: Numbers) -> Numbers:
+        zero = e[0].calculus.number(0.0, e[0].type)
+        first, second, third = (_about_axis(axis, 0.5 * e[axis], zero) for axis in axes)
+        return product(third, product(second, first))
+
+    return from_euler
+
+
+def _about_axis(axis: int, half: Number, zero: Number) -> Numbers:
+    return (*(call("sin", half) if k == axis else zero for k in range(3)), call("cos", half))
 
 
 def matrix(q: Numbers) -> Numbers:
@@ -151,6 +183,19 @@ def _rotations(Q: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("normalize", (Q,), Q, Call("wp.normalize"), _normalized, weight=3.0)
     yield _row("quat_slerp", (Q, Q, S), Q, Call("wp.quat_slerp"), _slerp, weight=1.5)
     yield _row("quat_to_matrix", (Q,), M, Call("wp.quat_to_matrix"), matrix, weight=2.0)
+    if S is F32:
+        yield from _written_in_python(Q, V)
+
+
+def _written_in_python(Q: Composite, V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    S = Q.scalar  # noqa: N806 - likewise
+    yield _row("quat_twist", (V, Q), Q, Call("wp.quat_twist"), _twist, weight=0.7)
+    yield _row("quat_twist_angle", (V, Q), S, Call("wp.quat_twist_angle"), _twist_angle)
+    yield _row("quat_twist_angle_signed", (V, Q), S, Call("wp.quat_twist_angle_signed"), _twist_angle_signed)
+    yield _row("quat_to_rpy", (Q,), V, Call("wp.quat_to_rpy"), _to_rpy, weight=0.7)
+    for axes in ((0, 1, 2), (2, 1, 0)):
+        order = Call("wp.quat_from_euler", tuple(zip("ijk", axes, strict=True)))
+        yield _row("quat_from_euler", (V,), Q, order, _from_euler(*axes), weight=0.3)
 
 
 def _arithmetic(Q: Composite) -> Iterator[Op]:  # noqa: N803 - likewise

@@ -1,4 +1,4 @@
-"""Rigid transforms, what they do to points, directions and matrices, and spatial vectors.
+"""Rigid transforms, and what they do to points and directions.
 
 The key insight: a transform is a position, then a quaternion, so its scalars are those of the two laid end to end, and
 its rows are written with the rows of quaternions in the order of `spatial.h`.
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from grammar.number import Numbers
-from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Member, Op, Ternary
 from grammar.ops import parts, quaternion
 from grammar.ops.matrix import times_vector
 from grammar.ops.quaternion import conjugate, product, rotated, space
-from grammar.types import BOOL, F32, I32, MATRICES, QUATERNIONS, TRANSFORMS, TWISTS, Composite
+from grammar.types import BOOL, F32, I32, MATRICES, QUATERNIONS, TRANSFORMS, Composite
 
 _row = partial(Op, exact=True, group="transform")
 
@@ -58,33 +58,6 @@ def _composed(p: Numbers, q: Numbers, scale: Numbers) -> tuple[object, ...]:
 
 def _from_matrix(m: Numbers) -> Numbers:
     return (m[3], m[7], m[11], *quaternion.from_matrix(m))
-
-
-# -- spatial vectors --------------------------------------------------------------------------------------------------
-
-
-def _cross(a: Numbers, b: Numbers) -> Numbers:
-    across = parts.plus(parts.cross(a[3:], b[:3]), parts.cross(a[:3], b[3:]))
-    return (*parts.cross(a[:3], b[:3]), *across)
-
-
-def _cross_dual(a: Numbers, b: Numbers) -> Numbers:
-    along = parts.plus(parts.cross(a[:3], b[:3]), parts.cross(a[3:], b[3:]))
-    return (*along, *parts.cross(a[:3], b[3:]))
-
-
-def _twist(t: Numbers, x: Numbers) -> Numbers:
-    turning = rotated(t[3:], x[:3])
-    return (*turning, *parts.plus(rotated(t[3:], x[3:]), parts.cross(t[:3], turning)))
-
-
-def _wrench(t: Numbers, x: Numbers) -> Numbers:
-    force = rotated(t[3:], x[3:])
-    return (*parts.plus(rotated(t[3:], x[:3]), parts.cross(t[:3], force)), *force)
-
-
-def _velocity_at(qd: Numbers, r: Numbers) -> Numbers:
-    return parts.plus(qd[3:], parts.cross(qd[:3], r))
 
 
 # -- rows of the table ------------------------------------------------------------------------------------------------
@@ -138,41 +111,4 @@ def _arithmetic(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("ternary", (BOOL, T, T), T, Ternary(), parts.chosen, weight=0.3)
 
 
-def _twists(W: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    S, V = W.scalar, space(W)  # noqa: N806 - likewise
-    yield _row(W.name, (), W, Call(W.spelling), lambda: (0.0,) * 6, weight=0.0)  # accumulators begin with it
-    if S is F32:  # of two vectors Warp makes none in float64
-        yield _row(W.name, (V, V), W, Call(W.spelling), parts.joined, weight=4.0)
-    yield _row(W.name, (S,) * 6, W, Call(W.spelling), parts.given, weight=0.3)
-    yield from (_row("extract", (W,), S, Item((k,)), parts.part(k), weight=0.2) for k in range(6))
-    yield _row("extract", (W, I32), S, Item(), parts.element(6), weight=0.2)
-    yield _row("spatial_top", (W,), V, Call("wp.spatial_top"), parts.parts(0, 1, 2), weight=2.5)
-    yield _row("spatial_bottom", (W,), V, Call("wp.spatial_bottom"), parts.parts(3, 4, 5), weight=2.5)
-    yield _row("spatial_dot", (W, W), S, Call("wp.spatial_dot"), parts.dot, weight=2.0)
-    yield _row("spatial_cross", (W, W), W, Call("wp.spatial_cross"), _cross)
-    yield _row("spatial_cross_dual", (W, W), W, Call("wp.spatial_cross_dual"), _cross_dual)
-    if S is F32:  # functions that Warp has written in Python
-        yield _row("velocity_at_point", (W, V), V, Call("wp.velocity_at_point"), _velocity_at)
-        T = TRANSFORMS[0]  # noqa: N806 - likewise
-        yield _row("transform_twist", (T, W), W, Call("wp.transform_twist"), _twist)
-        yield _row("transform_wrench", (T, W), W, Call("wp.transform_wrench"), _wrench)
-
-
-def _twist_arithmetic(W: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    S = W.scalar  # noqa: N806 - likewise
-    yield _row("add", (W, W), W, Infix("Add"), parts.each("add"), weight=3.0)
-    yield _row("sub", (W, W), W, Infix("Subtract"), parts.each("sub"), weight=2.0)
-    yield _row("mul", (W, S), W, Infix("Multiply"), parts.scaled, weight=1.5)
-    yield _row("mul", (S, W), W, Infix("Multiply"), parts.scaling, weight=1.5)
-    yield _row("div", (W, S), W, Infix("Divide"), parts.divided, weight=0.3)
-    yield _row("neg", (W,), W, Prefix("Minus"), parts.opposite, weight=0.5)
-    yield _row("dot", (W, W), S, Call("wp.dot"), parts.dot)
-    yield _row("length", (W,), S, Call("wp.length"), parts.length, weight=0.5)
-    yield _row("where", (BOOL, W, W), W, Call("wp.where"), parts.chosen, weight=0.5)
-    yield _row("ternary", (BOOL, W, W), W, Ternary(), parts.chosen, weight=0.3)
-
-
-ROWS: tuple[Op, ...] = (
-    *(row for T in TRANSFORMS for rows in (_made, _motions, _arithmetic) for row in rows(T)),
-    *(row for W in TWISTS for rows in (_twists, _twist_arithmetic) for row in rows(W)),
-)
+ROWS: tuple[Op, ...] = tuple(row for T in TRANSFORMS for rows in (_made, _motions, _arithmetic) for row in rows(T))
