@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from grammar.number import Number, Numbers, call
-from grammar.op import Call, Op
+from grammar.op import Call, Lanes, Op
 from grammar.types import F32, I32, U32, Composite, type_named
 
 _begin = partial(Op, exact=True, differentiable=False, group="random", weight=0.0)
@@ -30,10 +30,18 @@ Sampled = tuple[Number, ...]
 """The scalars of the sample, and the new state."""
 
 
+def _stepped(state: Lanes) -> Lanes:
+    b = state * np.uint32(747796405) + np.uint32(2891336453)
+    c = ((b >> ((b >> np.uint32(28)) + np.uint32(4))) ^ b) * np.uint32(277803737)
+    return np.asarray((c >> np.uint32(22)) ^ c)
+
+
+_STEP = Op("rand_pcg", (U32,), U32, Call("wp.rand_pcg"), _stepped, exact=True, differentiable=False)
+"""One step of the generator: no row of the table, as kernels can't call it."""
+
+
 def _pcg(state: Number) -> Number:
-    b = state * 747796405 + 2891336453
-    c = call("bit_xor", call("rshift", b, call("rshift", b, 28) + 4), b) * 277803737
-    return call("bit_xor", call("rshift", c, 22), c)
+    return Number(state.calculus.apply(_STEP, [state.value]), U32, state.calculus)
 
 
 def _unsigned(number: Number) -> Number:
