@@ -34,6 +34,20 @@ from datasets import load_dataset
 
 rows = load_dataset("path/to/this/folder", split="train")
 ```
+
+A stored value becomes what Warp launches a kernel with by its parameter's type, such as `array(vec3f)`. The last axis
+of a composite's shape numbers its scalars, as Warp's own arrays take them:
+
+```python
+import numpy as np
+import warp as wp
+
+
+def launched_with(tensor, type):
+    data = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
+    kind, _, element = type.removesuffix(")").partition("(")
+    return wp.array(data, dtype=getattr(wp, element)) if element else getattr(wp, kind)(*data.ravel().tolist())
+```
 """
 
 

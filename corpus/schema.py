@@ -77,7 +77,10 @@ COLUMNS = (
     Column("llvm", TEXT, "LLVM IR of the kernel's functions.", nullable=True),
     Column("ptx", TEXT, "PTX of the kernel.", nullable=True),
     Column(
-        "inputs", TENSORS, "The first input set: all parameters, outputs as before the launch (C order, little-endian)."
+        "inputs",
+        TENSORS,
+        "The first input set: all parameters, outputs as before the launch (C order, little-endian). Of composites, "
+        "the last axis of the shape numbers the scalars of each, row by row: n elements of vec3f have shape (n, 3).",
     ),
     Column("outputs", TENSORS, "What the compiled kernel computed from `inputs`."),
     Column("cotangents", TENSORS, "Gradients with respect to the outputs that the adjoint was seeded with."),

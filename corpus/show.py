@@ -18,10 +18,11 @@ from corpus.row import Row, array_of
 from corpus.store import column, opened, read, shards
 from extract.build import PIECES, Target
 from grammar.errors import UserError
+from grammar.types import ELEMENTS as ELEMENT_TYPES
 
 LEXERS = {Target.CPP: "cpp", Target.CUDA: "cuda", Target.LLVM: "llvm", Target.PTX: "ptx"}
 ELEMENTS = 6
-"""How many elements of an array are shown."""
+"""How many elements of an array are shown; of composites, so many scalars."""
 
 
 def find(folder: Path, name: str | None) -> Row:
@@ -61,22 +62,27 @@ def show(row: Mapping[str, Any], console: Console, ir: bool = True) -> None:
             if ir and row[piece] is not None:
                 _heading(console, piece)
                 _code(console, row[piece], LEXERS[target])
+    types = {param["name"]: param["type"] for param in row["parameters"]}
     for group in ("inputs", "outputs", "cotangents", "gradients"):
         if row[group]:
             _heading(console, group)
             for tensor in row[group]:
-                _plain(console, f"  {tensor['name']:12} {elements(tensor)}")
+                _plain(console, f"  {tensor['name']:12} {elements(tensor, types[tensor['name']])}")
     _heading(console, "verdict")
     for line in facts(row):
         _plain(console, line)
 
 
-def elements(tensor: Mapping[str, Any]) -> str:
-    """The first elements of a stored array: `float32[64]  0.5 1.25 …`."""
-    array = array_of(tensor)
-    shape = f"[{', '.join(map(str, array.shape))}]" if array.shape else ""
-    few = [_number(value) for value in array.ravel()[:ELEMENTS]]
-    return f"{tensor['dtype']}{shape}  {' '.join(few)}{' …' if array.size > ELEMENTS else ''}"
+def elements(tensor: Mapping[str, Any], type: str) -> str:
+    """The first elements of a stored value: `float32[64]  0.5 1.25 …`, `vec3f[64]  (0.5 1.25 2) (…) …`."""
+    array, element = array_of(tensor), type.partition("(")[2].removesuffix(")") or type
+    width = ELEMENT_TYPES[element].width
+    shape = array.shape[:-1] if width > 1 else array.shape
+    count = max(1, ELEMENTS // width)
+    rows = array.reshape(-1, width)
+    few = [" ".join(map(_number, row)) for row in rows[:count]]
+    shown = [f"({text})" for text in few] if width > 1 else few
+    return f"{element}{list(shape) if shape else ''}  {' '.join(shown)}{' …' if len(rows) > count else ''}"
 
 
 def facts(row: Mapping[str, Any]) -> Iterator[str]:

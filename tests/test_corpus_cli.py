@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from corpus import store
 from corpus.cli import main
-from corpus.show import find
+from corpus.row import tensors
+from corpus.show import elements, find
 from corpus.stats import kernel_lines, stats_of
 from tests import fakes
 
@@ -47,6 +49,17 @@ def test_show_prints_all_there_is(folder: Path, capsys: pytest.CaptureFixture[st
     assert "cuda_forward" not in text
     assert "float32[64]  0.345584 0.821618 " in text
     assert "gradient verified: 50.0% of elements checked" in text
+
+
+def test_elements_of_composites_are_shown_together() -> None:
+    (vectors,) = tensors({"v": np.arange(12, dtype=np.float32).reshape(4, 3) / 2})
+    assert elements(vectors, "array(vec3f)") == "vec3f[4]  (0 0.5 1) (1.5 2 2.5) …"
+    (matrix,) = tensors({"m": np.arange(4, dtype=np.float64)})
+    assert elements(matrix, "mat22d") == "mat22d  (0 1 2 3)"
+    (numbers,) = tensors({"n": np.arange(8, dtype=np.int32)})
+    assert elements(numbers, "array(int32)") == "int32[8]  0 1 2 3 4 5 …"
+    (number,) = tensors({"s": np.asarray(np.float32(0.1))})
+    assert elements(number, "float32") == "float32  0.1"
 
 
 def test_the_first_row_is_shown_by_default(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

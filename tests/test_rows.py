@@ -6,11 +6,13 @@ The key insight: columns and rows are two lists of the same names, so the tests 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from corpus.card import card
 from corpus.row import array_of, operations, statement_kind, tensors
 from corpus.schema import COLUMNS, schema_of
 from extract.build import PIECES, Target
@@ -35,7 +37,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import BOOL, F32, I32
+from grammar.types import BOOL, COMPOSITES, F32, F64, I32, Array, Composite, Element
 from tests import fakes
 
 I = Var("i", I32)  # noqa: E741 - the thread index, as kernels call it
@@ -110,3 +112,22 @@ def test_types_are_those_that_every_reader_knows() -> None:
         return type_ in (pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary())
 
     assert all(plain(field.type) for field in schema_of())
+
+
+@pytest.mark.warp
+def test_stored_values_are_launched_with_as_the_card_says() -> None:
+    code = card({}, {}).split("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    types: tuple[Element, ...] = (*COMPOSITES, F64, I32)
+    for type in types:
+        shape = (5, type.width) if isinstance(type, Composite) else (5,)
+        values = np.arange(5 * type.width).reshape(shape).astype(type.dtype)
+        (whole,) = tensors({"x": values})
+        (single,) = tensors({"x": values[2]})
+        array = names["launched_with"](whole, repr(Array(type)))
+        assert array.shape == (5,)
+        assert array.numpy().tobytes() == values.tobytes()
+        value = names["launched_with"](single, repr(type))
+        again = np.array(value) if isinstance(type, Composite) else np.array(value.value, type.dtype)
+        assert again.tobytes() == values[2].tobytes()  # Warp shows the bits of halves
