@@ -38,7 +38,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, FLOATS, Array
+from grammar.types import BOOL, FLOATS, Array, Composite
 
 # -- what can't reach an output ---------------------------------------------------------------------------------------
 
@@ -162,9 +162,14 @@ def _with_changes(kernel: Kernel, inputs: Inputs, changed: list[Param], seed: in
 
 
 def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
-    """Other values of the same range: floats closer to its low end, which costs less than to draw them anew."""
-    if param.element.scalar in FLOATS:
-        return np.asarray(values - (values - values.dtype.type(param.low)) * values.dtype.type(0.3))
+    """Other values of the same range: floats closer to its low end, which costs less than to draw them anew.
+
+    The parts of composites come closer by different shares, lest directions and orders stay.
+    """
+    element = param.element
+    if element.scalar in FLOATS:
+        share = 0.3 * (1 + np.arange(element.width) / element.width) if isinstance(element, Composite) else 0.3
+        return np.asarray(values - (values - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
     other = column(param, seed + 1, lanes)
     if isinstance(param.type, Array) or (other != values).any():
         return other

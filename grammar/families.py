@@ -86,10 +86,11 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (call_function, 1.5),
 )
 
+WIDTHS = {F32: 1.0, F64: 0.12, F16: 0.03}
 SCALAR: tuple[tuple[Element, float], ...] = ((F32, 3.0), (F64, 0.3))
 """Of kernels that use composites, but whose result is a number."""
 SPACE: tuple[tuple[Element, float], ...] = (
-    *((V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * (1.0 if V.scalar is F32 else 0.1)) for V in VECTORS),
+    *((V, {2: 2.0, 3: 8.0, 4: 1.0}[V.width] * WIDTHS[V.scalar]) for V in VECTORS),
     *((V, 0.4) for V in INT_VECTORS),
     *SCALAR,
 )
@@ -97,7 +98,7 @@ WITH_SCALARS: tuple[frozenset[Element], ...] = tuple(frozenset({V, V.scalar}) fo
 
 LINEAR: tuple[tuple[Element, float], ...] = (
     *(
-        (T, share * {2: 1.5, 3: 5.0, 4: 0.7}[T.shape[-1]] * (1.0 if T.scalar is F32 else 0.15))
+        (T, share * {2: 0.9, 3: 5.0, 4: 0.7}[T.shape[-1]] * WIDTHS[T.scalar])
         for types, share in ((VECTORS, 2.0), (MATRICES, 1.0))
         for T in types
     ),

@@ -29,6 +29,7 @@ from grammar.draft import (
 )
 from grammar.evaluate import Mask
 from grammar.literal import number, zero
+from grammar.menus import menu_of_comparisons
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.terms import (
@@ -38,7 +39,6 @@ from grammar.terms import (
     grow_leaf,
     grow_term,
     lowered,
-    menu_of_comparisons,
     new_array,
     threshold_for,
 )

@@ -44,7 +44,7 @@ from grammar.tree import (
     height,
     subterms,
 )
-from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, Element, Scalar
+from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, U32, Composite, Element, Scalar
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -131,10 +131,20 @@ def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, 
     family.leave(draft, value, depth)
     if not family.atomic:
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
-            type = weighted(choose, [(draft.main, 8.0), (I32, 1.0), (BOOL, 1.0 if depth > 2 else 0.0)])
-            second = grow_term(draft, type, _term_height(draft, max(1, depth - 1)))
+            type = weighted(choose, _second_types(draft, depth))
+            height = _term_height(draft, max(1, depth - 1))
+            second = (grow_favoured if type is U32 else grow_term)(draft, type, height)
             store(draft, _varied(draft, second, depth), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
+
+
+def _second_types(draft: Draft, depth: int) -> list[tuple[Element, float]]:
+    """What else a kernel may give; one about vectors their lengths, or which of their components is the greatest."""
+    flags = 1.0 if depth > 2 else 0.0
+    if not isinstance(draft.main, Composite):
+        return [(draft.main, 8.0), (I32, 1.0), (BOOL, flags)]
+    largest = 0.7 if "vector" in draft.favoured and depth > 2 else 0.0
+    return [(draft.main, 6.0), (draft.main.scalar, 2.0), (I32, 0.2), (BOOL, flags), (U32, largest)]
 
 
 def _main_type(choose: Choose, profile: Profile, family: Family) -> Element:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from grammar.op import Call, Op
 from grammar.types import BOOL, FLOATS, Composite, Scalar
 
@@ -128,6 +130,20 @@ def call(name: str, *args: Number | float) -> Number:
     """The scalar row of that name: `call("sqrt", x)`."""
     calculus = next(arg.calculus for arg in args if isinstance(arg, Number))
     return calculus.call(name, *args)
+
+
+def is_defined(op: Op, args: Sequence[Any]) -> bool:
+    """Whether a composite row is defined on all of these lanes; of a composite argument, the scalars are given."""
+    fine = True
+
+    def apply(row: Op, values: Sequence[Any]) -> Any:
+        nonlocal fine
+        fine = fine and (row.domain is None or bool(np.all(row.domain(*values))))
+        return row.meaning(*values)
+
+    with np.errstate(all="ignore"):
+        composed(op, args, Calculus(apply, lambda value, type: np.asarray(value, type.dtype)))
+    return fine
 
 
 def where(condition: Number, yes: Number | float, no: Number | float) -> Number:

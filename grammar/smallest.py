@@ -28,13 +28,14 @@ from grammar.features import (
 )
 from grammar.grow import grow
 from grammar.literal import number
+from grammar.menus import spans_for
 from grammar.names import RESERVED
 from grammar.neighbours import gather, stencil
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import profile
 from grammar.rewrites import with_own_terms, with_statements, with_terms
-from grammar.terms import new_array, spans_for
+from grammar.terms import new_array
 from grammar.tree import (
     Apply,
     Assign,

@@ -6,9 +6,7 @@ is defined on them and does something to them; a guard is spelt only where a val
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from functools import cache, lru_cache
 
 import numpy as np
 
@@ -29,104 +27,18 @@ from grammar.draft import (
     outcome,
 )
 from grammar.literal import identity, number, zero
+from grammar.menus import comparisons, connectives, favoured_menu, kindred, menu, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole
 from grammar.op import Item, Lanes, Member, Op
-from grammar.ops import ROWS, TABLE
-from grammar.profiles import Profile
+from grammar.ops import ROWS
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.tree import Apply, At, Const, Param, Read, Role, Term, Var, term_height
-from grammar.types import BOOL, COMPOSITES, ELEMENTS, FLOATS, I32, INTEGERS, Array, Composite, Element, Kind
+from grammar.types import BOOL, COMPOSITES, FLOATS, I32, INTEGERS, Array, Composite, Element, Kind
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
 TRIES = 4
 """How many operations are tried on the arguments at hand before one of the arguments is taken as it is."""
-
-
-# -- which operations are on offer ------------------------------------------------------------------------------------
-
-
-def menu(draft: Draft, result: Element) -> Wheel[Op]:
-    return _menu(draft.profile, draft.favoured, draft.kin, result)
-
-
-@lru_cache(maxsize=512)
-def _menu(profile: Profile, favoured: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
-    options = [(op, _share(kin, op) * (6.0 if op.group in favoured else 1.0)) for op in _by_result()[result]]
-    return _wheel(profile, options)
-
-
-def _wheel(profile: Profile, options: list[tuple[Op, float]]) -> Wheel[Op]:
-    """The profile's weights times the given ones; where it switches all of these off, the table's own instead."""
-    weighed = [(op, profile.weight(op) * weight) for op, weight in options]
-    live = any(weight > 0 for _, weight in weighed)
-    return Wheel(weighed if live else [(op, op.weight * weight) for op, weight in options])
-
-
-@lru_cache(maxsize=2048)
-def _kin(profile: Profile, op: Op) -> Wheel[Op] | None:
-    """The other operations on the same types."""
-    kin = [(o, 1.0) for o in _by_result()[op.result] if o.params == op.params and o is not op and o.weight]
-    return _wheel(profile, kin) if kin else None
-
-
-@lru_cache(maxsize=64)
-def _connectives(profile: Profile) -> Wheel[Op]:
-    return _wheel(profile, [(o, 1.0) for o in TABLE if set(o.params) == {BOOL} == {o.result}])
-
-
-@lru_cache(maxsize=64)
-def _comparisons(profile: Profile, main: Element) -> Wheel[Op]:
-    return _wheel(profile, [(o, 1.0) for o in menu_of_comparisons(main)])
-
-
-def _kinship(kin: frozenset[Element], op: Op) -> float:
-    """Kernels compute in one type, with the odd conversion."""
-    if kin.issuperset(op.params):
-        return 1.0
-    return 0.02 if op.group == "cast" else 0.005 if op.group == "select" and op.result in kin else 0.0
-
-
-@cache
-def _overloads() -> dict[tuple[str, Element], list[Op]]:
-    """By name and result, which is how overloads share a weight."""
-    found: dict[tuple[str, Element], list[Op]] = {}
-    for op in TABLE:
-        found.setdefault((op.name, op.result), []).append(op)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _share(kin: frozenset[Element], op: Op) -> float:
-    """The kinship, but that what others have of the weight of a name goes to those that are akin."""
-    if op.is_composite:
-        return _kinship(kin, op)
-    overloads = _overloads()[op.name, op.result]
-    return _kinship(kin, op) * len(overloads) / max(1.0, sum(_kinship(kin, other) for other in overloads))
-
-
-@cache
-def _by_result() -> dict[Element, tuple[Op, ...]]:
-    return {t: tuple(op for op in TABLE if op.result is t) for t in ELEMENTS.values()}
-
-
-@cache
-def spans_for(op: Op) -> tuple[Span, ...]:
-    """Per parameter, the most permissive range of values on which the operation is defined throughout."""
-    if isinstance(op.spelling, Item) and isinstance(op.params[0], Composite):
-        return (ANYWHERE, *((0, size - 1) for size in op.params[0].shape[: len(op.params) - 1]))
-    if op.domain is None:
-        return tuple(ANYWHERE for _ in op.params)
-    for chosen in itertools.product(*(spans(p.scalar) for p in op.params)):
-        grid = np.meshgrid(*(_probes(p, s) for p, s in zip(op.params, chosen, strict=True)), sparse=True)
-        with np.errstate(all="ignore"):
-            if np.all(op.domain(*grid)):
-                return tuple(ANYWHERE if s == spans(p.scalar)[0] else s for p, s in zip(op.params, chosen, strict=True))
-    return tuple(ANYWHERE for _ in op.params)
-
-
-def _probes(type: Element, span: Span) -> Lanes:
-    return np.linspace(span[0], span[1], 17).astype(type.dtype)
 
 
 # -- growing ----------------------------------------------------------------------------------------------------------
@@ -158,18 +70,12 @@ def spun(draft: Draft, wheel: Wheel[Op]) -> Op | None:
 def grow_favoured(draft: Draft, type: Element, height: int) -> Grown:
     """A term whose outermost operation is of a group that the family favours."""
     for _ in range(TRIES):
-        op = _favoured(draft.profile, draft.favoured, draft.kin, type).spin(draft.choose)
+        op = favoured_menu(draft.profile, draft.favoured, draft.kin, type).spin(draft.choose)
         args = grow_arguments(draft, op, height - 1)
         grown = attempt(draft, op, args) or (guarded(draft, op, args, height) if op.domain is not None else None)
         if grown is not None:
             return grown
     return grow_term(draft, type, height)
-
-
-@lru_cache(maxsize=512)
-def _favoured(profile: Profile, groups: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
-    options = [(op, _share(kin, op)) for op in _by_result()[result] if op.group in groups]
-    return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, kin, result)
 
 
 def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
@@ -214,7 +120,7 @@ def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None
     if grown is None and op.domain is not None and chance(draft.choose, 0.5):
         grown = guarded(draft, op, args, height)
     if grown is None:
-        kin = _kin(draft.profile, op)
+        kin = kindred(draft.profile, op)
         for _ in range(TRIES if kin else 0):
             assert kin is not None
             grown = attempt(draft, kin.spin(draft.choose), args)
@@ -361,7 +267,7 @@ def grow_condition(draft: Draft, height: int) -> Grown:
 
 
 def _grow_connective(draft: Draft, height: int) -> Grown | None:
-    op = _connectives(draft.profile).spin(draft.choose)
+    op = connectives(draft.profile).spin(draft.choose)
     return attempt(draft, op, [grow_condition(draft, height - 1) for _ in op.params])
 
 
@@ -373,7 +279,7 @@ def _grow_predicate(draft: Draft, height: int) -> Grown | None:
 
 def grow_comparison(draft: Draft, height: int) -> Grown | None:
     """`value < threshold`, the threshold being a plain number within the values at hand, or another value."""
-    op = spun(draft, _comparisons(draft.profile, draft.main))
+    op = spun(draft, comparisons(draft.profile, draft.main))
     if op is None:
         return None
     left = grow_argument(draft, op.params[0], height - 1, ANYWHERE)
@@ -384,12 +290,6 @@ def grow_comparison(draft: Draft, height: int) -> Grown | None:
         return None if right.term == left.term else attempt(draft, op, [left, right])
     threshold = threshold_for(draft, left)
     return None if threshold is None else attempt(draft, op, [left, draft.grown(threshold)])
-
-
-@cache
-def menu_of_comparisons(main: Element) -> tuple[Op, ...]:
-    compared = (main.scalar, I32)
-    return tuple(op for op in TABLE if op.group == "comparison" and len(op.params) == 2 and op.params[0] in compared)
 
 
 def threshold_for(draft: Draft, grown: Grown, lowest: float = 0.2, highest: float = 0.8) -> Const | None:

@@ -277,7 +277,7 @@ def test_every_kind_of_composite_row_is_reached() -> None:
     names = {(op.group, op.name) for op in reached if op.is_composite}
     favoured = {group for family in FAMILIES if family.types for group in family.favoured}
     rows = [op for op in COMPOSITE_ROWS if op.group in favoured and op.name not in SELDOM | {op.result.name}]
-    wanted = {(op.group, op.name) for op in rows if op.weight == 0 or op.weight >= 0.3}
+    wanted = {(op.group, op.name) for op in rows if op.weight >= 1}
     assert len(wanted - names) <= 8, wanted - names
 
 
