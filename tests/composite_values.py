@@ -15,24 +15,33 @@ import numpy as np
 
 from grammar.number import Calculus, composed
 from grammar.op import Lanes, Op
-from grammar.types import BOOL, F32, FLOATS, I32, Composite, Element, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, INTEGERS, Composite, Element, Scalar
 
 TURNS = 8
 """How far, at most, neighbouring places are from each other in the list of special values."""
 ORDINARY = 192
+ALIKE = 16
+"""Ordinary lanes in which all arguments of the type of the first are the same."""
 
 Mistake = Callable[..., Any]
 
 
-def special_floats(type: Scalar, exact: bool = True) -> Lanes:
-    """Of a prime number, so that each turn of the list brings other neighbours together.
+INTEGER_SPECIALS = (0, 1, -1, 2, -2, 3, 7, 8, 15, 16, 31, 32, 33, 100, -100)
+
+
+def special_values(type: Scalar, exact: bool = True) -> Lanes:
+    """Of each type a prime number, so that each turn of the list brings other neighbours together.
 
     For what isn't exact in float64, no number of which a product overflows: whether that of a fused operation does,
     nothing wider can tell.
     """
+    if type in INTEGERS:
+        bounds = np.iinfo(type.name)
+        values = (*INTEGER_SPECIALS, bounds.max, bounds.min, bounds.max - 1, bounds.min + 1)
+        return np.array([value % 2**64 for value in values], np.uint64).astype(type.dtype)
     info = np.finfo(type.name)
-    most = float(info.max) ** (1.0 if exact or type is F32 else 0.3)
-    sizes = (0.0, 0.5, 1.0, 1.5, 3.0, 1e10, most, float(info.smallest_subnormal), np.inf)
+    most = float(info.max) ** (0.3 if type is F64 and not exact else 1.0)
+    sizes = (0.0, 0.5, 1.0, 1.5, 3.0, 1e4, most, float(info.smallest_subnormal), np.inf)
     return np.array([np.nan, *sizes, *(-size for size in sizes)], type.dtype)
 
 
@@ -41,33 +50,37 @@ def lanes_of(value: Lanes) -> Lanes:
     return value.T if value.ndim > 1 else value
 
 
-def arguments(op: Op) -> tuple[Lanes, ...]:
+def arguments(op: Op, exact: bool) -> tuple[Lanes, ...]:
     """Special and ordinary arguments; each of shape (lanes,) or, of a composite, (lanes, scalars)."""
     rng = np.random.Generator(np.random.PCG64(sum(type.width for type in op.params)))
-    width = sum(type.width for type in op.params if type.scalar in FLOATS)
-    count = len(special_floats(FLOATS[0]))
+    width = sum(type.width for type in op.params if type is not BOOL)
+    count = len(special_values(F32))
     turns = [(turn, lane) for turn in range(TURNS) for lane in range(count)]
     turned = [[(lane + place * turn) % count for place in range(width)] for turn, lane in turns]
     single = [[lane if place == k else -1 for place in range(width)] for k in range(width) for lane in range(count)]
-    return reachable(op, _drawn(op, rng, np.array([*turned, *single, *[[-1] * width] * ORDINARY], np.intp)))
+    args = _drawn(op, rng, np.array([*turned, *single, *[[-1] * width] * ORDINARY], np.intp), exact)
+    for arg, type in zip(args, op.params, strict=True):
+        if type is op.params[0]:
+            arg[-ALIKE:] = args[0][-ALIKE:]
+    return args
 
 
-def regular_arguments(op: Op, lanes: int, seed: int = 7) -> tuple[Lanes, ...]:
-    """Ordinary values: floats of magnitude 1/16 to 8, indices in bounds."""
-    width = sum(type.width for type in op.params if type.scalar in FLOATS)
-    rng = np.random.Generator(np.random.PCG64(seed))
-    return reachable(op, _drawn(op, rng, np.full((lanes, width), -1, np.intp)))
+def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
+    """Ordinary values: floats of magnitude 1/16 to 8, small integers."""
+    width = sum(type.width for type in op.params if type is not BOOL)
+    rng = np.random.Generator(np.random.PCG64(7))
+    return _drawn(op, rng, np.full((lanes, width), -1, np.intp), True)
 
 
-def _drawn(op: Op, rng: np.random.Generator, chosen: Lanes) -> tuple[Lanes, ...]:
-    """Random values, but for the float scalars for which the number of a special value is chosen."""
+def _drawn(op: Op, rng: np.random.Generator, chosen: Lanes, exact: bool) -> tuple[Lanes, ...]:
+    """Random values, but for the scalars for which the number of a special value is chosen."""
     first, args = 0, []
     for type in op.params:
         shape = (len(chosen), type.width) if isinstance(type, Composite) else (len(chosen),)
         values = _random(type, rng, shape)
-        if type.scalar in FLOATS:
+        if type is not BOOL:
             which = chosen[:, first : first + type.width].reshape(shape)
-            values = np.where(which < 0, values, special_floats(type.scalar, op.exact)[np.maximum(which, 0)])
+            values = np.where(which < 0, values, special_values(type.scalar, exact)[np.maximum(which, 0)])
             first += type.width
         args.append(values)
     return tuple(args)
@@ -79,7 +92,7 @@ def _random(type: Element, rng: np.random.Generator, shape: tuple[int, ...]) -> 
         return np.where(rng.integers(0, 2, shape) == 1, size, -size).astype(type.dtype)
     if type.scalar is BOOL:
         return np.asarray(rng.integers(0, 2, shape) == 1)
-    return rng.integers(-4 if type.scalar is I32 else 0, 8, shape).astype(type.dtype)
+    return rng.integers(-4 if type.scalar.dtype.kind == "i" else 0, 8, shape).astype(type.dtype)
 
 
 def watched(op: Op, args: Sequence[Lanes]) -> tuple[Lanes, bool]:
@@ -125,13 +138,13 @@ def _negated(parts: list[Any]) -> None:
 
 
 def _opposite(part: Any) -> Any:
-    if isinstance(part, float):
+    if isinstance(part, int | float):
         return -part
     return part.calculus.call("logical_not" if part.type is BOOL else "neg", part)
 
 
 def _dropped(parts: list[Any]) -> None:
-    parts[0] = 0.0 if isinstance(parts[0], float) else parts[0].calculus.number(0, parts[0].type)
+    parts[0] = 0 if isinstance(parts[0], int | float) else parts[0].calculus.number(0, parts[0].type)
 
 
 def _swapped(parts: list[Any]) -> None:
@@ -142,18 +155,25 @@ def _shifted(parts: list[Any]) -> None:
     parts.append(parts.pop(0))
 
 
+def _off_by_one(parts: list[Any]) -> None:
+    is_number = isinstance(parts[-1], int | float) or parts[-1].type is not BOOL
+    parts[-1] = parts[-1] + 1 if is_number else _opposite(parts[-1])
+
+
 CHANGES: dict[str, Callable[[list[Any]], None]] = {
     "negated": _negated,
     "dropped": _dropped,
     "swapped": _swapped,
     "shifted": _shifted,
+    "off by one": _off_by_one,
 }
 
 
 def _changed(value: Any, change: Callable[[list[Any]], None]) -> Any:
-    parts = list(value) if isinstance(value, tuple) else [value]
+    is_single = not isinstance(value, tuple | list)
+    parts = [value] if is_single else list(value)
     change(parts)
-    return tuple(parts) if isinstance(value, tuple) else parts[0]
+    return parts[0] if is_single else tuple(parts)
 
 
 def _afterwards(op: Op, change: Callable[[list[Any]], None]) -> Mistake:

@@ -22,9 +22,9 @@ from grammar.evaluate import Inputs
 from grammar.op import Call, Item, Lanes, Member, Op, Ternary
 from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
-from grammar.types import FLOATS, I32, Array, Composite, Element, Scalar
-from tests.composite_values import arguments, lanes_of, mistakes, regular_arguments, watched
-from tests.test_table_warp import ulps_between
+from grammar.types import FLOATS, I32, Array, Composite, Element
+from tests.composite_values import arguments, lanes_of, mistakes, reachable, regular_arguments, watched
+from tests.test_table_warp import SPELT_ONLY, ulps_between
 from validate.oracle import compare
 from validate.shadow import Noise, expected, run_shadowed
 
@@ -83,10 +83,10 @@ def answers() -> Mapping[str, Answer]:
     start()
     found: dict[str, Answer] = {}
     for with_adjoint in (True, False):
-        alike: dict[tuple[Element, ...], list[Op]] = {}
+        alike: dict[object, list[Op]] = {}
         for op in COMPOSITE_ROWS:
             if (op in DIFFERENTIATED) == with_adjoint:
-                alike.setdefault(op.params, []).append(op)
+                alike.setdefault((op.params, op if is_risky(op) else None), []).append(op)
         groups = [rows[k : k + PER_KERNEL] for rows in alike.values() for k in range(0, len(rows), PER_KERNEL)]
         for first in range(0, len(groups), PER_MODULE):
             found.update(answers_of(groups[first : first + PER_MODULE], with_adjoint))
@@ -101,26 +101,33 @@ def answers_of(groups: Sequence[Sequence[Op]], with_adjoint: bool) -> Iterator[t
     block = compile_block([(kernel.name, emit(kernel)) for kernel in kernels], frozenset(), options)
     for rows, kernel, compiled in zip(groups, kernels, block.kernels, strict=True):
         assert not isinstance(compiled, BuildFailure), compiled
-        for k in range(len(rows)):
-            yield rows[k].key, answer(rows, k, kernel, compiled.handle)
+        yield from zip((op.key for op in rows), answered(rows, kernel, compiled.handle), strict=True)
     release(block)
 
 
-def answer(rows: Sequence[Op], k: int, kernel: Kernel, handle: Any) -> Answer:
+def is_risky(op: Op) -> bool:
+    """Whether what it does is undefined for some arguments, so that no row beside it may have these either."""
+    return not watched(op, arguments(op, True))[0].all()
+
+
+def answered(rows: Sequence[Op], kernel: Kernel, handle: Any) -> Iterator[Answer]:
     from extract.launch import differentiate, run
 
-    op, name = rows[k], f"out{k}"
-    args, points = arguments(op), regular_arguments(op, GRADIENT_LANES)
+    op = rows[0]
+    args = reachable(op, arguments(op, all(row.exact for row in rows)))
+    points = reachable(op, regular_arguments(op, GRADIENT_LANES))
     launched = run(handle, kernel.params, values(rows, args), lanes(args))
     assert launched.intact, launched.stray
-    exact = op.exact and watched(op, args)[1]
-    gradients: Mapping[str, Lanes] = {}
-    if op in DIFFERENTIATED:
-        given = values(rows, points)
-        weight = {name: np.broadcast_to(weights(op), given[name].shape)}
-        gradients = differentiate(handle, kernel.params, given, weight, lanes(points)).gradients
-    beside = tuple(gradients.get(name) for name in NAMES[: len(op.params)])
-    return Answer(args, launched.arrays[name], exact, points, beside)
+    given = values(rows, points)
+    for k, row in enumerate(rows):
+        name = f"out{k}"
+        gradients: Mapping[str, Lanes] = {}
+        if row in DIFFERENTIATED:
+            weight = {name: np.broadcast_to(weights(row), given[name].shape)}
+            gradients = differentiate(handle, kernel.params, given, weight, lanes(points)).gradients
+        exact = row.exact and watched(row, args)[1]
+        beside = tuple(gradients.get(name) for name in NAMES[: len(row.params)])
+        yield Answer(args, launched.arrays[name], exact, points, beside)
 
 
 def lanes(args: Sequence[Lanes]) -> int:
@@ -190,8 +197,14 @@ def same(one: Lanes, other: Lanes) -> bool:
 
 def in_float64(op: Op) -> Op:
     """The row of that name on float64, which rounds nothing to float32 on the way; itself where there is none."""
-    wide = (T.name.replace("32", "64") if isinstance(T, Scalar) else f"{T.name[:-1]}d" for T in op.params)
-    return ROWS.get(f"{op.name}({','.join(wide)})", op)
+    name = _wide(op.result) if op.name == op.result.name else op.key.partition("(")[0]
+    return ROWS.get(f"{name}({','.join(map(_wide, op.params))})", op)
+
+
+def _wide(type: Element) -> str:
+    if type.scalar not in FLOATS:
+        return type.name
+    return f"{type.name[:-1]}d" if isinstance(type, Composite) else "float64"
 
 
 CONTINUOUS = [op for op in COMPOSITE_ROWS if op.result.scalar in FLOATS and any(T.scalar in FLOATS for T in op.params)]
@@ -201,7 +214,8 @@ DIFFERENTIATED = frozenset(op for op in CONTINUOUS if in_float64(op) is op)
 
 def slopes(op: Op, points: tuple[Lanes, ...], k: int) -> tuple[Lanes, Lanes]:
     """The derivatives by each scalar of the k-th argument, in float64, and where they can be told."""
-    step = 2.0**-8 if op.group == "cast" else STEP  # which is linear but for its rounding
+    is_cast = op.group == "cast"  # which is linear but for its rounding
+    steps, agreement = ((0.5, 1.0), 1e-2) if is_cast else ((STEP, 64 * STEP), 1e-4)
     wide = [point.astype(np.float64) if point.dtype.kind == "f" else point for point in points]
     flat = wide[k].reshape(len(wide[k]), -1)
 
@@ -213,8 +227,8 @@ def slopes(op: Op, points: tuple[Lanes, ...], k: int) -> tuple[Lanes, Lanes]:
 
     columns = []
     for place in range(flat.shape[1]):
-        near, far = ((total(h, place) - total(-h, place)) / (2 * h * flat[:, place]) for h in (step, 64 * step))
-        columns.append((near, np.isclose(near, far, rtol=1e-4, atol=1e-6)))
+        near, far = ((total(h, place) - total(-h, place)) / (2 * h * flat[:, place]) for h in steps)
+        columns.append((near, np.isclose(near, far, rtol=agreement, atol=1e-6)))
     slope, smooth = (np.stack(part, axis=1).reshape(wide[k].shape) for part in zip(*columns, strict=True))
     return slope, smooth & np.isfinite(slope)
 
@@ -244,7 +258,7 @@ BUILTINS = {"matmul": "mul"}
 def is_registered(op: Op) -> bool:
     """Constructors, components, and what takes numbers known at compile time, are code generation's own business."""
     spelt_apart = isinstance(op.spelling, Member | Item) or (isinstance(op.spelling, Call) and op.spelling.keywords)
-    return bool(op.params) and not spelt_apart and op.name != op.result.name
+    return bool(op.params) and not spelt_apart and op.name not in (op.result.name, *SPELT_ONLY)
 
 
 @each([op for op in COMPOSITE_ROWS if is_registered(op)])
