@@ -66,6 +66,12 @@ def dot(a: Numbers, b: Numbers) -> Number:
     return total([x * y for x, y in zip(a, b, strict=True)])
 
 
+def dot_of_vectors(a: Numbers, b: Numbers) -> Number:
+    """Of more than three components, Warp adds the products up from 0, so no sum of theirs is -0."""
+    start = [] if len(a) < 4 else [a[0].calculus.number(0, a[0].type)]
+    return total([*start, *(x * y for x, y in zip(a, b, strict=True))])
+
+
 def length(a: Numbers) -> Number:
     return call("sqrt", dot(a, a))
 

@@ -66,7 +66,7 @@ def _twists(W: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the com
     yield _row("extract", (W, I32), S, Item(), parts.element(6), weight=0.2)
     yield _row("spatial_top", (W,), V, Call("wp.spatial_top"), parts.parts(0, 1, 2), weight=2.5)
     yield _row("spatial_bottom", (W,), V, Call("wp.spatial_bottom"), parts.parts(3, 4, 5), weight=2.5)
-    yield _row("spatial_dot", (W, W), S, Call("wp.spatial_dot"), parts.dot, weight=2.0)
+    yield _row("spatial_dot", (W, W), S, Call("wp.spatial_dot"), parts.dot_of_vectors, weight=2.0)
     yield _row("spatial_cross", (W, W), W, Call("wp.spatial_cross"), _cross)
     yield _row("spatial_cross_dual", (W, W), W, Call("wp.spatial_cross_dual"), _cross_dual)
     if S is F32:  # functions that Warp has written in Python
@@ -84,7 +84,7 @@ def _twist_arithmetic(W: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("mul", (S, W), W, Infix("Multiply"), parts.scaling, weight=1.5)
     yield _row("div", (W, S), W, Infix("Divide"), parts.divided, weight=0.3)
     yield _row("neg", (W,), W, Prefix("Minus"), parts.opposite, weight=0.5)
-    yield _row("dot", (W, W), S, Call("wp.dot"), parts.dot)
+    yield _row("dot", (W, W), S, Call("wp.dot"), parts.dot_of_vectors)
     yield _row("length", (W,), S, Call("wp.length"), parts.length, weight=0.5)
     yield _row("where", (BOOL, W, W), W, Call("wp.where"), parts.chosen, weight=0.5)
     yield _row("ternary", (BOOL, W, W), W, Ternary(), parts.chosen, weight=0.3)

@@ -93,7 +93,7 @@ def _rows(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield from (_row(name, (V, V), V, Call(f"wp.{name}"), parts.each(name)) for name in ("min", "max"))
     yield _row("abs", (V,), V, Call("wp.abs"), parts.each("abs"))
     yield _step("sign", (V,), V, Call("wp.sign"), _signs, weight=0.3)
-    yield _row("dot", (V, V), S, Call("wp.dot"), parts.dot, weight=4.0)
+    yield _row("dot", (V, V), S, Call("wp.dot"), parts.dot_of_vectors, weight=4.0)
     yield _row("length_sq", (V,), S, Call("wp.length_sq"), lambda a: parts.dot(a, a))
     yield from (_row(name, (V,), S, Call(f"wp.{name}"), parts.reduced(name), weight=0.5) for name in ("min", "max"))
     yield _step("argmin", (V,), U32, Call("wp.argmin"), _first("less"), weight=0.5)
