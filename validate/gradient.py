@@ -45,8 +45,9 @@ for one of two outputs, and the other must not cover for it."""
 COARSE = (0.3, 0.1, 3e-3)
 """The three where float16 takes part, which has but eleven bits."""
 
-MOST = 24
-"""Elements per lane that are differentiated; further ones are counted as not checked."""
+MOST = 48
+"""Scalars per lane that are differentiated, as many as three matrices of four by four have; further ones are counted as
+not checked."""
 
 Gradient = NDArray[np.float64]
 
