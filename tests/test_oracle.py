@@ -20,7 +20,7 @@ from grammar.evaluate import EndlessLoopError, run_plain
 from grammar.limits import CARRIED, has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS, TABLE
-from grammar.tree import Apply, Const, For, Kernel, Read, Stmt, Term, all_terms
+from grammar.tree import Apply, At, Const, For, Kernel, Read, Stmt, Term, all_terms
 from grammar.types import F16, FLOATS, I32
 from tests.builders import (
     LANES,
@@ -221,12 +221,13 @@ def negated(term: Term) -> Iterator[Term]:
 
 
 def slightly_off(term: Term) -> Iterator[Term]:
-    """Literals by a hundredth, results of operations by a thousandth."""
+    """Literals by a hundredth, results of operations by a thousandth; of halves, by fifty times as much."""
+    more = 50.0 if term.type.scalar is F16 else 1.0
     if isinstance(term, Const) and term.type in FLOATS:
-        yield Const(term.type, term.value * 1.01)
+        yield Const(term.type, term.value * (1 + 0.01 * more))
     scaling = ROWS.get(f"mul({term.type.name},{term.type.scalar.name})")
     if isinstance(term, Apply) and term.type.scalar in FLOATS and scaling is not None:
-        yield Apply(scaling, (term, Const(term.type.scalar, 1.001)))
+        yield Apply(scaling, (term, Const(term.type.scalar, 1 + 0.001 * more)))
 
 
 def one_more(term: Term) -> Iterator[Term]:
@@ -235,7 +236,7 @@ def one_more(term: Term) -> Iterator[Term]:
 
 
 def one_further(term: Term) -> Iterator[Term]:
-    if isinstance(term, Read):
+    if isinstance(term, Read) and not isinstance(term.index, At):
         yield Read(term.array, Apply(ROWS["add(int32,int32)"], (term.index, Const(I32, 1))), term.type)
 
 
