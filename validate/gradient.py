@@ -90,7 +90,7 @@ def expected_gradients(
     steps, missed = _steps(kernel, inputs, first, patterns)
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
-    uncertain = (first.undecided | first.undefined)[:lanes] | missed
+    uncertain = (first.undecided | first.undefined)[:lanes]
     if steps is not None:
         elements = len(steps.targets)
         noise = Noise(1 + len(QUIET) * elements, patterns, lanes, len(QUIET) * elements)
@@ -100,6 +100,8 @@ def expected_gradients(
             finals = {array: expected(first, array) for array in weights}
             _differences(results, algebra, steps, weights, finals, uncertain, half)
     _blame(results, first, uncertain, lanes)
+    for name, unmoved in missed.items():
+        results[name].decided[unmoved] = False
     telling, slight, negligible = COARSE if half else (TELLING, SLIGHT, NEGLIGIBLE)
     for result in results.values():
         result.decided &= result.tolerance <= telling * result.magnitude + negligible
@@ -117,20 +119,23 @@ def _nothing_yet(size: int) -> ExpectedGradient:
 # -- which elements to move -------------------------------------------------------------------------------------------
 
 
-def _steps(kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int) -> tuple[Steps | None, Mask]:
-    """The steps, None where nothing is read; and the lanes that read more elements than there is room for."""
+def _steps(
+    kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int
+) -> tuple[Steps | None, Mapping[str, NDArray[np.intp]]]:
+    """The steps, None where nothing is read; and by array the elements that some lane has no room to move."""
     lanes = inputs.launches * inputs.lanes
-    missed = np.zeros(lanes, np.bool_)
+    read = {param.name: _distinct(first.reads.get(param.name, []), lanes) for param in float_inputs(kernel)}
+    share = min(1.0, MOST / max(1, sum(map(len, read.values()))))
+    missed: dict[str, NDArray[np.intp]] = {}
     slots: dict[str, slice] = {}
     targets: list[NDArray[np.intp]] = []
     sizes: list[Gradient] = []
-    for param in float_inputs(kernel):
-        elements = _distinct(first.reads.get(param.name, []), lanes)
-        room = MOST - len(targets)
-        missed |= (elements[room:] >= 0).any(axis=0)
-        slots[param.name] = slice(len(targets), len(targets) + len(elements[:room]))
+    for name, elements in read.items():
+        room = int(share * len(elements) + 1e-9)
+        missed[name] = elements[room:][elements[room:] >= 0]
+        slots[name] = slice(len(targets), len(targets) + room)
         targets.extend(elements[:room])
-        sizes.extend(_step(inputs.arrays[param.name].reshape(-1), each) for each in elements[:room])
+        sizes.extend(_step(inputs.arrays[name].reshape(-1), each) for each in elements[:room])
     if not targets:
         return None, missed
     factors = itertools.chain(QUIET, *itertools.islice(itertools.cycle(NOISY), patterns))
