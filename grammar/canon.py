@@ -129,8 +129,8 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
 
 def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
     match term:
-        case Const(type, value):
-            yield f"{type!r}={value!r}" if literals else f"{type!r}"
+        case Const(type, value, name):
+            yield (f"{type!r}={value!r}" if literals else f"{type!r}") + "!" * bool(name)
         case Var(name, _):
             yield names[name]
         case Size(array, _, axis):

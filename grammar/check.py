@@ -42,6 +42,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    all_terms,
     functions,
     statements,
 )
@@ -55,6 +56,11 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
     called = functions(kernel.body)
     names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called)]
+    values: dict[str, Const] = {}
+    for term in all_terms(kernel):
+        if isinstance(term, Const) and term.name and repr(values.setdefault(term.name, term)) != repr(term):
+            return (f"{term.name} is two constants",)
+    names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
     inside = (problem for function in called for problem in _of_function(function))
     return (*twice, *inside, *_Checker(kernel).complaints())

@@ -22,7 +22,7 @@ from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.tree import Assign, At, Function, Param, Stmt, Term, Thread, Var
+from grammar.tree import Assign, At, Const, Function, Param, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
@@ -80,6 +80,8 @@ class Draft:
     locals_left: int = 6
     parts: dict[str, tuple[Lanes, ...]] = field(default_factory=dict)
     """Of locals that stand for an operation, the values of its arguments."""
+    constants: list[Const] = field(default_factory=list)
+    """Those of the module that have a name."""
     functions: list[Function] = field(default_factory=list)
     """Those of the module's own, in the order in which they came up."""
     closed: bool = False

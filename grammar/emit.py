@@ -42,6 +42,7 @@ from grammar.tree import (
     Var,
     While,
     blocks,
+    constants,
     functions,
     statements,
 )
@@ -74,8 +75,11 @@ MAX_UNROLL = 16
 
 
 def emit(kernel: Kernel) -> str:
-    """The whole runnable module: `import warp as wp`, the functions that the kernel calls, and the kernel."""
-    return cst.Module(body=[_import_warp(), *map(_function, functions(kernel.body)), _kernel(kernel)]).code
+    """The whole runnable module: `import warp as wp`, constants, the functions that the kernel calls, the kernel."""
+    named = [_constant(name, const) for name, const in constants(kernel).items()]
+    if named:
+        named[0] = named[0].with_changes(leading_lines=[EMPTY])
+    return cst.Module([_import_warp(), *named, *map(_function, functions(kernel.body)), _kernel(kernel)]).code
 
 
 def emit_term(term: Term) -> str:
@@ -120,8 +124,8 @@ def _term(term: Term, context: int) -> cst.BaseExpression:
 
 def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
     match term:
-        case Const(type, value):
-            return _const(type, value)
+        case Const(type, value, name):
+            return (identifier(name), ATOM) if name else _const(type, value)
         case Var(name, _):
             return identifier(name), ATOM
         case Read(array, index, _):
@@ -422,6 +426,11 @@ def _parameters(name: str, of: Sequence[Param | Var]) -> tuple[list[cst.Param], 
     close = cst.ParenthesizedWhitespace(indent=True)
     commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
     return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
+
+
+def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
+    value = call("wp.constant", [_const(const.type, const.value)[0]])
+    return cst.SimpleStatementLine([_assign(identifier(name), value)], trailing_whitespace=END)
 
 
 def _width(type: Type) -> int:

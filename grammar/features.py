@@ -34,6 +34,7 @@ from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.terms import (
     attempt,
+    constant,
     grow_argument,
     grow_condition,
     grow_leaf,
@@ -286,7 +287,8 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
     if not dynamic:
         top = 4 if small else 8
         trips = weighted(draft.choose, [(t, w) for t, w in draft.profile.trip_counts if 2 <= t <= top])
-        return Const(I32, trips), trips
+        bound = constant(draft, I32, trips) if chance(draft.choose, 0.1) else Const(I32, trips)
+        return bound, trips
     known = [p for p in draft.params if p.type is I32 and p.role is Role.VALUE and p.low >= 2]
     param = (
         known[0] if known else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, 4 if small else 6))

@@ -33,6 +33,8 @@ NameRole = Literal[
     "flag",
     "function",
     "parameter",
+    "constant",
+    "whole_constant",
     "random_state",
     "array_offsets",
     "range_start",
@@ -142,6 +144,11 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "array_offsets": _words("offsets row_offsets starts indptr row_ptr cell_start bsr_offsets neighbor_offsets"),
     "range_start": _words("start begin row_start first lo k0"),
     "range_end": _words("end stop row_end last hi k1"),
+    "constant": _words(
+        "SCALE STIFFNESS DT EPSILON GRAVITY DAMPING RADIUS THRESHOLD OFFSET BIAS GAMMA ALPHA BETA RATE WIDTH DENSITY"
+        " VISCOSITY MARGIN SPACING DECAY GAIN LIMIT MASS LENGTH FRICTION COEFF WEIGHT RELAXATION"
+    ),
+    "whole_constant": _words("N NUM_STEPS COUNT DIM WINDOW MAX_ITERS STRIDE BLOCK LEVELS DEGREE ORDER NUM_SAMPLES OFFSET"),
     "random_state": _words("state rng rand_state seed_state random_state"),
     "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(

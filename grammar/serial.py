@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from functools import cache
 from typing import Any, get_args
 
@@ -99,7 +99,7 @@ def _node(allowed: frozenset[str]) -> Reader:
             raise NotAKernelError(f"{where}: expected one of {', '.join(sorted(allowed))}, not {kind!r}")
         node = NODES[kind](**_fields(NODES[kind], {k: v for k, v in found.items() if k != KIND}, where))
         if isinstance(node, Const) and node.type in FLOATS and not isinstance(node.value, bool):
-            return Const(node.type, float(node.value))  # others write 1.0 as 1
+            return replace(node, value=float(node.value))  # others write 1.0 as 1
         return node
 
     return read

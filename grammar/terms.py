@@ -28,12 +28,24 @@ from grammar.draft import (
 )
 from grammar.literal import identity, number, zero
 from grammar.menus import comparisons, connectives, favoured_menu, kindred, menu, spans_for
-from grammar.names import COMPOSITE_ROLES, NameRole
+from grammar.names import COMPOSITE_ROLES, NameRole, name_for
 from grammar.op import Item, Lanes, Member, Op
 from grammar.ops import ROWS
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.tree import Apply, At, Const, Param, Read, Role, Term, Var, term_height
-from grammar.types import BOOL, COMPOSITES, FLOATS, I32, INTEGERS, Array, Composite, Element, Kind
+from grammar.types import (
+    BARE,
+    BOOL,
+    COMPOSITES,
+    FLOATS,
+    I32,
+    INTEGERS,
+    Array,
+    Composite,
+    Element,
+    Kind,
+    Scalar,
+)
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
@@ -458,7 +470,24 @@ def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
         return draft.grown(Const(type, pick(draft.choose, mixers)))
     literals = draft.profile.int_literals if type in INTEGERS else draft.profile.float_literals
     fitting = [(v, w) for v, w in literals if v > 0 and span[0] <= v <= span[1] and v <= 10 and not (v == 1 and w < 0)]
-    return draft.grown(Const(type, weighted(draft.choose, fitting)))
+    value = weighted(draft.choose, fitting)
+    named = type in BARE and value not in PLAIN and chance(draft.choose, NAMED)
+    return draft.grown(constant(draft, type, value) if named else Const(type, value))
+
+
+NAMED = 0.2
+"""How often a number that isn't plain is a constant of the module."""
+PLAIN = (0, 1, 2, 0.5)
+
+
+def constant(draft: Draft, type: Scalar, value: float | int) -> Const:
+    """A number under a name of its own, or the one that it has already."""
+    known = [const for const in draft.constants if const.type is type and const.value == value]
+    if not known:
+        taken = {const.name for const in draft.constants}
+        name = name_for("whole_constant" if type in INTEGERS else "constant", draft.choose, taken)
+        draft.constants.append(Const(type, value, name))
+    return (known or draft.constants)[-1]
 
 
 CONSTANT: Mapping[Kind, float] = {"vector": 0.5, "matrix": 0.4, "quaternion": 0.2, "transform": 0.1, "twist": 0.0}

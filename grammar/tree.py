@@ -19,8 +19,11 @@ from grammar.types import I32, Array, Element, Scalar, Type
 
 @dataclass(frozen=True, slots=True)
 class Const:
+    """A number; under a name, a constant of the module: `GRAVITY = wp.constant(9.81)`."""
+
     type: Scalar
     value: float | int | bool
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +350,11 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
             found |= dict.fromkeys(functions(term.function.body))
             found[term.function] = None
     return tuple(found)
+
+
+def constants(kernel: Kernel) -> dict[str, Const]:
+    """The constants of the module by name, in the order in which they are met."""
+    return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and term.name}
 
 
 def all_statements(kernel: Kernel) -> Iterator[Stmt]:

@@ -61,7 +61,7 @@ def renamed(node: Any, new: Callable[[str], str]) -> Any:
     changes = {}
     for field in fields(node):
         value = getattr(node, field.name)
-        named = field.name in NAMES and isinstance(value, str)
+        named = field.name in NAMES and isinstance(value, str) and bool(value)
         several = field.name in NAMES and isinstance(value, tuple)
         changes[field.name] = new(value) if named else tuple(map(new, value)) if several else renamed(value, new)
     return replace(node, **changes)  # type: ignore[type-var] # mypy doesn't tell instances of dataclasses from classes
@@ -209,9 +209,9 @@ def test_what_computes_otherwise_has_other_hashes(case: str) -> None:
 def _other_literal(term: Term) -> Iterator[Term]:
     match term:
         case Const(type, bool() as value):
-            yield Const(type, not value)
-        case Const(type, value):
-            yield Const(type, value + 1)
+            yield Const(type, not value, name)
+        case Const(type, value, name):
+            yield Const(type, value + 1, name)
 
 
 def _other_leaf(term: Term) -> Iterator[Term]:

@@ -17,36 +17,21 @@ from itertools import pairwise
 import pytest
 
 from grammar.emit import emit, emit_term, rebound_in_loops
-from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
-from grammar.ops import ROWS, SAMPLERS, TABLE
+from grammar.op import Op
+from grammar.ops import ROWS, TABLE
 from grammar.tree import (
     Apply,
-    Assign,
-    At,
-    Atomic,
     AtomicKind,
-    AugAssign,
-    AugStore,
     Break,
     Const,
     Continue,
-    For,
-    Function,
-    If,
-    Invoke,
-    Read,
     Return,
-    Sample,
-    Size,
     Stmt,
-    Store,
     Term,
-    Thread,
     Var,
-    While,
-    statements,
+    constants,
 )
-from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Type
+from grammar.types import BOOL, I32, SCALARS
 from tests.builders import (
     OUT,
     I,
@@ -74,181 +59,9 @@ from tests.builders import (
     when,
     while_,
 )
+from tests.reading import Reader
 
 # -- reading text -----------------------------------------------------------------------------------------------------
-
-TOKENS = {
-    "Sub": "Subtract",
-    "Mult": "Multiply",
-    "Div": "Divide",
-    "FloorDiv": "FloorDivide",
-    "Mod": "Modulo",
-    "LShift": "LeftShift",
-    "RShift": "RightShift",
-    "Lt": "LessThan",
-    "LtE": "LessThanEqual",
-    "Gt": "GreaterThan",
-    "GtE": "GreaterThanEqual",
-    "Eq": "Equal",
-    "NotEq": "NotEqual",
-    "USub": "Minus",
-    "UAdd": "Plus",
-    "Invert": "BitInvert",
-    "MatMult": "MatrixMultiply",
-}
-"""The operators that `ast` names otherwise than the table does."""
-
-CASTS = {scalar.spelling: scalar for scalar in SCALARS}
-ANNOTATIONS: dict[str, Type] = {
-    **{type.spelling: type for type in ELEMENTS.values()},
-    **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values()},
-    **{f"wp.array2d[{type.spelling}]": Array(type, 2) for type in ELEMENTS.values()},
-}
-
-
-def op_of(spelling: object, args: tuple[Term, ...]) -> Op:
-    types = tuple(arg.type for arg in args)
-    (op,) = [op for op in TABLE if op.spelling == spelling and op.params == types]
-    return op
-
-
-class Reader:
-    """The statements of an emitted kernel, with types inferred from the signature."""
-
-    def __init__(self, source: str) -> None:
-        module = ast.parse(source)
-        first, *functions, kernel = module.body
-        assert ast.unparse(first) == "import warp as wp"
-        self.functions: dict[str, Function] = {}
-        for function in functions:
-            body = self.definition(function, "wp.func")
-            of = tuple(Var(name, type) for name, type in self.params.items() if not isinstance(type, Array))
-            result = next(s.value.type for s in statements(body) if isinstance(s, Return) and s.value is not None)
-            self.functions[self.name] = Function(self.name, of, body, result)
-        self.body = self.definition(kernel, "wp.kernel")
-
-    def definition(self, node: ast.stmt, decorator: str) -> tuple[Stmt, ...]:
-        assert isinstance(node, ast.FunctionDef)
-        assert [ast.unparse(d) for d in node.decorator_list] == [decorator]
-        self.name = node.name
-        self.params = {arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in node.args.args if arg.annotation}
-        self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
-        return self.block(node.body)
-
-    def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
-        return tuple(self.statement(stmt) for stmt in body)
-
-    def statement(self, node: ast.stmt) -> Stmt:
-        match node:
-            case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("wp"), "tid"), [])):
-                self.types[name] = I32
-                return Thread(name)
-            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Attribute(ast.Name("wp"), "tid"), [])):
-                first, *others = (name.id for name in names if isinstance(name, ast.Name))
-                self.types |= dict.fromkeys((first, *others), I32)
-                return Thread(first, tuple(others))
-            case ast.Assign([ast.Name(name)], ast.Call(function, [ast.Name(state), *args])) if (
-                spelt := Call(ast.unparse(function))
-            ) in [op.spelling for op in SAMPLERS]:
-                terms = tuple(map(self.term, args))
-                types = (U32, *(term.type for term in terms))
-                (op,) = [op for op in SAMPLERS if op.spelling == spelt and op.params == types]
-                self.types[name] = op.result
-                return Sample(name, op, state, terms)
-            case ast.Assign([ast.Name(name)], value):
-                term = self.term(value)
-                self.types[name] = term.type
-                return Assign(name, term)
-            case ast.Assign([ast.Subscript(ast.Name(array), index)], value):
-                return Store(array, self.index(index), self.term(value))
-            case ast.AugAssign(ast.Name(name), operator, value):
-                term = self.term(value)
-                return AugAssign(name, op_of(Infix(token(operator)), (Var(name, self.types[name]), term)), term)
-            case ast.AugAssign(ast.Subscript(ast.Name(array), index), operator, value):
-                term = self.term(value)
-                return AugStore(array, self.index(index), op_of(Infix(token(operator)), (term, term)), term)
-            case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
-                return Atomic(AtomicKind(function), array, self.index(index), self.term(value))
-            case ast.If(condition, body, orelse):
-                return If(self.term(condition), self.block(body), self.block(orelse))
-            case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):
-                self.types[name] = I32
-                *start, stop = map(self.term, bounds)
-                return For(name, start[0] if start else None, stop, self.block(body))
-            case ast.While(condition, body, []):
-                return While(self.term(condition), self.block(body))
-            case ast.Break():
-                return Break()
-            case ast.Continue():
-                return Continue()
-            case ast.Return(value):
-                return Return(None if value is None else self.term(value))
-        raise AssertionError(ast.dump(node))
-
-    def term(self, node: ast.expr) -> Term:
-        match node:
-            case ast.Constant(bool() as value):
-                return Const(BOOL, value)
-            case ast.Constant(int() as value):
-                return Const(I32, value)
-            case ast.Constant(float() as value):
-                return Const(F32, value)
-            case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
-                return Const(I32 if isinstance(value, int) else F32, -value)
-            case ast.Name(name):
-                return Var(name, self.types[name])
-            case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):
-                return Size(array, I32, axis)
-            case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):
-                return Read(array, self.index(index), type.element)
-            case ast.Subscript(operand, index):
-                return self.component(operand, index.elts if isinstance(index, ast.Tuple) else [index])
-            case ast.Attribute(operand, name):
-                return self.apply(Member(name), operand)
-            case ast.BinOp(left, operator, right) | ast.Compare(left, [operator], [right]):
-                return self.apply(Infix(token(operator)), left, right)
-            case ast.BoolOp(operator, [*rest, last]):
-                first = rest[0] if len(rest) == 1 else ast.BoolOp(operator, rest)
-                return self.apply(Infix(token(operator)), first, last)
-            case ast.UnaryOp(operator, operand):
-                return self.apply(Prefix(token(operator)), operand)
-            case ast.IfExp(condition, one, other):
-                return self.apply(Ternary(), condition, one, other)
-            case ast.Call(function, args, keywords):
-                given = tuple((k.arg or "", _plain(k.value)) for k in keywords)
-                return self.call(ast.unparse(function), args, given)
-        raise AssertionError(ast.dump(node))
-
-    def index(self, node: ast.expr) -> Term:
-        return At(tuple(map(self.term, node.elts))) if isinstance(node, ast.Tuple) else self.term(node)
-
-    def component(self, operand: ast.expr, indices: list[ast.expr]) -> Term:
-        literals = tuple(i.value for i in indices if isinstance(i, ast.Constant) and isinstance(i.value, int))
-        if len(literals) == len(indices):
-            return self.apply(Item(literals), operand)
-        return self.apply(Item(), operand, *indices)
-
-    def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, int | str], ...]) -> Term:
-        """A cast of a literal is a literal of that type."""
-        if function in self.functions:
-            return Invoke(self.functions[function], tuple(map(self.term, args)))
-        if function in CASTS and isinstance(literal := self.term(args[0]), Const):
-            return Const(CASTS[function], literal.value)
-        return self.apply(Call(function, keywords), *args)
-
-    def apply(self, spelling: object, *nodes: ast.expr) -> Apply:
-        args = tuple(map(self.term, nodes))
-        return Apply(op_of(spelling, args), args)
-
-
-def _plain(node: ast.expr) -> int | str:
-    """A whole number or a dotted name."""
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else ast.unparse(node)
-
-
-def token(operator: ast.AST) -> str:
-    name = type(operator).__name__
-    return TOKENS.get(name, name)
 
 
 def test_no_two_operations_on_the_same_types_are_spelt_alike() -> None:
@@ -547,7 +360,7 @@ def test_only_warp_is_imported() -> None:
         *others, function = (node for node in tree.body if isinstance(node, ast.FunctionDef))
         named = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
         bound = {arg.arg for arg in function.args.args} | {n.id for n in named if isinstance(n.ctx, ast.Store)}
-        known = {"wp", "range", "float", "int", "bool", *(other.name for other in others)}
+        known = {"wp", "range", "float", "int", "bool", *(other.name for other in others), *constants(sample.kernel)}
         assert {n.id for n in named} <= bound | known, sample
 
 
