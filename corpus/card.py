@@ -48,6 +48,8 @@ def launched_with(tensor, type):
     kind, _, element = type.removesuffix(")").partition("(")
     return wp.array(data, dtype=getattr(wp, element)) if element else getattr(wp, kind)(*data.ravel().tolist())
 ```
+
+`dim=tuple(row["dim"])` is what it is launched with.
 """
 
 

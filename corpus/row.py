@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.build import PIECES, Build
+from grammar.evaluate import grid
 from grammar.tree import (
     Apply,
     Assign,
@@ -35,6 +36,7 @@ from grammar.tree import (
     While,
     all_statements,
     all_terms,
+    dimensions,
     height,
     size,
 )
@@ -96,6 +98,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
         "cotangents": tensors(verdict.cotangents),
         "gradients": tensors(verdict.gradients),
         "lanes": recipe.lanes,
+        "dim": list(grid(recipe.lanes, dimensions(kernel))),
         "input_sets": recipe.input_sets,
         "checked": float(verdict.checked),
         "residual": float(verdict.residual),

@@ -86,6 +86,7 @@ COLUMNS = (
     Column("cotangents", TENSORS, "Gradients with respect to the outputs that the adjoint was seeded with."),
     Column("gradients", TENSORS, "Gradients with respect to the float input arrays, as the adjoint gave them."),
     Column("lanes", INT, "Number of threads of each launch.", repeats=True),
+    Column("dim", pa.list_(INT), "Shape of the grid in which these threads are launched: one axis, or more."),
     Column("input_sets", INT, "Number of input sets that the kernel was checked on.", repeats=True),
     Column("checked", REAL, "Share of output elements, over all input sets, that could be decided and agreed."),
     Column("residual", REAL, "Largest difference from the NumPy reference, as a multiple of what rounding allows."),

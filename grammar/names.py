@@ -148,7 +148,9 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         "SCALE STIFFNESS DT EPSILON GRAVITY DAMPING RADIUS THRESHOLD OFFSET BIAS GAMMA ALPHA BETA RATE WIDTH DENSITY"
         " VISCOSITY MARGIN SPACING DECAY GAIN LIMIT MASS LENGTH FRICTION COEFF WEIGHT RELAXATION"
     ),
-    "whole_constant": _words("N NUM_STEPS COUNT DIM WINDOW MAX_ITERS STRIDE BLOCK LEVELS DEGREE ORDER NUM_SAMPLES OFFSET"),
+    "whole_constant": _words(
+        "N NUM_STEPS COUNT DIM WINDOW MAX_ITERS STRIDE BLOCK LEVELS DEGREE ORDER NUM_SAMPLES OFFSET"
+    ),
     "random_state": _words("state rng rand_state seed_state random_state"),
     "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(

@@ -398,6 +398,12 @@ def height(kernel: Kernel) -> int:
     return max(map(stmt_height, kernel.body))
 
 
+def dimensions(kernel: Kernel) -> int:
+    """Of the grid in which its threads are launched."""
+    first = kernel.body[0]
+    return len(first.names) if isinstance(first, Thread) else 1
+
+
 def size(kernel: Kernel) -> int:
     """The number of nodes: statements and terms."""
     return sum(1 for _ in all_statements(kernel)) + sum(1 for _ in all_terms(kernel))

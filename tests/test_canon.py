@@ -208,7 +208,7 @@ def test_what_computes_otherwise_has_other_hashes(case: str) -> None:
 
 def _other_literal(term: Term) -> Iterator[Term]:
     match term:
-        case Const(type, bool() as value):
+        case Const(type, bool() as value, name):
             yield Const(type, not value, name)
         case Const(type, value, name):
             yield Const(type, value + 1, name)

@@ -63,7 +63,7 @@ def test_rows_hold_what_a_launch_gives(made: tuple[Path, Summary]) -> None:
     for number, row in enumerate(rows(made[0])[:12]):
         launched = _launched(wp, row, number)
         for tensor in row["outputs"]:  # type: ignore[attr-defined] # rows are plain JSON
-            stored = np.frombuffer(tensor["data"], tensor["dtype"])
+            stored = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
             np.testing.assert_allclose(launched[tensor["name"]], stored, rtol=1e-4, atol=1e-5)
 
 
@@ -77,14 +77,16 @@ def _launched(wp: object, row: dict[str, object], number: int) -> dict[str, np.n
     exec(compile(text, filename, "exec"), scope)
     arguments = []
     arrays = {}
+    types = {param["name"]: param["type"] for param in row["parameters"]}  # type: ignore[attr-defined] # likewise
     for tensor in row["inputs"]:  # type: ignore[attr-defined] # rows are plain JSON
+        element = getattr(wp, types[tensor["name"]].partition("(")[2].rstrip(")") or types[tensor["name"]])
         value = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
-        if value.ndim:
-            arrays[tensor["name"]] = wp.array(value.copy(), device="cpu")  # type: ignore[attr-defined] # untyped module
+        if types[tensor["name"]].startswith("array"):
+            arrays[tensor["name"]] = wp.array(value.copy(), dtype=element, device="cpu")  # type: ignore[attr-defined] # untyped module
             arguments.append(arrays[tensor["name"]])
         else:
-            arguments.append(value.item())
-    wp.launch(scope[str(row["name"])], dim=row["lanes"], inputs=arguments, device="cpu")  # type: ignore[attr-defined] # untyped module
+            arguments.append(element(*value.reshape(-1).tolist()))
+    wp.launch(scope[str(row["name"])], dim=row["dim"], inputs=arguments, device="cpu")  # type: ignore[attr-defined] # untyped module
     return {name: array.numpy() for name, array in arrays.items()}
 
 

@@ -11,10 +11,14 @@ from grammar.emit import emit
 from grammar.evaluate import run_plain
 from grammar.inputs import regular
 from grammar.rewrites import BUILTINS, REWRITES
-from grammar.tree import Kernel
+from grammar.tree import Function, Invoke, Kernel, Return, Var
+from grammar.types import F32
 from tests.builders import LANES, OUT, I, X, Y, at, change, do, kernel, let, loop, put, samples, var
 
 V = var("v")
+A = Var("a", F32)
+SQUARE = Function("square", (A,), (Return(do("mul", A, A)),), F32)
+
 EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "operators as functions": (
         kernel((X, Y, OUT), put("out", do("mul", at("x"), at("y")))),
@@ -32,6 +36,10 @@ EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "choice as branch": (
         kernel((X, Y, OUT), put("out", do("where", do("less", at("x"), 0.5), at("x"), at("y")))),
         "if x[i] < 0.5:\n        out[i] = x[i]\n    else:\n        out[i] = y[i]",
+    ),
+    "function inlined": (
+        kernel((X, OUT), put("out", Invoke(SQUARE, (at("x"),)))),
+        "out[i] = x[i] * x[i]",
     ),
     "augmented as plain": (kernel((X, OUT), let("v", at("x")), change("v", "sub", 1.0), put("out", V)), "v = v - 1.0"),
     "plain as augmented": (kernel((X, OUT), let("v", at("x")), let("v", do("mul", V, 2.0)), put("out", V)), "v *= 2.0"),

@@ -21,7 +21,7 @@ from extract.launch import run
 from grammar.defects import WIDENING
 from grammar.emit import emit
 from grammar.evaluate import Inputs, Interpreter, Mask, run_plain
-from grammar.inputs import regular
+from grammar.inputs import column, regular, shape_of
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
 from grammar.rewrites import REWRITES, Rewrite
@@ -370,9 +370,11 @@ def _launch_sizes(one: Subject, made: Compiled) -> Verdict:
     params = one.kernel.params
     columns: dict[str, Any] = {name: value[0] for name, value in one.ordinary.scalars.items()}
     for param in params:
-        if isinstance(param.type, Array):
-            length = WHOLE if param.size is None else param.size
-            columns[param.name] = np.resize(one.ordinary.arrays[param.name][0], length)
+        if param.role is Role.OFFSETS:
+            columns[param.name] = column(param, 0, WHOLE)[0]
+        elif isinstance(param.type, Array):
+            given = one.ordinary.arrays[param.name][0]
+            columns[param.name] = np.resize(given, (*shape_of(param, WHOLE), *given.shape[param.type.dimensions :]))
     if run_plain(one.kernel, _as_inputs(one.kernel, columns)).undefined.any():
         return Verdict(Outcome.UNCHECKED, "undefined with that many threads")
     whole = run(made.handle, params, columns, WHOLE).arrays
@@ -380,17 +382,19 @@ def _launch_sizes(one: Subject, made: Compiled) -> Verdict:
         part = run(made.handle, params, columns, lanes).arrays
         for name in own:
             wanted = np.concatenate([whole[name][:lanes], columns[name][lanes:]])
-            wrong = ~_same_bits(wanted, part[name])
+            wrong = ~_same_bits(wanted, part[name]).reshape(-1)
             if wrong.any():
-                told = _told(name, wrong, wanted, part[name], np.zeros(wrong.size))
+                told = _told(name, wrong, wanted.reshape(-1), part[name].reshape(-1), np.zeros(wrong.size))
                 return Verdict(Outcome.VALUE, f"{lanes} threads: {told}")
     return SAME
 
 
 def _own_elements(kernel: Kernel) -> list[str]:
-    """The outputs that each thread writes at its own index only."""
+    """The outputs that each thread writes at its own index only; none of a grid, whose shape hangs on its size."""
     thread = kernel.body[0]
     assert isinstance(thread, Thread)
+    if thread.others:
+        return []
     shared = {
         stmt.array
         for stmt in statements(kernel.body)

@@ -19,7 +19,7 @@ from grammar.defects import defect
 from grammar.emit import emit
 from grammar.strategies import LANES, SEED, kernels
 from grammar.tree import Kernel, height
-from tests.test_emit import Reader
+from tests.reading import Reader
 from validate.axes import AXES, check_axes, check_spellings
 from validate.oracle import check
 from validate.plugin import FuzzSettings
