@@ -27,7 +27,7 @@ from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
 from grammar.evaluate import grid
 from grammar.tree import Param
-from grammar.types import Array
+from grammar.types import Array, Composite, Element
 
 GUARD = 16
 """Canary elements on each side of an array."""
@@ -282,16 +282,19 @@ def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:
 class _OnDevice:
     """Guarded arrays on any device, as Warp arrays."""
 
-    def __init__(self, memory: Mapping[str, _Guarded], device: str) -> None:
+    def __init__(self, memory: Mapping[str, _Guarded], params: Sequence[Param], device: str) -> None:
         self.memory = memory
         self.whole: dict[str, Any] = {}
         self.inner: dict[str, Any] = {}
+        types = {param.name: param.type for param in params}
         for name, guarded in memory.items():
-            dtype = getattr(wp, guarded.array.dtype.name)
-            whole: Any = wp.array(np.frombuffer(guarded.buffer, guarded.array.dtype), dtype=dtype, device=device)
+            type = types[name]
+            assert isinstance(type, Array)
+            scalars = np.frombuffer(guarded.buffer, guarded.array.dtype)
+            whole: Any = wp.array(scalars, dtype=_of_warp(type.element.scalar), device=device)
             self.whole[name] = whole
-            start = whole.ptr + len(guarded.edge)
-            self.inner[name] = wp.array(ptr=start, dtype=dtype, shape=guarded.array.shape, device=device)
+            start, shape = whole.ptr + len(guarded.edge), guarded.array.shape[: type.dimensions]
+            self.inner[name] = wp.array(ptr=start, dtype=_of_warp(type.element), shape=shape, device=device)
 
     def fetch(self) -> None:
         """Bring everything back into the guarded memory it came from."""
@@ -299,15 +302,23 @@ class _OnDevice:
             self.memory[name].buffer[:] = whole.numpy().tobytes()
 
 
+def _of_warp(type: Element) -> Any:
+    """Warp's type of that name."""
+    return getattr(wp, type.name)
+
+
 def _launch_arguments(params: Sequence[Param], values: Values, arrays: Mapping[str, Any]) -> list[Any]:
-    return [
-        arrays[p.name] if isinstance(p.type, Array) else p.element.dtype.type(values[p.name]).item() for p in params
-    ]
+    return [arrays[p.name] if isinstance(p.type, Array) else _number(p.element, values[p.name]) for p in params]
+
+
+def _number(type: Element, value: Any) -> Any:
+    given = np.asarray(value, type.dtype)
+    return _of_warp(type)(*given.tolist()) if isinstance(type, Composite) else given.item()
 
 
 def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str) -> LaunchResult:
     memory = _memory(params, values)
-    on_device = _OnDevice(memory, device)
+    on_device = _OnDevice(memory, params, device)
     inputs = _launch_arguments(params, values, on_device.inner)
     wp.launch(handle.kernel, dim=_grid(handle, lanes), inputs=inputs, device=device)
     on_device.fetch()
@@ -323,7 +334,7 @@ def _differentiate_publicly(
     device: str,
 ) -> AdjointResult:
     memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
-    arrays, adjoints = _OnDevice(memory, device), _OnDevice(gradients, device)
+    arrays, adjoints = _OnDevice(memory, params, device), _OnDevice(gradients, params, device)
     for name, adjoint in adjoints.inner.items():
         arrays.inner[name].grad = adjoint
     inputs = _launch_arguments(params, values, arrays.inner)

@@ -15,8 +15,10 @@ from extract import launch
 from extract.compile import Compiled, CompileOptions, Handle, compile_block, release, start
 from extract.launch import differentiate, run
 from extract.warp_private import ENTRY
+from grammar.emit import emit
 from grammar.tree import Param, Role
 from grammar.types import BOOL, F32, F64, I32, Array, Scalar
+from tests.builders import samples
 
 pytestmark = pytest.mark.warp
 
@@ -314,6 +316,24 @@ def test_the_way_for_other_devices_agrees_with_the_direct_one(case: Case, handle
         launch._differentiate_publicly(handle, case.params, values, cotangents, LANES, "cpu").gradients,
         differentiate(handle, case.params, values, cotangents, LANES).gradients,
     )
+
+
+def test_the_way_for_other_devices_knows_composites_and_grids() -> None:
+    start()
+    wanted = {"vector_physics", "matrix_vector", "rigid_transform", "grid_stencil", "random_sampling"}
+    grown = {s.kernel.family: s for s in samples() if s.kernel.family in wanted}
+    assert set(grown) == wanted
+    block = compile_block([(s.kernel.name, emit(s.kernel)) for s in grown.values()])
+    for sample, compiled in zip(grown.values(), block.kernels, strict=True):
+        assert isinstance(compiled, Compiled)
+        handle, params = compiled.handle, sample.kernel.params
+        values = {name: given[0] for name, given in {**sample.inputs.arrays, **sample.inputs.scalars}.items()}
+        ones = {p.name: np.ones_like(values[p.name]) for p in params if p.is_output and p.element.dtype.kind == "f"}
+        there = launch._differentiate_publicly(handle, params, values, ones, sample.inputs.lanes, "cpu")
+        here = differentiate(handle, params, values, ones, sample.inputs.lanes)
+        assert same(there.forward.arrays, here.forward.arrays)
+        assert same(there.gradients, here.gradients)
+    release(block)
 
 
 @pytest.mark.gpu
