@@ -51,7 +51,10 @@ class Unit:
 
 
 def define(name: str, source: str, module: Any) -> Mapping[str, Any]:
-    """Run a kernel's module; return what it holds, the kernel among it. Warp reads the text back through `linecache`, as debuggers do."""
+    """Run a kernel's module; return what it holds, the kernel among it.
+
+    Warp reads the text back through `linecache`, as debuggers do.
+    """
     filename = f"<{name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"__name__": module.name}

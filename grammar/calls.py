@@ -1,7 +1,7 @@
 """Growing functions of the module's own, and calls of them.
 
-The key insight: a function is grown at its first call, where its parameters have values. So what it does to them is seen
-like anything else; further calls need only be looked at.
+The key insight: a function is grown at its first call, where its parameters have values. So what it does to them is
+seen like anything else; further calls need only be looked at.
 """
 
 from __future__ import annotations

@@ -63,8 +63,8 @@ class EndlessLoopError(Exception):
 class Inputs:
     """What a kernel is launched with, for several launches at once.
 
-    `arrays[name]` has shape (launches, *shape of the array), `scalars[name]` shape (launches,); one more axis numbers the
-    scalars of composites. All launches have `lanes` threads.
+    `arrays[name]` has shape (launches, *shape of the array), `scalars[name]` shape (launches,); one more axis numbers
+    the scalars of composites. All launches have `lanes` threads.
     """
 
     lanes: int
@@ -377,6 +377,7 @@ class Plain(Algebra[Lanes]):
         return filled(value, type, self.undefined.size, repr(value))
 
     def apply(self, op: Op, args: Sequence[Lanes], active: Mask, faithful: bool = True) -> Lanes:
+        del faithful  # values are values
         if op.domain is not None:
             fine = op.domain(*args)
             if not fine.all():

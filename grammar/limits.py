@@ -160,7 +160,8 @@ class _Walk:
             case Const() | Size():
                 return False, False
             case At(indices):
-                return False, any([self.term(index)[1] for index in indices])
+                parts = [self.term(index) for index in indices]
+                return False, any(stale for _, stale in parts)
             case Var(name, type):
                 return name in self.active and type.scalar in FLOATS, name in self.stale
             case Read(_, index, type):

@@ -1,7 +1,7 @@
 """Growing how a kernel's result leaves it: stores, reductions, histograms.
 
-The key insight: what leaves is a value that has been seen, so which bins it falls into and which lanes a condition picks
-is seen as well before a statement is written down.
+The key insight: what leaves is a value that has been seen, so which bins it falls into and which lanes a condition
+picks is seen as well before a statement is written down.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Growing statements that draw random numbers.
 
-The key insight: the generator is known bit by bit, so a sample has its value at once, and a kernel that draws is grown by
-looking at what it does, like any other.
+The key insight: the generator is known bit by bit, so a sample has its value at once, and a kernel that draws is grown
+by looking at what it does, like any other.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that kernels call, `@wp.func`: it sees nothing but its parameters, and every way through it returns."""
+    """A function that kernels call, `@wp.func`: it sees but its parameters, and every way through it returns."""
 
     name: str
     params: tuple[Var, ...]

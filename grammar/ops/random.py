@@ -1,7 +1,7 @@
 """Random numbers: how a state begins, and the samplers, each of which moves it on.
 
-The key insight: Warp's generator is integer arithmetic on 32 bits, so what it gives is known bit by bit and a kernel that
-samples can be checked like any other. A sampler's meaning gives the sample and then the new state.
+The key insight: Warp's generator is integer arithmetic on 32 bits, so what it gives is known bit by bit and a kernel
+that samples can be checked like any other. A sampler's meaning gives the sample and then the new state.
 
 The generator is PCG as in Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9 (2020).
 """
