@@ -101,8 +101,8 @@ class Algebra(ABC, Generic[V]):
     def const(self, value: float | int | bool, type: Scalar) -> V: ...
 
     @abstractmethod
-    def apply(self, op: Op, args: Sequence[V], active: Mask, faithful: bool = True) -> V:
-        """A scalar row; where it isn't `faithful`, Warp may do what it stands for in another order."""
+    def apply(self, op: Op, args: Sequence[V], active: Mask, within: Op | None = None) -> V:
+        """A scalar row, perhaps for the sake of a composite one, whose order Warp keeps only if that is exact."""
 
     @abstractmethod
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> V: ...
@@ -201,7 +201,7 @@ class Interpreter(Generic[V]):
         if not op.is_composite:
             return self.algebra.apply(op, args, active)
         algebra = self.algebra
-        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op.exact), algebra.const)
+        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
         given = [
             algebra.parts(arg) if isinstance(type, Composite) else arg
             for arg, type in zip(args, op.params, strict=True)
@@ -275,7 +275,7 @@ class Interpreter(Generic[V]):
 
     def sample(self, stmt: Sample, active: Mask) -> None:
         algebra, op = self.algebra, stmt.op
-        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op.exact), algebra.const)
+        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
         args = [self.env[stmt.state], *(self.term(arg, active) for arg in stmt.args)]
         parts, state = sampled(op, args, calculus)
         self.assign(stmt.name, algebra.pack(parts) if isinstance(op.result, Composite) else parts[0], active)
@@ -376,8 +376,8 @@ class Plain(Algebra[Lanes]):
     def const(self, value: float | int | bool, type: Scalar) -> Lanes:
         return filled(value, type, self.undefined.size, repr(value))
 
-    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, faithful: bool = True) -> Lanes:
-        del faithful  # values are values
+    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, within: Op | None = None) -> Lanes:
+        del within  # values are values
         if op.domain is not None:
             fine = op.domain(*args)
             if not fine.all():

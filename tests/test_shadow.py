@@ -181,8 +181,8 @@ class Erring(Plain):
     error: Mapping[np.dtype[Any], float] = field(default_factory=dict)
     seed: int = 0
 
-    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, faithful: bool = True) -> Lanes:
-        value = Plain.apply(self, op, args, active, faithful)
+    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, within: Op | None = None) -> Lanes:
+        value = Plain.apply(self, op, args, active, within)
         if op.result not in FLOATS or op.exact:
             return value
         self.seed += 1

@@ -203,8 +203,8 @@ def _both(
 class _Contracted(Shadowed):
     """Values of which each arithmetic operation may be off by a rounding, exact as the table may call it."""
 
-    def apply(self, op: Op, args: Sequence[Value], active: Mask, faithful: bool = True) -> Value:
-        made = super().apply(op, args, active, faithful)
+    def apply(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None = None) -> Value:
+        made = super().apply(op, args, active, within)
         if op.result not in FLOATS or made.shadow is not None:
             return made
         return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis], op.exact))

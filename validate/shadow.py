@@ -198,8 +198,8 @@ class Shadowed(Algebra[Value]):
         np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
         return Value(lanes, shadow)
 
-    def apply(self, op: Op, args: Sequence[Value], active: Mask, faithful: bool = True) -> Value:
-        exact = op.exact and faithful
+    def apply(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None = None) -> Value:
+        exact = op.exact and (within is None or within.exact)
         lanes = np.asarray(op.meaning(*(arg.lanes for arg in args)))
         certain = all(arg.shadow is None for arg in args)
         # off its domain, what an operation gives hangs on the last bit: (-1.5) ** -30 is a number, ** -30.000002 is not
