@@ -24,6 +24,7 @@ from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
 from tests.composite_values import arguments, lanes_of, mistakes, reachable, regular_arguments, watched
+from tests.each import each
 from tests.test_table_warp import SPELT_ONLY, ulps_between
 from validate.oracle import compare
 from validate.shadow import Noise, expected, run_shadowed
@@ -44,10 +45,6 @@ WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {}
 """Arguments whose gradient Warp 1.19 gets wrong."""
 
 NAMES = tuple(f"a{k}" for k in range(16))
-
-
-def each(rows: Sequence[Op]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("op", rows, ids=lambda op: op.key)
 
 
 # -- Warp's answers ---------------------------------------------------------------------------------------------------

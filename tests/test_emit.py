@@ -59,6 +59,7 @@ from tests.builders import (
     when,
     while_,
 )
+from tests.each import each
 from tests.reading import Reader
 
 # -- reading text -----------------------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ def test_text_ends_with_one_newline_and_has_no_trailing_space() -> None:
         assert all(line == line.rstrip() for line in text.splitlines())
 
 
-@pytest.mark.parametrize("op", TABLE, ids=lambda op: op.key)
+@each(TABLE)
 def test_every_row_reads_back(op: Op) -> None:
     """Over variables, and over terms of every precedence in each place."""
     leaves = tuple(Var(f"v{number}", type) for number, type in enumerate(op.params))

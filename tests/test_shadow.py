@@ -46,6 +46,7 @@ from tests.builders import (
     var,
     when,
 )
+from tests.each import each
 from validate.gradient import ExpectedGradient, cotangents, expected_gradients
 from validate.oracle import compare
 from validate.shadow import Expected, Noise, Shadowed, expected, rounds_inside, run_shadowed
@@ -89,7 +90,7 @@ def kernel_of(op: Op) -> tuple[Kernel, Inputs]:
     return kernel((*params, out(type=op.result)), put("out", value)), Inputs(4, arrays, {})
 
 
-@pytest.mark.parametrize("op", SCALAR_ROWS, ids=lambda op: op.key)
+@each(SCALAR_ROWS)
 def test_only_inexact_rows_leave_a_shadow(op: Op) -> None:
     by_hand, inputs = kernel_of(op)
     algebra = shadowed(by_hand, inputs)

@@ -17,6 +17,7 @@ from grammar.smallest import SIMPLEST, Construct, Trait, constructs, constructs_
 from grammar.tree import AtomicKind, height, statements
 from grammar.types import F64, Composite, Scalar
 from tests.builders import LANES
+from tests.each import each
 
 SEED = Seed(0)
 NAMELESS = ("isfinite", "isnan", "isinf", "nonzero", "equal", "not_equal", "bool")
@@ -35,8 +36,17 @@ def besides_types(held: tuple[Construct, ...]) -> list[Construct]:
     return [one for one in held if not isinstance(one, Scalar)]
 
 
-@pytest.mark.parametrize("construct", constructs(), ids=name_of)
+@each([construct for construct in constructs() if isinstance(construct, Op)])
+def test_the_smallest_kernel_with_an_operation(op: Op) -> None:
+    assert_smallest(op)
+
+
+@pytest.mark.parametrize("construct", [one for one in constructs() if not isinstance(one, Op)], ids=name_of)
 def test_the_smallest_kernel_with_a_construct(construct: Construct) -> None:
+    assert_smallest(construct)
+
+
+def assert_smallest(construct: Construct) -> None:
     kernel = smallest(construct, SEED, LANES)
     assert problems(kernel) == ()
     assert is_alive(kernel, SEED, LANES)

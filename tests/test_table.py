@@ -19,14 +19,11 @@ import pytest
 from grammar.op import Infix, Lanes, Op, Prefix, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, TABLE, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
+from tests.each import each
 from tests.special_values import combinations, regular_arguments, special_arguments
 
 FLOAT_ROWS = [op for op in SCALAR_ROWS if op.result in FLOATS and any(T in FLOATS for T in op.params)]
 CONTINUED = [op for op in SCALAR_ROWS if any(T in FLOATS for T in op.params)]
-
-
-def each(rows: list[Op] | tuple[Op, ...]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("op", rows, ids=lambda op: op.key)
 
 
 def generator(op: Op) -> np.random.Generator:

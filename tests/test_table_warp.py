@@ -19,6 +19,7 @@ from grammar.op import Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
 from grammar.types import BOOL, F16, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
+from tests.each import each
 from tests.mistakes import Meaning, mistakes
 from tests.special_values import arguments, regular_arguments
 
@@ -38,10 +39,6 @@ WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {
 """Arguments whose gradient Warp 1.19 gets wrong: a % b is a - b * trunc(a / b), yet no gradient reaches b."""
 
 CONTINUOUS = [op for op in SCALAR_ROWS if op.result in FLOATS and any(scalar in FLOATS for scalar in op.params)]
-
-
-def each(rows: list[Op] | tuple[Op, ...]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("op", rows, ids=lambda op: op.key)
 
 
 # -- Warp's answers ---------------------------------------------------------------------------------------------------
@@ -155,15 +152,15 @@ def test_infinitely_many_ulps_between_nan_and_a_number() -> None:
 # -- planted mistakes -------------------------------------------------------------------------------------------------
 
 
-PLANTED = [pytest.param(op, wrong, id=f"{op.key}-{name}") for op in SCALAR_ROWS for name, wrong in mistakes(op, ULPS)]
+@each(SCALAR_ROWS)
+def test_planted_mistakes_are_noticed(op: Op, answers: Mapping[str, Answer]) -> None:
+    for name, wrong in mistakes(op, ULPS):
+        planted = replace(op, meaning=_of_the_type(op, wrong))
+        assert not agrees(planted, answers[op.key]).all(), f"{op.key}: {name}"
 
 
-@pytest.mark.parametrize(("op", "wrong"), PLANTED)
-def test_planted_mistake_is_noticed(op: Op, wrong: Meaning, answers: Mapping[str, Answer]) -> None:
-    def meaning(*args: Lanes) -> Lanes:
-        return np.asarray(wrong(*args)).astype(op(*args).dtype)
-
-    assert not agrees(replace(op, meaning=meaning), answers[op.key]).all()
+def _of_the_type(op: Op, wrong: Meaning) -> Meaning:
+    return lambda *args: np.asarray(wrong(*args)).astype(op(*args).dtype)
 
 
 # -- adjoints ---------------------------------------------------------------------------------------------------------
