@@ -37,8 +37,9 @@ def _builtin(builtin: Any) -> dict[str, Any]:
 
 
 def _overloads_in_python(builtin: Any) -> list[Any]:
-    """Of a builtin that is written in Python: with types, and with variables for them."""
-    return [*(builtin.user_overloads or {}).values(), *(builtin.user_templates or {}).values()]
+    """Of a builtin that is written in Python: with types, and with variables for them; not what calls made of these."""
+    given = [overload for overload in (builtin.user_overloads or {}).values() if overload.generic_parent is None]
+    return [*given, *(builtin.user_templates or {}).values()]
 
 
 def _signature(overload: Any, group: str) -> Iterator[tuple[str, Any]]:

@@ -44,7 +44,7 @@ STATEMENTS = (
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
 )
-TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN)
+TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.FROM_OUTSIDE)
 """What is not an operation of the table; literals and names are no constructs."""
 
 

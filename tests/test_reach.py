@@ -198,7 +198,7 @@ def power(out: wp.array(dtype=float)):
 
 @wp.kernel
 def powers(out: wp.array(dtype=float)):
-    out[0] = out[0] ** 2.0 * WEIGHT
+    out[0] = out[0] ** 2.0 * wp.pi
 
 def plain():
     return [x for x in y]
@@ -217,7 +217,7 @@ def test_shares_and_what_is_missing_are_counted(tmp_path: Path) -> None:
     rows = {row["construct"]: (row["alone"], row["all"], row["out_of_scope"]) for row in data["outside"]}
     assert rows == {
         "_ ** _": (1, 2, False),
-        "a constant of the module": (0, 1, False),
+        "wp.pi": (0, 1, False),
         "wp.mesh_query_point(_, _, _)": (0, 1, True),
         "kernel parameter: array(wp.MeshQueryPoint)": (0, 1, True),
     }
