@@ -307,7 +307,7 @@ class Shadowed(Algebra[Value]):
         if op.result is F16 and (op.domain is not None or not op.exact):
             given = [arg.lanes for arg in args]
             for lanes in (*given, np.asarray(op.meaning(*given))):
-                self.unsmooth |= active & _out_of_square(lanes)
+                self.unsmooth |= active & _out_of_square(lanes, fourth=len(op.params) > 2)
         if op.jump is None and op.kink is None and op.domain is None:
             return
         if op.jump is not None:
@@ -350,10 +350,14 @@ def _beside(variants: Lanes, side: int) -> Lanes:
     return np.asarray(variants[:1] + side * np.where(np.isfinite(away), away, 0.0))
 
 
-def _out_of_square(lanes: Lanes) -> Mask:
-    """Where the square of a half is none that can be told: adjoints such as 1 / x² are done in halves."""
+def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
+    """Where the square of a half is none that can be told: adjoints such as 1 / x² are done in halves.
+
+    That of smoothstep divides by the fourth power of a difference.
+    """
     size: Lanes = np.abs(lanes)
-    return np.asarray((size != 0) & ~((size >= SMALL_HALF) & (size <= LARGE_HALF)))
+    least, most = (SMALL_HALF**0.5, LARGE_HALF**0.5 / 2) if fourth else (SMALL_HALF, LARGE_HALF)
+    return np.asarray((size != 0) & ~((size >= least) & (size <= most)))
 
 
 def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
