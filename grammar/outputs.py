@@ -75,7 +75,7 @@ def count_in_bins(draft: Draft, value: Grown, depth: int) -> None:
     index = next((term for term in _bins_of(draft, value, bins) if _are_filled(draft, term)), None)
     if index is None:
         raise StuckError
-    weigh = value.term.type is F32 and chance(draft.choose, 0.3)
+    weigh = value.term.type is F32 and chance(draft.choose, 0.7)
     added = grow_term(draft, F32, 1).term if weigh else Const(I32, 1)
     array = _output(draft, added.type, Role.ACCUMULATOR, bins)
     draft.block.append(Atomic(AtomicKind.ADD, array, index, added))
