@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from grammar.choose import chance, pick, weighted
-from grammar.draft import Draft, Grown, StuckError, add_param
+from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role
 from grammar.features import infix
 from grammar.literal import number
 from grammar.ops import ROWS
@@ -101,7 +101,8 @@ def _are_filled(draft: Draft, index: Term) -> bool:
 
 def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
     """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`."""
-    value = lowered(draft, value, depth - 1)
+    if isinstance(value.term, Apply):
+        value = define(draft, local_role(value.term.type), value)
     condition = grow_condition(draft, min(depth, 3))
     type = value.term.type
     other = value if chance(draft.choose, 0.6) else grow_term(draft, type, 1)
