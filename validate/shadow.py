@@ -220,7 +220,7 @@ class Shadowed(Algebra[Value]):
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
-            self.undecided |= active & ~np.isfinite(lanes) & np.isfinite(shadow[0])
+            self.undecided |= active & ~np.isfinite(lanes)
         if self.steps is not None:
             self._stepped(op, shadow, variants, active, self.steps)
         elif rounds_inside(op):
