@@ -221,6 +221,8 @@ class Shadowed(Algebra[Value]):
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
             self.undecided |= active & ~np.isfinite(lanes)
+        if self.steps is None and not certain:
+            self.undecided |= active & _may_overflow(lanes, shadow)
         if self.steps is not None:
             self._stepped(op, shadow, variants, active, self.steps)
         elif rounds_inside(op):
@@ -360,6 +362,16 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
     size: Lanes = np.abs(lanes)
     least, most = (SMALL_HALF**0.5, LARGE_HALF**0.5 / 2) if fourth else (SMALL_HALF, LARGE_HALF)
     return np.asarray((size != 0) & ~((size >= least) & (size <= most)))
+
+
+def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
+    """Finite lanes that rounding may carry beyond the largest number of their type."""
+    most = np.finfo(lanes.dtype).max
+    near: Mask = np.asarray(np.isfinite(lanes) & (np.abs(lanes) > most / 1024), np.bool_)
+    if not near.any():
+        return near
+    away = MARGIN * np.abs(shadow - lanes.astype(np.float64)).max(axis=0)
+    return np.asarray(near & ~(np.abs(lanes.astype(np.float64)) + away <= float(most)), np.bool_)
 
 
 def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
