@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from grammar.choose import chance, pick
 from grammar.draft import Draft, Grown, define, local, local_role, run
-from grammar.ops import ROWS
+from grammar.features import infix
 from grammar.ranges import DISTANCES, MIXERS
 from grammar.terms import grow_leaf
 from grammar.tree import Apply, AugAssign, Const, Stmt, Term, Var
@@ -39,11 +39,11 @@ def _round(draft: Draft, word: Var) -> Iterator[Stmt]:
 def _shifted(draft: Draft, word: Var) -> Term:
     name = "lshift" if chance(draft.choose, 0.3) else "rshift"
     distance = Const(_scalar(word), pick(draft.choose, DISTANCES))
-    return Apply(ROWS[f"{name}({word.type.name},{word.type.name})"], (word, distance))
+    return Apply(infix(name, word.type), (word, distance))
 
 
 def _update(word: Var, name: str, value: Term) -> Stmt:
-    return AugAssign(word.name, ROWS[f"{name}({word.type.name},{word.type.name})"], value)
+    return AugAssign(word.name, infix(name, word.type), value)
 
 
 def _scalar(word: Var) -> Scalar:

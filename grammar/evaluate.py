@@ -200,14 +200,20 @@ class Interpreter(Generic[V]):
         """Any row."""
         if not op.is_composite:
             return self.algebra.apply(op, args, active)
-        algebra = self.algebra
-        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
         given = [
-            algebra.parts(arg) if isinstance(type, Composite) else arg
+            self.algebra.parts(arg) if isinstance(type, Composite) else arg
             for arg, type in zip(args, op.params, strict=True)
         ]
-        parts = composed(op, given, calculus)
-        return algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
+        return self.packed(op, composed(op, given, self.calculus(op, active)))
+
+    def calculus(self, op: Op, active: Mask) -> Calculus:
+        """What the meaning of a composite row or of a sampler is worked out with."""
+        algebra = self.algebra
+        return Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
+
+    def packed(self, op: Op, parts: Sequence[V]) -> V:
+        """The result of a row from its scalars."""
+        return self.algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
 
     def invoke(self, function: Function, args: Sequence[V], active: Mask) -> V:
         """What the function returns on the active lanes."""
@@ -274,11 +280,9 @@ class Interpreter(Generic[V]):
         return active
 
     def sample(self, stmt: Sample, active: Mask) -> None:
-        algebra, op = self.algebra, stmt.op
-        calculus = Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
         args = [self.env[stmt.state], *(self.term(arg, active) for arg in stmt.args)]
-        parts, state = sampled(op, args, calculus)
-        self.assign(stmt.name, algebra.pack(parts) if isinstance(op.result, Composite) else parts[0], active)
+        parts, state = sampled(stmt.op, args, self.calculus(stmt.op, active))
+        self.assign(stmt.name, self.packed(stmt.op, parts), active)
         self.assign(stmt.state, state, active)
 
     def write(self, stmt: Store | AugStore | Atomic, where: Index, value: V, type: Element, active: Mask) -> None:

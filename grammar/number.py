@@ -91,6 +91,11 @@ class Number:
         return self.calculus.call("greater", self, other)
 
 
+def on_arrays(apply: Callable[[Op, Sequence[Any]], Any]) -> Calculus:
+    """Over plain arrays."""
+    return Calculus(apply, lambda value, type: np.asarray(value, type.dtype))
+
+
 Numbers = tuple[Number, ...]
 """A composite: its scalars, row by row."""
 
@@ -142,7 +147,7 @@ def is_defined(op: Op, args: Sequence[Any]) -> bool:
         return row.meaning(*values)
 
     with np.errstate(all="ignore"):
-        composed(op, args, Calculus(apply, lambda value, type: np.asarray(value, type.dtype)))
+        composed(op, args, on_arrays(apply))
     return fine
 
 

@@ -116,10 +116,9 @@ class Op:
             return self._composed(args) if self.is_composite else np.asarray(self.meaning(*args))
 
     def _composed(self, args: Sequence[Lanes]) -> Lanes:
-        from grammar.number import Calculus, composed
+        from grammar.number import composed, on_arrays
 
-        calculus = Calculus(lambda op, values: op(*values), lambda value, type: np.asarray(value, type.dtype))
-        parts = composed(self, args, calculus)
+        parts = composed(self, args, on_arrays(lambda op, values: op(*values)))
         return np.stack(np.broadcast_arrays(*parts)) if isinstance(self.result, Composite) else np.asarray(parts[0])
 
     def __repr__(self) -> str:

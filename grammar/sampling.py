@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from grammar.choose import chance, weighted
 from grammar.draft import Draft, Grown, add_param, local, nested, run
-from grammar.features import combine
+from grammar.features import combine, infix
 from grammar.literal import number, zero
 from grammar.neighbours import grow_with
 from grammar.op import Op
@@ -43,7 +43,7 @@ def monte_carlo(draft: Draft, type: Element, height: int) -> Grown:
         draft.pending, owed = drawn[1:], draft.pending
         term = combine(draft, [grow_term(draft, type, max(1, height - 3)), drawn[0], *draft.pending], height - 1)
         draft.pending = owed
-        draft.block.append(AugAssign(accumulator.name, ROWS[f"add({type.name},{type.name})"], term.term))
+        draft.block.append(AugAssign(accumulator.name, infix("add", type), term.term))
     run(draft, For(counter.name, None, Const(I32, trips), tuple(body)))
     summed = local(draft, accumulator.name, type)
     if f"div({type.name},{F32.name})" not in ROWS or chance(draft.choose, 0.3):

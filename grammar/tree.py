@@ -357,15 +357,21 @@ def constants(kernel: Kernel) -> dict[str, Const]:
     return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and term.name}
 
 
+def bodies(kernel: Kernel) -> Iterator[tuple[Stmt, ...]]:
+    """Those of the functions that the kernel calls, and its own."""
+    yield from (function.body for function in functions(kernel.body))
+    yield kernel.body
+
+
 def all_statements(kernel: Kernel) -> Iterator[Stmt]:
     """Those of the kernel, and of the functions that it calls."""
-    for body in (*(function.body for function in functions(kernel.body)), kernel.body):
+    for body in bodies(kernel):
         yield from statements(body)
 
 
 def all_terms(kernel: Kernel) -> Iterator[Term]:
     """Those of the kernel, and of the functions that it calls."""
-    for body in (*(function.body for function in functions(kernel.body)), kernel.body):
+    for body in bodies(kernel):
         yield from terms_in(body)
 
 

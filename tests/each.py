@@ -18,8 +18,8 @@ from grammar.op import Op
 Test = Callable[..., None]
 
 
-def each(rows: Iterable[Op], parameter: str = "op") -> Callable[[Test], Test]:
-    """Runs a test that takes one row for all of these, a name at a time; what else it takes are fixtures."""
+def each(rows: Iterable[Op]) -> Callable[[Test], Test]:
+    """Runs a test that takes one row, as `op`, for all of these, a name at a time; what else it takes are fixtures."""
     by_name: dict[str, list[Op]] = defaultdict(list)
     for op in rows:
         by_name[op.name].append(op)
@@ -27,11 +27,11 @@ def each(rows: Iterable[Op], parameter: str = "op") -> Callable[[Test], Test]:
     def decorate(test: Test) -> Test:
         def all_of_that_name(name: str, **fixtures: Any) -> None:
             for op in by_name[name]:
-                test(**{parameter: op}, **fixtures)
+                test(op=op, **fixtures)
 
         taken = inspect.signature(test).parameters
         name = inspect.Parameter("name", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        fixtures = [given for key, given in taken.items() if key != parameter]
+        fixtures = [given for key, given in taken.items() if key != "op"]
         all_of_that_name.__signature__ = inspect.Signature([name, *fixtures])  # type: ignore[attr-defined] # pytest asks
         all_of_that_name.__name__, all_of_that_name.__doc__ = test.__name__, test.__doc__
         all_of_that_name.__module__ = test.__module__

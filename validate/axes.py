@@ -20,7 +20,7 @@ from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compil
 from extract.launch import run
 from grammar.defects import WIDENING
 from grammar.emit import emit
-from grammar.evaluate import Inputs, Interpreter, Mask, run_plain
+from grammar.evaluate import Inputs, Mask, run_plain
 from grammar.inputs import column, regular, shape_of
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
@@ -29,7 +29,7 @@ from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Threa
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import differentiated, flat, values_of
-from validate.shadow import Expected, Noise, Shadowed, Value, counters_of, expected
+from validate.shadow import Expected, Noise, Shadowed, Value, expected, run_shadowed
 from validate.specials import joined, special
 from validate.verdict import Outcome, Verdict
 
@@ -212,10 +212,7 @@ class _Contracted(Shadowed):
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
     noise = Noise(1, PATTERNS, inputs.launches * inputs.lanes)
-    algebra = (_Contracted if contracted else Shadowed)(inputs, noise, counters=counters_of(kernel))
-    with np.errstate(all="ignore"):
-        Interpreter(algebra, inputs).run(kernel)
-    return algebra
+    return run_shadowed(kernel, inputs, noise, kind=_Contracted if contracted else Shadowed)
 
 
 def _same_values(one: Subject, before: Ran, after: Ran, contracted: bool) -> Verdict:

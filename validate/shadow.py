@@ -221,11 +221,12 @@ class Shadowed(Algebra[Value]):
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
             self.undecided |= active & ~np.isfinite(lanes)
-        if self.steps is None and not certain:
-            self.undecided |= active & _may_overflow(lanes, shadow)
         if self.steps is not None:
             self._stepped(op, shadow, variants, active, self.steps)
-        elif rounds_inside(op):
+            return Value(lanes, shadow)
+        if not certain:
+            self.undecided |= active & _may_overflow(lanes, shadow)
+        if rounds_inside(op):
             rounded = op.meaning(*(v.astype(op.result.dtype) if v.dtype.kind == "f" else v for v in variants))
             shadow[self.noise.quiet :] = rounded[self.noise.quiet :]
         return Value(lanes, shadow)
@@ -451,9 +452,11 @@ def _signs(patterns: int, lanes: int) -> Variants:
     return np.random.Generator(np.random.PCG64([patterns, lanes])).uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))
 
 
-def run_shadowed(kernel: Kernel, inputs: Inputs, noise: Noise, steps: Steps | None = None) -> Shadowed:
+def run_shadowed(
+    kernel: Kernel, inputs: Inputs, noise: Noise, steps: Steps | None = None, kind: type[Shadowed] = Shadowed
+) -> Shadowed:
     """Runs the kernel over values with shadows. Raises EndlessLoopError."""
-    algebra = Shadowed(inputs, noise, steps, counters_of(kernel))
+    algebra = kind(inputs, noise, steps, counters_of(kernel))
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)
     return algebra
