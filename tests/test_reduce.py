@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import validate.observe
+import validate.reduce
 from extract.compile import start
 from extract.options import DEFAULT
 from grammar.canon import canonical_hash
@@ -54,8 +57,8 @@ from validate.fuzzing.plan import Plan, recipe_of
 from validate.fuzzing.plan import grown as grown_of
 from validate.fuzzing.tally import Tally
 from validate.fuzzing.work import Observed
-from validate.judge import defects_of, judge_of
-from validate.observe import crew, each_apart, observe
+from validate.judge import Judge, defects_of, judge_of
+from validate.observe import CPU_SECONDS, LEAST_CPU_SECONDS, Hired, _Going, crew, each_apart, observe
 from validate.passes import PASSES, drop_statements
 from validate.reduce import (
     CHOICES,
@@ -452,6 +455,64 @@ def test_crashes_and_hangs_are_observed_in_a_process_of_their_own(monkeypatch: p
         (Outcome.CRASH, "the process exited with code 3"),
         (Outcome.VERIFIED, "calm"),
     ]
+
+
+def test_in_haste_a_hang_is_told_by_what_other_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validate.observe, "CPU_SECONDS", 600.0)
+    monkeypatch.setattr(validate.observe, "LEAST_CPU_SECONDS", 0.5)
+    with crew(prepare=prepare) as hired:
+        calm, spins = (list(_apart(hired, name, hasty=True)) for name in ("calm", "spins"))
+    assert [*calm, *spins] == [
+        (Outcome.VERIFIED, "calm"),
+        (Outcome.TIMEOUT, "took longer than 0.5 s of CPU time"),
+    ]
+
+
+def _apart(hired: Hired, name: str, hasty: bool) -> Iterator[tuple[Outcome, str]]:
+    return each_apart(hired, [replace(RIGHT, name=name)], 5, LANES, DEFAULT, hasty=hasty)
+
+
+def test_how_long_a_kernel_gets_follows_from_what_those_took_that_came_back(tmp_path: Path) -> None:
+    hired = Hired(lambda: None, tmp_path)
+    assert hired.patience(EARLY, True) == CPU_SECONDS, "as long as nothing is known"
+    hired.learn(_came_back(RIGHT, tmp_path, 0.05))
+    hired.learn(_came_back(RIGHT, tmp_path, 0.07))
+    hired.learn(_came_back(RIGHT, tmp_path, None))
+    assert LEAST_CPU_SECONDS <= hired.patience(RIGHT, True) == pytest.approx(max(LEAST_CPU_SECONDS, 5 * 0.07))
+    assert hired.patience(RIGHT, True) < hired.patience(EARLY, True) < CPU_SECONDS, "as EARLY is larger"
+    assert hired.patience(RIGHT, False) == CPU_SECONDS
+    hired.learn(_came_back(RIGHT, tmp_path, 1.0))
+    assert hired.patience(RIGHT, True) == CPU_SECONDS
+
+
+def _came_back(one: Kernel, scratch: Path, seconds: float | None) -> _Going:
+    """Or not, without a number of seconds."""
+    future: Future[tuple[tuple[Outcome, str], float]] = Future()
+    if seconds is None:
+        future.set_exception(TimeoutError())
+    else:
+        future.set_result(((Outcome.VERIFIED, ""), seconds))
+    return _Going(future, one, scratch, CPU_SECONDS)
+
+
+def test_what_was_only_slow_is_reduced_once_more_with_patience(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = kernel((X, array("y"), OUT), let("a", do("sin", at("x"))), put("out", do("mul", var("a"), at("y"))))
+    hangs = applies("sin")
+
+    @contextmanager
+    def judging(_: Finding, hasty: bool = True) -> Iterator[Judge]:
+        yield lambda kernels: [applies("mul")(one) if hasty else hangs(one) for one in kernels]
+
+    monkeypatch.setattr(validate.reduce, "judging", judging)
+    monkeypatch.setattr(validate.reduce, "shows", lambda _, one: hangs(one))
+    monkeypatch.setattr(validate.reduce, "_replayed", lambda _: "")
+    path = save(tmp_path, Finding(Outcome.TIMEOUT, "", whole, 5, LANES))
+    small = tmp_path / "small.json"
+    assert command(path, None, small) == 0
+    assert "what seemed to hang was slow" in capsys.readouterr().out
+    assert "wp.sin(" in emit(load(small).kernel)
 
 
 def test_nothing_is_begun_after_the_first_that_fails_alike() -> None:

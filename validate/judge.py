@@ -33,12 +33,15 @@ It may stop at the first that is, where failing is what takes time.
 
 
 @contextmanager
-def judging(finding: Finding) -> Iterator[Judge]:
-    """Judges kernels by whether they fail as the finding does: in this process, or in another if that might end."""
+def judging(finding: Finding, hasty: bool = True) -> Iterator[Judge]:
+    """Judges kernels by whether they fail as the finding does: in this process, or in another if that might end.
+
+    In haste, what seems to hang counts as hanging: what reducing comes to is then to be looked at once more.
+    """
     how = (finding.seed, finding.lanes, finding.options)
     if finding.outcome in ISOLATED:
         with crew(finding.options) as hired:
-            yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how), until_one=True)
+            yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how, hasty=hasty), until_one=True)
     else:
         start()
         yield judge_of(finding, lambda kernels: observe(kernels, *how))
@@ -67,6 +70,12 @@ def judge_of(
         return verdicts
 
     return judge
+
+
+def shows(finding: Finding, kernel: Kernel) -> bool:
+    """Whether the kernel fails as the finding does, looked at with patience."""
+    with judging(finding, hasty=False) as judge:
+        return judge([kernel])[0]
 
 
 def _alike(finding: Finding, outcome: Outcome, detail: str) -> bool:

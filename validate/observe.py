@@ -3,7 +3,8 @@
 The key insight: whatever kills or blocks a process is seen from outside alone, and then costs a new one; so these are
 made cheap. They come out of one that has imported all they need but never started Warp, share one precompiled header,
 and one more than work at a time stands ready. A hang is told by the CPU: a process that has spent far more of it than
-any kernel takes, or none at all for a while, hangs however busy the machine is.
+any kernel takes, or none at all for a while, hangs however busy the machine is. Where many kernels are asked about,
+what those took that came back says what far more is.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from multiprocessing import active_children, get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -33,7 +35,7 @@ from extract.compile import compile_block, release, start
 from extract.options import DEFAULT, CompileOptions
 from grammar.emit import emit
 from grammar.errors import UserError
-from grammar.tree import Const, Kernel, Param, Role, Store, Thread, Var
+from grammar.tree import Const, Kernel, Param, Role, Store, Thread, Var, size
 from grammar.types import F32, I32, Array
 from validate.oracle import check
 from validate.processes import said_exit, settle_in
@@ -47,6 +49,13 @@ SECONDS = 20.0
 
 CPU_SECONDS = 2.0
 """CPU time that a kernel gets then: some times what the largest take, of whom most take a twentieth of a second."""
+
+LEAST_CPU_SECONDS, TIMES = 0.3, 5.0
+"""What it gets in haste: so many times what those of its size took that came back, at least this, and no more than in
+patience."""
+
+BASE_SIZE = 40
+"""What every kernel costs, in nodes."""
 
 IDLE_SECONDS = 1.5
 """A process at work that has spent nothing for so long waits for what never comes."""
@@ -125,14 +134,29 @@ class Hired:
     """What nobody waits for any more: each ends by itself, or else is ended as what hangs."""
     numbers: Iterator[int] = field(default_factory=count)
     breaks: int = 0
+    pace: float = inf
+    """CPU seconds per node, of the slowest kernel that came back; infinite before any did."""
     pool: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.pool = self.recruit()
 
-    def begin(self, kernel: Kernel, seconds: float, *how: Any) -> _Going:
+    def begin(self, kernel: Kernel, seconds: float, allowed: float, *how: Any) -> _Going:
         journal = self.scratch / f"journal-{next(self.numbers)}"
-        return _Going(self.pool.schedule(_noted, args=(journal, kernel, *how), timeout=seconds), kernel, journal)
+        future = self.pool.schedule(_noted, args=(journal, kernel, *how), timeout=seconds)
+        return _Going(future, kernel, journal, allowed)
+
+    def patience(self, kernel: Kernel, hasty: bool) -> float:
+        """The CPU seconds that the kernel gets."""
+        if not hasty or self.pace == inf:
+            return CPU_SECONDS
+        return min(CPU_SECONDS, max(LEAST_CPU_SECONDS, TIMES * self.pace * (size(kernel) + BASE_SIZE)))
+
+    def learn(self, one: _Going) -> None:
+        """What a kernel took, if it came back."""
+        if one.future.exception() is None:
+            pace = one.future.result()[1] / (size(one.kernel) + BASE_SIZE)
+            self.pace = pace if self.pace == inf else max(self.pace, pace)
 
     def replace(self, error: BrokenProcessPool) -> None:
         """For when the pool itself broke, which is no kernel's fault. Raises UserError where it only breaks."""
@@ -171,14 +195,24 @@ def crew(options: CompileOptions = DEFAULT, prepare: Prepare = ready) -> Iterato
 
 
 def each_apart(
-    hired: Hired, kernels: Sequence[Kernel], seed: int, lanes: int, options: CompileOptions, seconds: float = SECONDS
+    hired: Hired,
+    kernels: Sequence[Kernel],
+    seed: int,
+    lanes: int,
+    options: CompileOptions,
+    seconds: float = SECONDS,
+    hasty: bool = False,
 ) -> Iterator[Observed]:
-    """What is observed of each, in their order, crashes and hangs among it. Nothing more is begun once it is closed."""
+    """What is observed of each, in their order, crashes and hangs among it. Nothing more is begun once it is closed.
+
+    In haste, what takes several times as long as others of its size is told to hang: a guess, if a good one.
+    """
     waiting, going = deque(kernels), deque[_Going]()
     try:
         while waiting or going:
             while waiting and sum(not one.future.done() for one in (*going, *hired.left)) < CREW:
-                going.append(hired.begin(waiting.popleft(), seconds, seed, lanes, options))
+                kernel = waiting.popleft()
+                going.append(hired.begin(kernel, seconds, hired.patience(kernel, hasty), seed, lanes, options))
             _wait_for([*going, *hired.left])
             while going and going[0].future.done():
                 if isinstance(error := going[0].future.exception(), BrokenProcessPool):
@@ -186,6 +220,7 @@ def each_apart(
                     waiting.extendleft(one.kernel for one in reversed(going))
                     going.clear()
                 else:
+                    hired.learn(going[0])
                     yield going.popleft().came_to(seconds)
     finally:
         hired.left = [one for one in (*going, *hired.left) if not one.future.done()]
@@ -198,22 +233,24 @@ def _wait_for(going: Sequence[_Going]) -> None:
         one.look()
 
 
-def _noted(journal: Path, kernel: Kernel, seed: int, lanes: int, options: CompileOptions) -> Observed:
-    """Writes down who works, and what CPU time it had spent before."""
-    beside = journal.with_suffix(".new")
-    beside.write_text(f"{os.getpid()} {time.process_time()}", encoding="utf-8")
+def _noted(journal: Path, kernel: Kernel, seed: int, lanes: int, options: CompileOptions) -> tuple[Observed, float]:
+    """Writes down who works, and what CPU time it had spent before. Also what CPU time it took."""
+    beside, before = journal.with_suffix(".new"), time.process_time()
+    beside.write_text(f"{os.getpid()} {before}", encoding="utf-8")
     beside.replace(journal)
-    return observe([kernel], seed, lanes, options)[0]
+    return observe([kernel], seed, lanes, options)[0], time.process_time() - before
 
 
 @dataclass(slots=True)
 class _Going:
     """A kernel that is being observed."""
 
-    future: Future[Observed]
+    future: Future[tuple[Observed, float]]
     kernel: Kernel
     journal: Path
     """Says who works, and what CPU time it had spent before; there is none before it begins."""
+    allowed: float
+    """CPU seconds."""
     spent: float = -1.0
     """CPU seconds, when last looked at."""
     since: float = 0.0
@@ -230,8 +267,8 @@ class _Going:
             return
         if spent > self.spent:
             self.spent, self.since = spent, time.monotonic()
-        if spent - float(before) > CPU_SECONDS:
-            self.hung = f"took longer than {CPU_SECONDS:g} s of CPU time"
+        if spent - float(before) > self.allowed:
+            self.hung = f"took longer than {self.allowed:.2g} s of CPU time"
         elif time.monotonic() - self.since > IDLE_SECONDS:
             self.hung = f"did nothing for {IDLE_SECONDS:g} s"
         if self.hung:
@@ -240,7 +277,7 @@ class _Going:
 
     def came_to(self, seconds: float) -> Observed:
         try:
-            return self.future.result()
+            return self.future.result()[0]
         except TimeoutError:
             return Outcome.TIMEOUT, f"took longer than {seconds:g} s"
         except ProcessExpired as error:

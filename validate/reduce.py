@@ -33,7 +33,7 @@ from grammar.tree import Kernel, size, statements
 from validate.derivation import SEQUENCE_PASSES, Choices, Derivation, Shorter, derivation
 from validate.edits import measure, tidied
 from validate.findings import Finding, load, save_as, write
-from validate.judge import Judge, judging, observe_like
+from validate.judge import Judge, judging, observe_like, shows
 from validate.passes import PASSES, Pass
 from validate.verdict import Outcome
 
@@ -247,7 +247,12 @@ def command(path: Path, time_limit: float | None, out: Path | None) -> int:
         if not judge([finding.kernel])[0]:
             raise UserError(f"{path} no longer shows: the kernel doesn't come to {finding.outcome.value} here")
         finished = go_through(progress, judge, finding.kernel, derived, told.watch)
-        smaller = observe_like(finding, progress.kernel) if finished else None
+    if finished and finding.outcome is Outcome.TIMEOUT and not shows(finding, progress.kernel):
+        print("what seemed to hang was slow: once more, with patience")
+        progress = Progress(finding.kernel)
+        with judging(finding, hasty=False) as judge:
+            finished = go_through(progress, judge, finding.kernel, derived, told.watch)
+    smaller = observe_like(finding, progress.kernel) if finished else None
     if smaller is None:
         print(f"stopped after {time.monotonic() - started:.0f} s; run the same command again to go on")
         print(emit(progress.kernel))

@@ -17,7 +17,7 @@ from grammar.defects import DEFECTS
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
-from validate.judge import Judge, judge_of, judging, observe_like
+from validate.judge import Judge, judge_of, judging, observe_like, shows
 from validate.observe import Observed, crew, each_apart
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
@@ -47,6 +47,8 @@ def reduced(finding: Finding, seconds: float, apart: bool = False) -> tuple[Find
         if not judge([finding.kernel])[0]:
             return finding, "does not show when it is looked at again"
         finished = go_on(progress, judge, watch=lambda _: time.monotonic() > until)
+        if finding.outcome is Outcome.TIMEOUT and not shows(finding, progress.kernel):
+            return finding, "not reduced: what it was reduced to is only slow"
         return retold(progress.kernel), "reduced" if finished else f"not at its smallest after {seconds:g} s"
 
 
@@ -65,7 +67,7 @@ def _judging_apart(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
             told = detail if outcome is finding.outcome else finding.detail  # not every crash comes each time
             return replace(finding, kernel=kernel, detail=told, settings=settings)
 
-        yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how), until_one=True), retold
+        yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how, hasty=True), until_one=True), retold
 
 
 @contextmanager
