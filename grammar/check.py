@@ -12,9 +12,10 @@ from typing import assert_never
 import numpy as np
 
 from grammar.names import RESERVED
-from grammar.op import Infix
+from grammar.op import Chain, Infix, Item, Member
 from grammar.ops import SAMPLERS
 from grammar.tree import (
+    WARPS,
     Apply,
     Assign,
     At,
@@ -44,6 +45,7 @@ from grammar.tree import (
     While,
     all_terms,
     functions,
+    is_own,
     statements,
 )
 from grammar.types import ATOMIC, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
@@ -58,7 +60,7 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called)]
     values: dict[str, Const] = {}
     for term in all_terms(kernel):
-        if isinstance(term, Const) and term.name and repr(values.setdefault(term.name, term)) != repr(term):
+        if isinstance(term, Const) and is_own(term) and repr(values.setdefault(term.name, term)) != repr(term):
             return (f"{term.name} is two constants",)
     names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
@@ -248,6 +250,8 @@ class _Checker:
             case Const(type, value):
                 if value != value or (type in INTEGERS and not _is_of(type, value)):
                     yield f"{value!r} is no literal"
+                if term.name.startswith("wp.") and WARPS.get(term.name) != value:
+                    yield f"{term.name} is not {value!r}"
                 if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (
                     type in (BOOL, *INTEGERS)
                 ):
@@ -273,6 +277,8 @@ class _Checker:
                     yield from self.term(arg, scope, reader)
                 if tuple(arg.type for arg in args) != op.params:
                     yield f"{op.key} is applied to other types"
+                if isinstance(op.spelling, Chain) and _is_element(args[-1]):
+                    yield f"{op.key} has an element of an array for the last of three"
             case Invoke(function, args):
                 for arg in args:
                     yield from self.term(arg, scope, reader)
@@ -308,6 +314,13 @@ class _Checker:
 def _is_of(type: Scalar, value: float) -> bool:
     ends = np.iinfo(type.dtype)
     return int(ends.min) <= value <= int(ends.max)
+
+
+def _is_element(term: Term) -> bool:
+    """Of an array, or a part of one: what Warp refers to rather than reads."""
+    while isinstance(term, Apply) and isinstance(term.op.spelling, Member | Item):
+        term = term.args[0]
+    return isinstance(term, Read)
 
 
 def _leaves(body: tuple[Stmt, ...]) -> bool:

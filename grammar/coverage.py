@@ -41,6 +41,7 @@ CONSTRUCTORS: Mapping[Kind, str] = {
 SYNONYMS: Mapping[str, str] = {
     "logical_not": "unot",
     "matmul": "mul",
+    "power": "pow",
     "ternary": "where",
     "float": "float32",
     "int": "int32",

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, assert_never
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from grammar.op import Call, Infix, Item, Member, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, Item, Member, Prefix, Ternary
 from grammar.tree import (
+    WARPS,
     Apply,
     Assign,
     At,
@@ -50,6 +51,7 @@ from grammar.types import BARE, Array, Scalar, Type
 
 ATOM = 14
 UNARY = 11
+POWER = 12
 COMPARISON = 4
 NOT = 3
 PRECEDENCE = {
@@ -67,6 +69,7 @@ PRECEDENCE = {
     "Divide": 10,
     "FloorDivide": 10,
     "Modulo": 10,
+    "Power": POWER,
 }
 """Binary operators of Python, tighter binding first number higher; comparisons are the ones not listed."""
 
@@ -125,7 +128,7 @@ def _term(term: Term, context: int) -> cst.BaseExpression:
 def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
     match term:
         case Const(type, value, name):
-            return (identifier(name), ATOM) if name else _const(type, value)
+            return _named(name, type) if name else _const(type, value)
         case Var(name, _):
             return identifier(name), ATOM
         case Read(array, index, _):
@@ -146,6 +149,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     return call(function, [_term(arg, 0) for arg in args], keywords), ATOM
                 case Ternary():
                     return _ternary(args), 0
+                case Chain():
+                    return _chain(op.spelling, args), COMPARISON
                 case Member(name):
                     return cst.Attribute(_term(args[0], ATOM), identifier(name)), ATOM
                 case Item(indices):
@@ -184,6 +189,12 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
     return literal, UNARY if negative else ATOM
 
 
+def _named(name: str, type: Scalar) -> tuple[cst.BaseExpression, int]:
+    """A constant of the module is of its type; those of Warp's become floats of other types by a cast."""
+    node = dotted(name)
+    return (call(type.spelling, [node]) if name in WARPS and type not in BARE else node), ATOM
+
+
 def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
     left, right = args
     precedence = PRECEDENCE.get(token, COMPARISON)
@@ -191,8 +202,16 @@ def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
     if precedence == COMPARISON:
         target = cst.ComparisonTarget(sign, _term(right, COMPARISON + 1))
         return cst.Comparison(_term(left, COMPARISON + 1), [target]), COMPARISON
+    if precedence == POWER:  # from the right, and a sign binds tighter on that side
+        return cst.BinaryOperation(_term(left, POWER + 1), sign, _term(right, UNARY)), POWER
     node = cst.BooleanOperation if token in ("And", "Or") else cst.BinaryOperation
     return node(_term(left, precedence), sign, _term(right, precedence + 1)), precedence
+
+
+def _chain(chain: Chain, args: Sequence[Term]) -> cst.BaseExpression:
+    left, *others = (_term(arg, COMPARISON + 1) for arg in args)
+    signs = operator(chain.first), operator(chain.second)
+    return cst.Comparison(left, [cst.ComparisonTarget(*target) for target in zip(signs, others, strict=True)])
 
 
 def _prefix(token: str, operand: Term) -> tuple[cst.BaseExpression, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from grammar.calls import call_function
 from grammar.draft import relatives
+from grammar.extremes import loop_extreme
 from grammar.features import (
     Feature,
     branch_both,
@@ -73,13 +74,17 @@ class Family:
 
 
 BRANCHES: tuple[tuple[Feature, float], ...] = ((branch_update, 3.0), (branch_both, 2.0))
-LOOPS: tuple[tuple[Feature, float], ...] = ((loop_sum, 6.0), (loop_while, 1.0), (loop_count, 1.5))
+LOOPS: tuple[tuple[Feature, float], ...] = (
+    *((loop_sum, 6.0), (loop_while, 1.0), (loop_count, 1.5)),
+    (loop_extreme, 1.0),
+)
 ANY: tuple[tuple[Feature, float], ...] = (
     *BRANCHES,
     (branch_chain, 1.5),
     (loop_sum, 3.0),
     (loop_while, 0.6),
     (loop_count, 1.0),
+    (loop_extreme, 0.7),
     (loop_nested, 1.0),
     (stencil, 2.0),
     (gather, 2.0),

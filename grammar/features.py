@@ -267,14 +267,14 @@ def _loop(draft: Draft, type: Element, height: int, name: str, dynamic: bool, in
 
 def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool) -> For:
     counter = Var(draft.name("loop"), I32)
-    stop, trips = _bound(draft, dynamic, small=inner or len(draft.indices) > 1)
+    stop, trips = loop_bound(draft, dynamic, small=inner or len(draft.indices) > 1)
     start = Const(I32, 1) if trips > 3 and chance(draft.choose, 0.12) else None
     with nested(draft, draft.active) as body:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = (lanes * 7 // (1 + 2 * len(draft.indices))) % np.int32(trips)
         draft.indices.append(counter)
         if inner:
-            owed = _per_trip(draft, accumulator.type, counter, height - 3)
+            owed = per_trip(draft, accumulator.type, counter, height - 3)
             draft.pending.append(owed)
             draft.block.append(_for(draft, accumulator, height - 1, dynamic, inner=False))
         else:
@@ -282,7 +282,7 @@ def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool
     return For(counter.name, start, stop, tuple(body))
 
 
-def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
+def loop_bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
     """Where the loop stops, and how many trips that makes."""
     if not dynamic:
         top = 4 if small else 8
@@ -298,7 +298,7 @@ def _bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
 
 def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
     """The body of a loop: a term that differs from trip to trip is added, perhaps under a condition."""
-    draft.pending.append(_per_trip(draft, accumulator.type, draft.indices[-1], height - 1))
+    draft.pending.append(per_trip(draft, accumulator.type, draft.indices[-1], height - 1))
     if height < 3 or not chance(draft.choose, 0.25):
         draft.block.append(_addition(draft, accumulator, height - 1))
         return
@@ -315,7 +315,7 @@ def _accumulate(draft: Draft, accumulator: Var, height: int) -> None:
 
 def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
     """A statement one higher than `height`: to the value comes what it has not used."""
-    value = _with_owed(draft, grow_value(draft, accumulator.type, max(1, height + draft.tall)), height + 1)
+    value = with_owed(draft, grow_value(draft, accumulator.type, max(1, height + draft.tall)), height + 1)
     op = infix(weighted(draft.choose, infixes(accumulator.type, [("add", 8.0), ("sub", 1.0)])), accumulator.type)
     return AugAssign(accumulator.name, op, value.term)
 
@@ -338,7 +338,7 @@ def _negated(term: Term) -> Term:
     return Apply(ROWS["logical_not(bool)"], (term,))
 
 
-def _per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
+def per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
     """A value that differs from trip to trip: `w[j]`, `x[(i + j) % n]`, `float(j)`."""
     wrapped, counted = 3.0 if height >= 3 else 0.0, 2.0 if height >= 2 or type is I32 else 0.0
     if isinstance(type, Composite):
@@ -359,7 +359,7 @@ def _per_trip(draft: Draft, type: Element, counter: Var, height: int) -> Grown:
     return draft.grown(Read(param.name, Apply(infix("mod", I32), (around, Size(param.name, I32))), type))
 
 
-def _with_owed(draft: Draft, value: Grown, height: int) -> Grown:
+def with_owed(draft: Draft, value: Grown, height: int) -> Grown:
     """The value, with what differs from trip to trip worked in as far as it has not been used."""
     counters = {v.name for v in draft.indices[draft.dimensions :]}
     owed = [g for g in draft.pending if not counters.isdisjoint(names_in(g.term))]
@@ -391,12 +391,12 @@ def loop_count(draft: Draft, type: Element, height: int) -> Grown:
     found = Var(draft.name("local_int"), I32)
     run(draft, Assign(found.name, Const(I32, 0)))
     counter = Var(draft.name("loop"), I32)
-    stop, trips = _bound(draft, chance(draft.choose, 0.3), small=False)
+    stop, trips = loop_bound(draft, chance(draft.choose, 0.3), small=False)
     with nested(draft, draft.active) as body:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = lanes * 7 // 3 % np.int32(trips)
         draft.indices.append(counter)
-        owed, draft.pending = draft.pending, [_per_trip(draft, draft.main.scalar, counter, 1)]
+        owed, draft.pending = draft.pending, [per_trip(draft, draft.main.scalar, counter, 1)]
         condition = grow_condition(draft, min(2, height - 1))
         draft.pending = owed
         step: tuple[Stmt, ...] = (AugAssign(found.name, infix("add", I32), Const(I32, 1)),)

@@ -15,7 +15,7 @@ import numpy as np
 from grammar.choose import Wheel
 from grammar.draft import ANYWHERE, Draft
 from grammar.number import is_defined
-from grammar.op import Item, Lanes, Op
+from grammar.op import Chain, Item, Lanes, Op
 from grammar.ops import TABLE
 from grammar.profiles import Profile
 from grammar.ranges import Span, spans
@@ -130,3 +130,9 @@ def favoured_menu(profile: Profile, groups: frozenset[str], kin: frozenset[Eleme
 def menu_of_comparisons(main: Element) -> tuple[Op, ...]:
     compared = (main.scalar, I32)
     return tuple(op for op in TABLE if op.group == "comparison" and len(op.params) == 2 and op.params[0] in compared)
+
+
+@cache
+def betweens(type: Element) -> tuple[Op, ...]:
+    """The rows that compare three values of the type."""
+    return tuple(op for op in TABLE if isinstance(op.spelling, Chain) and op.params[1] is type)

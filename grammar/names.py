@@ -61,6 +61,8 @@ NameRole = Literal[
     "loop",
     "thread",
     "accumulator",
+    "least",
+    "greatest",
 ]
 
 ROLES: tuple[NameRole, ...] = get_args(NameRole)
@@ -185,6 +187,8 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "local_bool": _words("inside active found valid is_valid done hit outside positive keep near flag above"),
     "loop": _words("i j k it step n m s level"),
     "thread": ("tid", "i", "idx", "index", "thread_id"),
+    "least": _words("best nearest lowest min_value smallest closest min_dist"),
+    "greatest": _words("best peak highest max_value largest farthest"),
     "accumulator": _words("total acc s result sum_x accum value energy sum_w out_value running mean weighted"),
 }
 

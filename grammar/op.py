@@ -50,6 +50,14 @@ class Ternary:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """A comparison of three: `low <= x < high`. Warp takes no element of an array for the last of them."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """An attribute of the operand: `v.x`."""
 
@@ -64,7 +72,7 @@ class Item:
     """Where they are always the same: then the value is the only argument."""
 
 
-Spelling = Infix | Prefix | Call | Ternary | Member | Item
+Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -135,6 +143,8 @@ def _variant(spelling: Spelling) -> str:
         fixed = spelling.indices
     elif isinstance(spelling, Call):
         fixed = tuple(value for _, value in spelling.keywords)
+    elif isinstance(spelling, Chain):
+        fixed = (spelling.first, spelling.second)
     return f"[{','.join(map(str, fixed))}]" if fixed else ""
 
 

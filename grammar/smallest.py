@@ -31,7 +31,7 @@ from grammar.literal import number
 from grammar.menus import spans_for
 from grammar.names import RESERVED
 from grammar.neighbours import gather, stencil
-from grammar.op import Op
+from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import profile
 from grammar.rewrites import with_own_terms, with_statements, with_terms
@@ -227,8 +227,9 @@ def _applied(op: Op, seed: Seed, lanes: int) -> Kernel | None:
     arguments = zip(op.params, spans_for(op), strict=True)
     args = [Read(new_array(draft, type, span).name, draft.thread, type) for type, span in arguments]
     out = Param(OUT, Array(op.result), Role.OUT)
-    one = number(op.params[-1], 1)
-    for params, last in ((draft.params, args[-1]), (draft.params[:-1], one)):
+    chained = isinstance(op.spelling, Chain)  # Warp takes no element at its end
+    plain = number(op.params[-1], 16 if chained else 1)
+    for params, last in ((draft.params, args[-1]), (draft.params[:-1], plain))[chained:]:
         body: tuple[Stmt, ...] = (*draft.block, Store(OUT, draft.thread, Apply(op, (*args[:-1], last))))
         kernel = Kernel("apply_values", (*params, out), body, "arithmetic")
         if defect(kernel) is None and is_alive(kernel, seed, lanes):

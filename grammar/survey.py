@@ -26,7 +26,7 @@ INFIX: Mapping[type[cst.CSTNode], str] = {
     cst.Divide: "div",
     cst.FloorDivide: "floordiv",
     cst.Modulo: "mod",
-    cst.Power: "pow",
+    cst.Power: "power",
     cst.BitAnd: "bit_and",
     cst.BitOr: "bit_or",
     cst.BitXor: "bit_xor",
@@ -46,7 +46,7 @@ INFIX: Mapping[type[cst.CSTNode], str] = {
     cst.DivideAssign: "div",
     cst.FloorDivideAssign: "floordiv",
     cst.ModuloAssign: "mod",
-    cst.PowerAssign: "pow",
+    cst.PowerAssign: "power",
     cst.BitAndAssign: "bit_and",
     cst.BitOrAssign: "bit_or",
     cst.BitXorAssign: "bit_xor",
@@ -61,11 +61,11 @@ PREFIX: Mapping[type[cst.CSTNode], str] = {
 }
 
 ORDERINGS = (cst.LessThan, cst.LessThanEqual, cst.GreaterThan, cst.GreaterThanEqual)
-BOOLEAN = _words("less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not")
+BOOLEAN = _words("between less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not")
 SIZED = _words("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool")
 CASTS: Mapping[str, str] = {"float": "float32", "int": "int32", "bool": "bool"} | {f"wp.{n}": n for n in sorted(SIZED)}
 FLOAT_CALLS = _words(
-    "sin cos tan asin acos atan atan2 sinh cosh tanh exp log log2 log10 pow sqrt cbrt erf erfc erfinv erfcinv"
+    "sin cos tan asin acos atan atan2 sinh cosh tanh exp log log2 log10 pow power sqrt cbrt erf erfc erfinv erfcinv"
     " round rint trunc floor ceil frac degrees radians lerp smoothstep"
 )
 SAME_CALLS = _words("min max abs sign step clamp nonzero mod neg add sub mul div floordiv")
@@ -140,6 +140,8 @@ def read_term(node: cst.BaseExpression, scope: Scope) -> Term:
             return _apply(INFIX[type(operator)], [left, right], scope)
         case cst.Comparison(left=left, comparisons=[target]) if type(target.operator) in INFIX:
             return _apply(INFIX[type(target.operator)], [left, target.comparator], scope)
+        case cst.Comparison(left=left, comparisons=[first, second]) if isinstance(first.operator, ORDERINGS):
+            return _apply("between", [left, first.comparator, second.comparator], scope)
         case cst.IfExp(test=test, body=body, orelse=orelse):
             return _apply("ternary", [test, body, orelse], scope)
         case cst.Subscript():

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from grammar.angles import turned, whole
 from grammar.choose import Wheel, chance, pick, weighted
 from grammar.draft import (
     ANYWHERE,
@@ -27,9 +28,9 @@ from grammar.draft import (
     outcome,
 )
 from grammar.literal import identity, number, zero
-from grammar.menus import comparisons, connectives, favoured_menu, kindred, menu, spans_for
+from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
-from grammar.op import Item, Lanes, Member, Op
+from grammar.op import Chain, Item, Lanes, Member, Op
 from grammar.ops import ROWS
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.tree import Apply, At, Const, Param, Read, Role, Term, Var, term_height
@@ -65,9 +66,18 @@ def grow_term(draft: Draft, type: Element, height: int, span: Span = ANYWHERE) -
     op = spun(draft, menu(draft, type))
     if op is None:
         return grow_leaf(draft, type, span, height)
-    args = grow_arguments(draft, op, height - 1)
+    args = turned(draft, op, grow_arguments(draft, op, height - 1), height)
     grown = settle(draft, op, args, height) or args_as_they_are(draft, type, args)
-    return grown or grow_leaf(draft, type, span, height)
+    return grow_leaf(draft, type, span, height) if grown is None else _shared(draft, grown, height)
+
+
+def _shared(draft: Draft, grown: Grown, height: int) -> Grown:
+    """The term; of what gives an angle, now and then the share that it is of a whole one."""
+    divisor = whole(draft, grown, height)
+    if divisor is None:
+        return grown
+    op = ROWS[f"div({divisor.type.name},{divisor.type.name})"]
+    return attempt(draft, op, [grown, draft.grown(divisor)]) or grown
 
 
 def spun(draft: Draft, wheel: Wheel[Op]) -> Op | None:
@@ -105,8 +115,8 @@ def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     return args
 
 
-SHIFTS = ("lshift", "rshift")
-"""By how far is mostly a plain number."""
+SHIFTS = ("lshift", "rshift", "power")
+"""By how far, or to which power, is mostly a plain number."""
 
 
 def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown:
@@ -271,6 +281,8 @@ def grow_condition(draft: Draft, height: int) -> Grown:
             grown = _grow_connective(draft, height)
         elif chance(draft.choose, 0.08):
             grown = _grow_predicate(draft, height)
+        elif height >= 2 and chance(draft.choose, BETWEEN):
+            grown = _grow_between(draft, height)
         else:
             grown = grow_comparison(draft, height)
         if grown is not None:
@@ -286,7 +298,29 @@ def _grow_connective(draft: Draft, height: int) -> Grown | None:
 def _grow_predicate(draft: Draft, height: int) -> Grown | None:
     """Any operation of the table that gives a bool."""
     op = spun(draft, menu(draft, BOOL))
-    return None if op is None else attempt(draft, op, grow_arguments(draft, op, height - 1))
+    if op is None or isinstance(op.spelling, Chain):
+        return _grow_between(draft, height, op)
+    return attempt(draft, op, grow_arguments(draft, op, height - 1))
+
+
+BETWEEN = 0.03
+"""Share of conditions that compare three; people mostly write two comparisons."""
+
+
+def _grow_between(draft: Draft, height: int, op: Op | None = None) -> Grown | None:
+    """`low < value < high`, of plain numbers within the values at hand."""
+    type = draft.main.scalar if op is None else op.params[1]
+    if draft.closed and all(variable.type is not type for variable in draft.scope):
+        return None
+    options = [row for row in betweens(type) if draft.profile.weight(row)]
+    if not options:
+        return None
+    value = grow_argument(draft, type, max(1, height - 1), ANYWHERE)
+    ends = threshold_for(draft, value, 0.05, 0.35), threshold_for(draft, value, 0.6, 0.95)
+    if isinstance(value.term, Const) or None in ends:
+        return None
+    low, high = (draft.grown(end) for end in ends if end is not None)
+    return attempt(draft, op or pick(draft.choose, options), [low, value, high])
 
 
 def grow_comparison(draft: Draft, height: int) -> Grown | None:

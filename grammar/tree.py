@@ -7,7 +7,8 @@ frozen, picklable and comparable, so a kernel can be stored, replayed, compared 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -19,11 +20,25 @@ from grammar.types import I32, Array, Element, Scalar, Type
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A number; under a name, a constant of the module: `GRAVITY = wp.constant(9.81)`."""
+    """A number; under a name, a constant of the module, `GRAVITY = wp.constant(9.81)`, or one of Warp's: `wp.pi`."""
 
     type: Scalar
     value: float | int | bool
     name: str = ""
+
+
+WARPS: Mapping[str, float] = {
+    "wp.pi": math.pi,
+    "wp.half_pi": math.pi / 2,
+    "wp.tau": 2 * math.pi,
+    "wp.inf": math.inf,
+}
+"""Constants of Warp's own."""
+
+
+def is_own(const: Const) -> bool:
+    """Whether it is a constant of the module's own."""
+    return bool(const.name) and const.name not in WARPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +369,7 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
 
 def constants(kernel: Kernel) -> dict[str, Const]:
     """The constants of the module by name, in the order in which they are met."""
-    return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and term.name}
+    return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and is_own(term)}
 
 
 def bodies(kernel: Kernel) -> Iterator[tuple[Stmt, ...]]:

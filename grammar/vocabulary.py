@@ -15,10 +15,10 @@ import libcst as cst
 
 from grammar import constructs as said
 from grammar.families import FAMILIES
-from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES
-from grammar.tree import AtomicKind
+from grammar.tree import WARPS, AtomicKind
 from grammar.types import ELEMENTS, Array
 
 DIMENSIONS = range(1, 1 + max(getattr(family, "dimensions", 1) for family in FAMILIES))
@@ -44,7 +44,7 @@ STATEMENTS = (
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
 )
-TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.FROM_OUTSIDE)
+TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.FROM_OUTSIDE, *WARPS)
 """What is not an operation of the table; literals and names are no constructs."""
 
 
@@ -59,6 +59,8 @@ def written(op: Op) -> str:
             return said.call(function, len(op.params), [name for name, _ in keywords])
         case Ternary():
             return said.TERNARY
+        case Chain():
+            return said.CHAIN
         case Member(name):
             return said.member(name)
         case Item(indices):
@@ -80,7 +82,7 @@ def parameter_types() -> Mapping[str, list[str]]:
 
 def as_data() -> dict[str, Any]:
     """Plain JSON: each construct under its kind; operators and builtins with the types that they take and give."""
-    is_operator = {op: isinstance(op.spelling, Infix | Prefix | Ternary) for op in ROWS.values()}
+    is_operator = {op: isinstance(op.spelling, Infix | Prefix | Ternary | Chain) for op in ROWS.values()}
     is_part = {op: isinstance(op.spelling, Member | Item) for op in ROWS.values()}
     return {
         "statements": list(STATEMENTS),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import SAMPLERS, TABLE
 from grammar.tree import (
+    WARPS,
     Apply,
     Assign,
     At,
@@ -35,6 +36,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    is_own,
     statements,
 )
 from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Type
@@ -59,6 +61,7 @@ TOKENS = {
     "UAdd": "Plus",
     "Invert": "BitInvert",
     "MatMult": "MatrixMultiply",
+    "Pow": "Power",
 }
 """The operators that `ast` names otherwise than the table does."""
 
@@ -178,10 +181,14 @@ class Reader:
                 return Read(array, self.index(index), type.element)
             case ast.Subscript(operand, index):
                 return self.component(operand, index.elts if isinstance(index, ast.Tuple) else [index])
+            case ast.Attribute(ast.Name("wp"), name):
+                return Const(F32, WARPS[f"wp.{name}"], f"wp.{name}")
             case ast.Attribute(operand, name):
                 return self.apply(Member(name), operand)
             case ast.BinOp(left, operator, right) | ast.Compare(left, [operator], [right]):
                 return self.apply(Infix(token(operator)), left, right)
+            case ast.Compare(left, [one, other], [middle, right]):
+                return self.apply(Chain(token(one), token(other)), left, middle, right)
             case ast.BoolOp(operator, [*rest, last]):
                 first = rest[0] if len(rest) == 1 else ast.BoolOp(operator, rest)
                 return self.apply(Infix(token(operator)), first, last)
@@ -207,8 +214,8 @@ class Reader:
         """A cast of a literal is a literal of that type."""
         if function in self.functions:
             return Invoke(self.functions[function], tuple(map(self.term, args)))
-        if function in CASTS and isinstance(literal := self.term(args[0]), Const) and not literal.name:
-            return Const(CASTS[function], literal.value)
+        if function in CASTS and isinstance(literal := self.term(args[0]), Const) and not is_own(literal):
+            return replace(literal, type=CASTS[function])
         if function in CASTS and (same := self.term(args[0])).type is CASTS[function]:
             return same  # what makes a variable of a constant
         return self.apply(Call(function, keywords), *args)

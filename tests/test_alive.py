@@ -25,6 +25,7 @@ from grammar.inputs import column
 from grammar.op import Lanes
 from grammar.profiles import profile
 from grammar.tree import (
+    WARPS,
     Apply,
     Assign,
     At,
@@ -357,10 +358,10 @@ def test_no_literal_is_an_operand_that_does_nothing() -> None:
 
 
 def is_literal(term: Term) -> bool:
-    """A number, or a composite of numbers."""
+    """A number, or a composite of numbers; of Warp's constants people write multiples."""
     if isinstance(term, Apply):
         return term.op.name == term.type.name and term.op.is_composite and all(map(is_literal, term.args))
-    return isinstance(term, Const)
+    return isinstance(term, Const) and term.name not in WARPS
 
 
 def test_names_of_a_kernel_are_told_apart() -> None:

@@ -6,6 +6,7 @@ hand and at random places of grown kernels, and asks for the complaint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -65,6 +66,7 @@ POSITIVE = do("greater", at("x"), 0.0)
 N = scalar("n", I32, 3, 6)
 PUT = put("out", at("x"))
 ADD = ROWS["add(float32,float32)"]
+BETWEEN = ROWS["between[LessThan,LessThan](float32,float32,float32)"]
 
 
 def test_what_grows_is_a_kernel() -> None:
@@ -101,6 +103,8 @@ SOUND: dict[str, Kernel] = {
         (X, N, OUT), let("v", 0.0), loop("j", size("x"), change("v", "add", 1.0), start=ints("n")), put("out", v)
     ),
     "condition on a local bool": kernel((X, OUT), let("flag", POSITIVE), when(flag, PUT)),
+    "chain of comparisons": kernel((X, OUT), when(Apply(BETWEEN, (at("x"), at("x"), number(1.0))), PUT)),
+    "constant of Warp's": kernel((X, OUT), put("out", do("mul", at("x"), Const(F32, math.pi, "wp.pi")))),
     "atomics": kernel((X, accumulator()), atomic(AtomicKind.MIN, "total", at("x"))),
     "augmented store": kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
     "while": kernel(
@@ -171,6 +175,14 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "operation on other types": (
         body_of(put("out", Apply(ADD, (at("x"), number(1))))),
         "add(float32,float32) is applied to other types",
+    ),
+    "element at the end of a chain": (
+        body_of(when(Apply(BETWEEN, (number(0.0), number(1.0), at("x"))), PUT)),
+        "an element of an array for the last of three",
+    ),
+    "constant of Warp's that is another": (
+        body_of(put("out", do("mul", at("x"), Const(F32, 3.0, "wp.pi")))),
+        "wp.pi is not 3.0",
     ),
     "operation on too few": (body_of(put("out", Apply(ADD, (at("x"),)))), "is applied to other types"),
     "operation on too many": (body_of(put("out", Apply(ADD, (at("x"),) * 3))), "is applied to other types"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import math
 import pickle
 import textwrap
 import tokenize
@@ -31,7 +32,7 @@ from grammar.tree import (
     Var,
     constants,
 )
-from grammar.types import BOOL, I32, SCALARS
+from grammar.types import BOOL, F32, F64, I32, SCALARS
 from tests.builders import (
     OUT,
     I,
@@ -221,6 +222,7 @@ def test_names_rebound_in_run_time_loops() -> None:
 a, b, c = var("a"), var("b"), var("c")
 p, q, r = var("p", BOOL), var("q", BOOL), var("r", BOOL)
 k, m, n = ints("k"), ints("m"), ints("n")
+BETWEEN = ROWS["between[LessThanEqual,LessThan](float32,float32,float32)"]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +240,17 @@ k, m, n = ints("k"), ints("m"), ints("n")
         (do("mul", do("neg", a), b), "-a * b"),
         (do("neg", do("mul", a, b)), "-(a * b)"),
         (do("sub", a, do("neg", b)), "a - -b"),
+        (do("neg", do("power", a, b)), "-a ** b"),
+        (do("power", do("neg", a), do("neg", b)), "(-a) ** -b"),
+        (do("power", do("power", a, b), do("power", b, c)), "(a ** b) ** b ** c"),
+        (do("power", do("mul", a, b), do("mul", b, c)), "(a * b) ** (b * c)"),
+        (do("power", number(-2.0), number(-3.0)), "(-2.0) ** -3.0"),
+        (do("mul", do("power", a, 2.0), b), "a ** 2.0 * b"),
+        (Apply(BETWEEN, (number(-1.0), do("add", a, b), c)), "-1.0 <= a + b < c"),
+        (Apply(ROWS["logical_not(bool)"], (Apply(BETWEEN, (a, b, c)),)), "not a <= b < c"),
+        (Apply(ROWS["equal(bool,bool)"], (Apply(BETWEEN, (a, b, c)), p)), "(a <= b < c) == p"),
+        (do("mul", do("mul", 2.0, Const(F32, math.pi, "wp.pi")), a), "2.0 * wp.pi * a"),
+        (do("div", var("d", F64), Const(F64, math.pi, "wp.pi")), "d / wp.float64(wp.pi)"),
         (do("sub", a, number(-1.0)), "a - -1.0"),
         (do("neg", number(-1.0)), "--1.0"),
         (do("invert", do("bit_or", k, m)), "~(k | m)"),
@@ -345,7 +358,7 @@ def test_annotations() -> None:
 def test_lines_are_short() -> None:
     """Of signatures; long terms are as long as they are."""
     for sample in samples():
-        signature = emit(sample.kernel).split("wp.tid()")[0]
+        signature = emit(sample.kernel).split("@wp.kernel")[1].split("wp.tid()")[0]
         assert max(map(len, signature.splitlines())) <= 120, sample
 
 

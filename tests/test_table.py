@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grammar.op import Infix, Lanes, Op, Prefix, Ternary
+from grammar.op import Chain, Infix, Lanes, Op, Prefix, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, TABLE, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
 from tests.each import each
@@ -63,6 +63,8 @@ def test_number_of_arguments_fits_the_spelling(op: Op) -> None:
             assert len(op.params) == 2
         case Prefix():
             assert len(op.params) == 1
+        case Chain():
+            assert len(op.params) == 3
         case Ternary():
             assert op.params[0] is BOOL
             assert op.params[1] is op.params[2] is op.result

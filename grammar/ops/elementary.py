@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from grammar.op import Call, Lanes, Op
+from grammar.op import Call, Infix, Lanes, Op
 from grammar.ops import numerics, special
 from grammar.types import FLOATS
 
@@ -59,6 +59,7 @@ ROWS: tuple[Op, ...] = (
     *(_row("log2", (T,), T, Call("wp.log2"), np.log2, _positive) for T in FLOATS),
     *(_row("log10", (T,), T, Call("wp.log10"), np.log10, _positive) for T in FLOATS),
     *(_row("pow", (T, T), T, Call("wp.pow"), np.power, _base_positive) for T in FLOATS),
+    *(_row("power", (T, T), T, Infix("Power"), np.power, _base_positive) for T in FLOATS),
     # -- angles --------------------------------------------------------------------------------------------------------
     *(_row("sin", (T,), T, Call("wp.sin"), np.sin) for T in FLOATS),
     *(_row("cos", (T,), T, Call("wp.cos"), np.cos) for T in FLOATS),
