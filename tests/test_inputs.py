@@ -14,7 +14,7 @@ import pytest
 from grammar.evaluate import Inputs, run_plain
 from grammar.inputs import COUNT_SLACK, POISON, REGULAR_SETS, column, from_columns, poison, regular, uniform
 from grammar.tree import AtomicKind, Param, Role
-from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Scalar, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -25,6 +25,7 @@ from tests.builders import (
     at,
     atomic,
     do,
+    ints,
     kernel,
     let,
     number,
@@ -254,6 +255,33 @@ def test_indices_and_counts_stay_ordinary() -> None:
     assert inputs.arrays["at"].tolist() == column(params[1], 5, LANES, 1).tolist()
     assert inputs.scalars["n"].tolist() == [LANES - COUNT_SLACK]
     assert set(inputs.arrays["out"].view(np.uint32).ravel().tolist()) == {POISON["float32"]}
+
+
+def test_what_all_lanes_share_shows_its_other_side() -> None:
+    """A number is as far from the other end of its range; a flag is negated."""
+    n = scalar("n", I32, -8, 8)
+    mask, turn = array("mask", BOOL), scalar("turn", type_named("quatf"), -1.0, 1.0)
+    term = do("where", at("mask", I, BOOL), do("mul", at("x"), var("s")), 0.0)
+    many = kernel((X, scalar("s"), n, mask, turn, OUT), put("out", term))
+    usual, other = regular(many, 5, LANES), special(many, 5, LANES)
+    assert other is not None
+    assert other.scalars["s"][0] == pytest.approx(2.5 - usual.scalars["s"][0])
+    assert other.scalars["n"][0] == -usual.scalars["n"][0]
+    assert (other.arrays["mask"][0] == ~usual.arrays["mask"][0]).all()
+    assert (other.scalars["turn"][0] == usual.scalars["turn"][0]).all()
+
+
+def test_a_scalar_whose_other_side_would_be_undefined_stays() -> None:
+    n = scalar("n", I32, 1, 8)
+    usual = regular(kernel((X, n, OUT), put("out", at("x"))), 5, LANES)
+    side = 9 - int(usual.scalars["n"][0])
+    divided = kernel(
+        (array("m", I32, 1, 8), n, out("counts", I32)),
+        put("counts", do("div", at("m", I, I32), do("sub", ints("n"), side))),
+    )
+    inputs = special(divided, 5, LANES)
+    assert inputs is not None
+    assert inputs.scalars["n"][0] == usual.scalars["n"][0]
 
 
 def test_no_special_inputs_where_the_kernel_is_always_undefined() -> None:

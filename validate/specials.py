@@ -1,7 +1,8 @@
 """One more set of inputs, with the values that random ones never hit: zeros of both signs, halves, infinities, NaN.
 
 The key insight: a special value may go anywhere except where it would make the kernel undefined (an index out of
-bounds, an integer divided by zero), and whether it does is seen by running the kernel on it in NumPy first.
+bounds, an integer divided by zero), and whether it does is seen by running the kernel on it in NumPy first. What is
+the same on all lanes shows one side of itself per launch, so here scalars and flags show the other.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.op import Lanes
+from grammar.ranges import is_wide
 from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, all_terms, statements
-from grammar.types import F16, FLOATS, INTEGERS, Array
+from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite
 
 FLOAT_SPECIALS = (
     *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
@@ -36,6 +38,12 @@ def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
     """A launch's worth of inputs, special values among them; None if the kernel would be undefined on any such set."""
     ordinary = {p.name: column(p, seed, lanes)[:1] for p in kernel.params}
     mixed = {p.name: _mixed(p, ordinary[p.name], seed) for p in kernel.params}
+    opposite = {p.name: _opposite(p, mixed[p.name]) for p in kernel.params}
+    return _defined(kernel, opposite, ordinary, lanes) or _defined(kernel, mixed, ordinary, lanes)
+
+
+def _defined(kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes], lanes: int) -> Inputs | None:
+    """As inputs, once no lane is undefined any more."""
     loops = any(isinstance(stmt, While) for stmt in statements(kernel.body))
     risky = loops or any(map(_can_be_undefined, all_terms(kernel)))
     for _ in range(ROUNDS):
@@ -81,6 +89,18 @@ def _mixed(param: Param, values: Lanes, seed: int) -> Lanes:
     result = values.copy()
     result[0].reshape(-1)[places] = np.resize(chosen, len(places))
     return result
+
+
+def _opposite(param: Param, values: Lanes) -> Lanes:
+    """Flags negated, and a number that is the same on all lanes as far from the other end of its range."""
+    if param.role is not Role.VALUE:
+        return values
+    if param.element is BOOL:
+        return np.logical_not(values)
+    rigid = isinstance(param.element, Composite) and param.element.is_rigid
+    if isinstance(param.type, Array) or rigid or is_wide(param.low, param.high):
+        return values
+    return (param.low + param.high - values.astype(np.float64)).astype(values.dtype)
 
 
 @lru_cache(maxsize=4 * SHUFFLES)
