@@ -19,6 +19,7 @@ from grammar.evaluate import grid
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     Atomic,
     AugAssign,
     AugStore,
@@ -115,7 +116,8 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
 def operations(kernel: Kernel) -> list[str]:
     """Keys of the rows of the table that a kernel uses, sorted, each once."""
     applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
-    return sorted(applied | {s.op.key for s in all_statements(kernel) if isinstance(s, AugAssign | AugStore | Sample)})
+    done = (s.op for s in all_statements(kernel) if isinstance(s, AugAssign | AssignPart | AugStore | Sample))
+    return sorted(applied | {op.key for op in done if op is not None})
 
 
 def statement_kind(stmt: Stmt) -> str:
@@ -127,6 +129,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "assign"
         case AugAssign():
             return "augmented_assign"
+        case AssignPart():
+            return "part_assign"
         case Sample():
             return "sample"
         case Store():

@@ -16,6 +16,7 @@ from grammar.inputs import column, regular
 from grammar.op import Lanes
 from grammar.tree import (
     Assign,
+    AssignPart,
     Atomic,
     AugAssign,
     AugStore,
@@ -82,7 +83,7 @@ def _needs(stmt: Stmt) -> set[str]:
 
 def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
     match stmt:
-        case Assign(name, _) | AugAssign(name, _, _) | Sample(name, _, _, _):
+        case Assign(name) | AugAssign(name) | AssignPart(name) | Sample(name):
             return name in live
         case If() | For() | While():
             return any(_is_live(inner, live) for block in blocks(stmt) for inner in block)

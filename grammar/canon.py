@@ -13,6 +13,7 @@ from typing import assert_never
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AugAssign,
@@ -87,6 +88,11 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield names[name]
         case AugAssign(name, op, value):
             yield op.key
+            yield from _term(value, names, literals)
+            yield names[name]
+        case AssignPart(name, _, index, value, op, _):
+            yield "" if op is None else op.key
+            yield from _term(index, names, literals)
             yield from _term(value, names, literals)
             yield names[name]
         case Sample(name, op, state, args):

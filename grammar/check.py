@@ -15,9 +15,11 @@ from grammar.names import RESERVED
 from grammar.op import Chain, Infix, Item, Member
 from grammar.ops import SAMPLERS
 from grammar.tree import (
+    BITWISE,
     WARPS,
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AtomicKind,
@@ -48,7 +50,7 @@ from grammar.tree import (
     is_own,
     statements,
 )
-from grammar.types import ATOMIC, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
+from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
 Scope = dict[str, Element]
 """The locals that are certainly assigned here, with their types."""
@@ -89,6 +91,10 @@ class _Checker:
         self.params = {param.name: param for param in kernel.params}
         self.read: set[str] = set()
         self.written: set[str] = set()
+        self.own_only: set[str] = set()
+        """Arrays whose elements are read where they are changed."""
+        self.shared: set[str] = set()
+        """Arrays of which threads change each other's elements."""
         self.types: Scope = {}
         self.counters: list[str] = []
         """The thread indices, then the loop variables, innermost last."""
@@ -110,6 +116,7 @@ class _Checker:
                 yield f"parameter {param.name} is not used"
             if param.is_output and param.name in self.read:
                 yield f"output {param.name} is read"
+        yield from (f"{name} is changed by its threads and by others" for name in sorted(self.own_only & self.shared))
         yield from (f"local {name} is never read" for name in self.types if name not in self.read)
 
     # -- statements ---------------------------------------------------------------------------------------------------
@@ -136,6 +143,8 @@ class _Checker:
             case AugAssign(name, op, value):
                 yield from self.term(value, scope, reader=name)
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
+            case AssignPart():
+                yield from self.part(stmt, scope)
             case Sample(name, op, state, args):
                 for arg in args:
                     yield from self.term(arg, scope)
@@ -147,17 +156,22 @@ class _Checker:
                 yield from self.write(array, index, value, scope)
                 if index != self.own:
                     yield f"{array} is stored to at an index that is not the thread's own"
+                scope[stored(array)] = value.type
             case Atomic(kind, array, index, value):
                 yield from self.write(array, index, value, scope)
-                yield from self.updated(array, value)
+                yield from self.updated(array, value, kind)
+                self.shared.add(array)
                 if kind in (AtomicKind.MIN, AtomicKind.MAX) and value.type.scalar is F16:
                     yield f"there is no {kind.value} of float16"
             case AugStore(array, index, op, value):
-                yield from self.write(array, index, value, scope)
-                yield from self.updated(array, value)
-                if op.name not in ("add", "sub"):
-                    yield f"{array} is updated by {op.name}, which is not atomic"
-                yield from self.augmented(op.spelling, op.params, op.result, value.type, value)
+                yield from self.write(array, index, value, scope, op.result)
+                yield from self.augmented(op.spelling, op.params, op.result, op.result, value)
+                if stmt.kind is not None:
+                    yield from self.updated(array, value, stmt.kind)
+                    if index != self.own:
+                        self.shared.add(array)
+                else:
+                    yield from self.changed(array, index, op.result, scope)
             case If(condition, yes, no):
                 yield from self.condition(condition, scope)
                 yield from self.fork(yes, no, scope, loop)
@@ -221,20 +235,50 @@ class _Checker:
         if condition.type is not BOOL:
             yield "a condition is not a bool"
 
-    def write(self, array: str, index: Term, value: Term, scope: Scope) -> Iterator[str]:
+    def part(self, stmt: AssignPart, scope: Scope) -> Iterator[str]:
+        name, type = stmt.name, stmt.type
+        yield from self.term(stmt.value, scope, reader=name)
+        indices = stmt.index.indices if isinstance(stmt.index, At) else (stmt.index,)
+        for index in indices:
+            yield from self.term(index, scope)
+        if name not in self.types or scope.get(name) is not type:
+            yield f"a part of {name} is assigned to, which is no local of that type"
+        if stmt.value.type is not type.scalar or any(index.type is not I32 for index in indices):
+            yield f"a part of {name} is given another type, or meant by no int32"
+        if type.is_rigid or len(indices) != len(type.shape):
+            yield f"{name} has no part with {len(indices)} indices"
+        elif any(isinstance(i, Const) and not 0 <= i.value < n for i, n in zip(indices, type.shape, strict=True)):
+            yield f"{name} has no such part"
+        if stmt.lettered and (stmt.known is None or type.kind != "vector"):
+            yield f"no part of {name} has a letter"
+        if stmt.op is not None:
+            yield from self.augmented(stmt.op.spelling, stmt.op.params, stmt.op.result, type.scalar, stmt.value)
+
+    def changed(self, array: str, index: Term, type: Element, scope: Scope) -> Iterator[str]:
+        """An element that is read and then stored to."""
+        param = self.params.get(array)
+        self.own_only.add(array)
+        if index != self.own:
+            yield f"{array} is changed at an index that is not the thread's own"
+        if param is None or (param.role is not Role.ACCUMULATOR and scope.get(stored(array)) is not type):
+            yield f"{array} is changed before it holds anything"
+
+    def write(self, array: str, index: Term, value: Term, scope: Scope, type: Element | None = None) -> Iterator[str]:
         yield from self.index(array, index, scope)
         yield from self.term(value, scope)
         param = self.params.get(array)
         self.written.add(array)
         if param is None or not param.is_output:
             yield f"{array} is written but is no output"
-        elif param.element is not value.type or index.type is not I32:
+        elif param.element is not (type or value.type) or index.type is not I32:
             yield f"a value of type {value.type} is written to {array}, or at an index that is not an int32"
 
-    def updated(self, array: str, value: Term) -> Iterator[str]:
+    def updated(self, array: str, value: Term, kind: AtomicKind) -> Iterator[str]:
         param = self.params.get(array)
         if value.type.scalar not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
             yield f"{array} is updated in place but holds no numbers to begin with"
+        if kind in BITWISE and value.type not in BITS:
+            yield f"there is no {kind.value} of {value.type}"
 
     def augmented(
         self, spelling: object, params: tuple[Element, ...], result: Element, target: Element | None, value: Term
@@ -309,6 +353,11 @@ class _Checker:
             yield f"{name} holds no {element}"
         elif param.role is Role.OUT:
             yield f"output {name} is read"
+
+
+def stored(array: str) -> str:
+    """What stands in a scope for an array whose own element was stored to."""
+    return f"{array}[]"
 
 
 def _is_of(type: Scalar, value: float) -> bool:

@@ -33,6 +33,7 @@ STRUCT = "a struct"
 FIELD = "a field of a struct"
 VIEW = "a part of an array"
 SLICE = "a[_:_]"
+PART_OF_ELEMENT = "a part of an element"
 SIZE = "array.shape[_]"
 TERNARY = "_ if _ else _"
 CHAIN = "_ < _ < _"
@@ -321,6 +322,9 @@ def _of_target(target: cst.BaseExpression, sign: str, scope: Scope) -> Iterator[
             yield given("a", sign)
         case cst.Tuple():
             yield given("a, b", sign)
+        case cst.Subscript(value=cst.Subscript() as whole) | cst.Attribute(value=cst.Subscript() as whole):
+            yield given(PART_OF_ELEMENT, sign)
+            yield from _of_term(whole, scope)
         case cst.Subscript() | cst.Attribute():
             name, *inner = _of_term(target, scope)
             yield from (given(name, sign), *inner)

@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
-from grammar.limits import gradients_of
+from grammar.limits import adds_by_letter, changes_what_was_used, gradients_of
 from grammar.tree import (
     Apply,
     Assign,
@@ -157,5 +157,22 @@ DEFECTS: tuple[Defect, ...] = (
         "",
         _widens_a_constant,
         frozenset({"value", "gradient", "compile", "crash", "timeout", "stray-write"}),
+    ),
+    Defect(
+        "part-update-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "v[0] += a changes v itself, also for the adjoints of what was done with v before and needs its value, such as"
+        " wp.dot(v, v)",
+        "",
+        changes_what_was_used,
+    ),
+    Defect(
+        "letter-update-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "v.x += a passes the gradient of v.x twice to what v was made of; v[0] += a does not",
+        "",
+        adds_by_letter,
     ),
 )

@@ -88,6 +88,8 @@ class Draft:
     """Whether a function is being grown, which sees nothing but its parameters."""
     patterns: bool = False
     """Whether unsigned integers are patterns of bits, which wrap, rather than counts, which don't."""
+    tolerant: bool = False
+    """Whether Warp may document the kernel's adjoint as wrong."""
     tall: bool = False
     """Whether the kernel is to fill the height it may have, by statements within statements."""
     interpreter: Interpreter[Lanes] = field(init=False)

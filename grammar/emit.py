@@ -19,6 +19,7 @@ from grammar.tree import (
     WARPS,
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AugAssign,
@@ -72,6 +73,9 @@ PRECEDENCE = {
     "Power": POWER,
 }
 """Binary operators of Python, tighter binding first number higher; comparisons are the ones not listed."""
+
+LETTERS = "xyzw"
+"""Of the scalars of a vector."""
 
 MAX_UNROLL = 16
 """A loop over a constant range of at most this many trips is unrolled by Warp; a longer one runs at run time."""
@@ -307,6 +311,9 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
             return _augmented(identifier(name), op.spelling, value)
+        case AssignPart(_, _, _, value, op):
+            target = _part(stmt)
+            return _assign(target, _term(value, 0)) if op is None else _augmented(target, op.spelling, value)
         case Sample(name, op, state, rest):
             assert isinstance(op.spelling, Call)
             given = [identifier(state), *(_term(arg, 0) for arg in rest)]
@@ -328,6 +335,13 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             raise AssertionError("compound statements are not small")
         case _:
             assert_never(stmt)
+
+
+def _part(stmt: AssignPart) -> cst.Attribute | cst.Subscript:
+    if stmt.lettered:
+        assert stmt.known is not None
+        return cst.Attribute(identifier(stmt.name), identifier(LETTERS[stmt.known]))
+    return _element(stmt.name, stmt.index)
 
 
 def _orelse(orelse: tuple[Stmt, ...], names: _Names) -> cst.If | cst.Else | None:

@@ -22,6 +22,7 @@ from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AtomicKind,
@@ -45,6 +46,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    statements,
 )
 from grammar.types import F16, I32, INTEGERS, Array, Composite, Element, Scalar
 
@@ -127,6 +129,10 @@ class Algebra(ABC, Generic[V]):
         self, stmt: Store | AugStore | Atomic, index: Index, value: V, active: Mask, part: Part = WHOLE
     ) -> None: ...
 
+    @abstractmethod
+    def note_undefined(self, lanes: Mask) -> None:
+        """Called with the lanes that do what is undefined behaviour in C++."""
+
     def fork(self, site: Term, condition: V, active: Mask) -> None:
         """Called where lanes part ways, with the condition as it stands in the tree."""
 
@@ -145,6 +151,8 @@ class Interpreter(Generic[V]):
         self.inputs = inputs
         self.env: dict[str, V] = {}
         self.loops: list[_Loop] = []
+        self.contents: dict[str, V] = {}
+        """Of the arrays of which statements read the thread's own element to change it, what it holds."""
         self.returned: list[V | None] = []
         """What the functions that are being called have returned so far, the innermost last."""
         launches = inputs.launches
@@ -157,6 +165,10 @@ class Interpreter(Generic[V]):
             if not isinstance(param.type, Array):
                 value = np.repeat(self.inputs.scalars[param.name], self.inputs.lanes, axis=0)
                 self.env[param.name] = self.lifted(value, param.type)
+        for name in updated_arrays(kernel):
+            element = kernel.param(name).element
+            own = self.inputs.arrays[name].reshape(len(self.thread), *element_shape(element))
+            self.contents[name] = self.lifted(own, element)
         self.block(kernel.body, self.everywhere)
 
     # -- terms --------------------------------------------------------------------------------------------------------
@@ -248,8 +260,12 @@ class Interpreter(Generic[V]):
                 self.assign(name, self.term(value, active), active)
             case AugAssign(name, op, value):
                 self.assign(name, self.apply(op, [self.env[name], self.term(value, active)], active), active)
+            case AssignPart():
+                self.assign_part(stmt, active)
             case Sample():
                 self.sample(stmt, active)
+            case Store(array, index, value) | AugStore(array, index, _, value) if array in self.contents:
+                self.update(stmt, self.index(index, active), self.term(value, active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
                 where = self.index(index, active)
                 self.write(stmt, where, self.term(value, active), value.type, active)
@@ -291,6 +307,35 @@ class Interpreter(Generic[V]):
             return
         for k, part in enumerate(self.algebra.parts(value)):
             self.algebra.write(stmt, where, part, active, Part(k, type.width))
+
+    def update(self, stmt: Store | AugStore, where: Index, value: V, active: Mask) -> None:
+        """What is stored to, or made of, an element that only its own thread changes."""
+        old, type = self.contents[stmt.array], stmt.value.type
+        if isinstance(stmt, AugStore):
+            value, type = self.apply(stmt.op, [old, value], active), stmt.op.result
+        self.contents[stmt.array] = self.algebra.select(active, value, old)
+        self.write(Store(stmt.array, stmt.index, stmt.value), where, value, type, active)
+
+    def assign_part(self, stmt: AssignPart, active: Mask) -> None:
+        parts = list(self.algebra.parts(self.env[stmt.name]))
+        value, place = self.term(stmt.value, active), stmt.known
+        if place is not None:
+            parts[place] = value if stmt.op is None else self.apply(stmt.op, [parts[place], value], active)
+        else:
+            there = self.place(stmt, active)
+            for k, old in enumerate(parts):
+                if (here := active & (there == k)).any():
+                    new = value if stmt.op is None else self.apply(stmt.op, [old, value], here)
+                    parts[k] = self.algebra.select(here, new, old)
+        self.assign(stmt.name, self.algebra.pack(parts), active)
+
+    def place(self, stmt: AssignPart, active: Mask) -> Lanes:
+        """Which scalar each lane means, row by row; one that isn't there is noted."""
+        index = self.index(stmt.index, active)
+        indices = index if isinstance(index, tuple) else (index,)
+        for size, along in zip(stmt.type.shape, indices, strict=True):
+            self.algebra.note_undefined(active & ((along < 0) | (along >= size)))
+        return np.asarray(indices[0] * stmt.type.shape[-1] + indices[1] if len(indices) > 1 else indices[0])
 
     def assign(self, name: str, value: V, active: Mask) -> None:
         if active is not self.everywhere and name in self.env and not active.all():
@@ -345,9 +390,28 @@ class Interpreter(Generic[V]):
         return after | loop.continued, left | loop.broken
 
 
+def updated_arrays(kernel: Kernel) -> tuple[str, ...]:
+    """The arrays with elements that are read where they are changed, each by its own thread."""
+    updates = (stmt.array for stmt in statements(kernel.body) if isinstance(stmt, AugStore) and stmt.kind is None)
+    return tuple(dict.fromkeys(updates))
+
+
+def element_shape(element: Element) -> tuple[int, ...]:
+    """The axes that the scalars of an element take."""
+    return (element.width,) if isinstance(element, Composite) else ()
+
+
 # -- plain values -----------------------------------------------------------------------------------------------------
 
-FOLDS = {AtomicKind.ADD: np.add, AtomicKind.SUB: np.subtract, AtomicKind.MIN: np.fmin, AtomicKind.MAX: np.fmax}
+FOLDS = {
+    AtomicKind.ADD: np.add,
+    AtomicKind.SUB: np.subtract,
+    AtomicKind.MIN: np.fmin,
+    AtomicKind.MAX: np.fmax,
+    AtomicKind.AND: np.bitwise_and,
+    AtomicKind.OR: np.bitwise_or,
+    AtomicKind.XOR: np.bitwise_xor,
+}
 """`wp.atomic_min` and `wp.atomic_max` pass over NaN, as `fmin` and `fmax` do."""
 
 
@@ -404,6 +468,9 @@ class Plain(Algebra[Lanes]):
     def discrete(self, value: Lanes) -> Lanes:
         return value
 
+    def note_undefined(self, lanes: Mask) -> None:
+        self.undefined |= lanes
+
     def fork(self, site: Term, condition: Lanes, active: Mask) -> None:
         condition, active = condition[: self.watched], active[: self.watched]
         held, failed = self.taken.get(id(site), (False, False))
@@ -419,8 +486,8 @@ class Plain(Algebra[Lanes]):
             match stmt:
                 case Store():
                     target[where] = value[active]
-                case AugStore(_, _, op, _):
-                    FOLDS[AtomicKind(f"atomic_{op.name}")].at(target, where, value[active])
+                case AugStore():
+                    FOLDS[kind_of(stmt)].at(target, where, value[active])
                 case Atomic(kind, _, _, _):
                     FOLDS[kind].at(target, where, value[active])
                 case _:
@@ -429,6 +496,12 @@ class Plain(Algebra[Lanes]):
     def flat(self, array: str, index: Index, active: Mask, part: Part) -> NDArray[np.intp]:
         """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
         return flat_index(self.inputs, array, index, active, self.undefined, part)
+
+
+def kind_of(stmt: AugStore) -> AtomicKind:
+    """The atomic operation that an update of an element is, where it is one."""
+    assert stmt.kind is not None, "what is no atomic operation is stored"
+    return stmt.kind
 
 
 @lru_cache(maxsize=1024)

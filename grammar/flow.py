@@ -15,6 +15,7 @@ from grammar.emit import is_broken, is_unrolled
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     Atomic,
     AugAssign,
     AugStore,
@@ -69,8 +70,8 @@ def carriers(kernel: Kernel) -> frozenset[str]:
     return active_names(kernel) & _closed(wanted, steps)
 
 
-def _bindings(body: Body) -> list[Assign | AugAssign]:
-    return [stmt for stmt in statements(body) if isinstance(stmt, Assign | AugAssign)]
+def _bindings(body: Body) -> list[Assign | AugAssign | AssignPart]:
+    return [stmt for stmt in statements(body) if isinstance(stmt, Assign | AugAssign | AssignPart)]
 
 
 def _closed(names: set[str], steps: list[tuple[str, set[str]]]) -> frozenset[str]:
@@ -121,7 +122,7 @@ def _matters(stmt: Stmt, active: frozenset[str], outer: set[str], written: set[s
             return name in outer and not active.isdisjoint(sources(value))
         case AugAssign(name, op, value) if op.name in ("add", "sub"):
             return name in outer and not active.isdisjoint(sources(value))
-        case Assign(name, _) | AugAssign(name, _, _):
+        case Assign(name) | AugAssign(name) | AssignPart(name):
             return name in outer
         case Store(array, _, value):
             return array in written or not active.isdisjoint(sources(value))

@@ -16,6 +16,7 @@ import numpy as np
 from grammar.alive import is_alive, live_names, names_in, swept
 from grammar.bits import rounds
 from grammar.choose import Choose, chance, pick, weighted
+from grammar.components import assign_parts, has_parts
 from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, run, start
 from grammar.families import Family
@@ -49,6 +50,8 @@ from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, U32, Composite, El
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
 
+IN_PARTS = 0.12
+"""How often a kernel about vectors or matrices assigns to single scalars of one."""
 ROOMY = 7
 """From this depth on some kernels are grown to fill the room; what people write has none to fill."""
 ATTEMPTS = 12
@@ -75,7 +78,7 @@ def grow(
     for _ in range(attempts):
         try:
             with np.errstate(all="ignore"):
-                kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes))
+                kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes, tolerant))
         except StuckError:
             continue
         if kernel is not None and not tolerant and limitation(kernel):
@@ -115,10 +118,12 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
     return swept(replace(kernel, body=tuple(map(known, kernel.body))))
 
 
-def _draft_kernel(choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int) -> Kernel:
+def _draft_kernel(
+    choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, tolerant: bool
+) -> Kernel:
     main = _main_type(choose, profile, family)
     draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(main), favoured=family.favoured)
-    draft.dimensions = family.dimensions
+    draft.dimensions, draft.tolerant = family.dimensions, tolerant
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)
@@ -176,6 +181,8 @@ def _result(draft: Draft, family: Family, depth: int) -> Grown:
     if draft.patterns and depth >= 2 and chance(draft.choose, 0.5):
         assert isinstance(draft.main, Scalar)
         made.append(rounds(draft, draft.main))
+    if depth >= 3 and has_parts(draft.main) and chance(draft.choose, IN_PARTS):
+        made.append(assign_parts(draft, draft.main, depth - 1))
     if draft.tall and not family.features:
         made.append(pick(draft.choose, INNER)(draft, draft.main, depth, ""))  # no expression fills so much room
     if "scalar" in family.favoured:

@@ -9,9 +9,10 @@ Source: Warp's user guide, "Differentiability", section "Limitations and Workaro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import TypeGuard
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AtomicKind,
@@ -41,19 +43,53 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    all_statements,
     blocks,
+    functions,
     own_terms,
     statements,
     subterms,
 )
-from grammar.types import BOOL, FLOATS, INTEGERS, Array, Composite
+from grammar.types import BOOL, FLOATS, I32, INTEGERS, Array, Composite, Element
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
+REASSIGNED = "a part of a vector or a matrix is assigned to that held a value with a gradient, or that an adjoint needs"
+UPDATED = "an element is multiplied or divided in place, and the adjoint needs what it held before"
 
 
 def limitation(kernel: Kernel) -> str:
     """The documented reason why this kernel's adjoint is not to be trusted; empty if there is none."""
-    return _walked(kernel).found if any(map(_is_dynamic, statements(kernel.body))) else ""
+    found = _walked(kernel).found if any(map(_may_be_limited, statements(kernel.body))) else ""
+    return found or next((one.found for one in _walks_of_functions(kernel) if one.found), "")
+
+
+def changes_what_was_used(kernel: Kernel) -> bool:
+    """Whether a part of a vector or a matrix is added to after an adjoint came to need the whole as it was."""
+    return any(walk.changed for walk in _walks_of_parts(kernel))
+
+
+def adds_by_letter(kernel: Kernel) -> bool:
+    """Whether a part through which a gradient flows is added to by its letter."""
+    return any(walk.doubled for walk in _walks_of_parts(kernel))
+
+
+def _walks_of_parts(kernel: Kernel) -> Iterator[_Walk]:
+    if any(isinstance(stmt, AssignPart) for stmt in all_statements(kernel)):
+        yield _walked(kernel)
+        yield from _walks_of_functions(kernel)
+
+
+def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
+    """Of those in which there is anything to see; all that they take may have a gradient."""
+    for function in functions(kernel.body):
+        if any(isinstance(stmt, AssignPart) for stmt in statements(function.body)):
+            walk = _Walk({param.name for param in function.params})
+            walk.block(function.body)
+            yield walk
+
+
+def _may_be_limited(stmt: Stmt) -> bool:
+    return _is_dynamic(stmt) or isinstance(stmt, AssignPart) or (isinstance(stmt, AugStore) and stmt.kind is None)
 
 
 def _is_dynamic(stmt: Stmt) -> bool:
@@ -88,6 +124,16 @@ class _Walk:
     """Names through which a gradient flows: float arrays, and locals computed from them."""
     stale: set[str] = field(default_factory=set)
     """Locals whose value the backward pass doesn't have."""
+    held: dict[str, frozenset[int]] = field(default_factory=dict)
+    """The scalars of composite locals that hold values through which a gradient flows."""
+    used: set[str] = field(default_factory=set)
+    """Composite locals whose present value an adjoint needs."""
+    changed: bool = False
+    """Whether a part of one of these was added to."""
+    doubled: bool = False
+    """Whether a part with a gradient was added to by its letter."""
+    counters: dict[str, int] = field(default_factory=dict)
+    """Variables of loops that are unrolled, in the trip at hand."""
     found: str = ""
     applied: list[tuple[Apply, list[bool]]] = field(default_factory=list)
 
@@ -98,16 +144,31 @@ class _Walk:
     def statement(self, stmt: Stmt) -> None:
         match stmt:
             case Assign(name, value):
-                self.bind(name, *self.term(value))
+                flows, stale = self.term(value)
+                self.bind(name, flows, stale, value.type)
+                if flows and keeps_result(value):
+                    self.used.add(name)
             case AugAssign(name, op, value):
-                self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))))
+                self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))), op.result)
+            case AssignPart():
+                self.part(stmt)
             case Sample(name, _, state, args):
                 for arg in args:
                     self.term(arg)
-                self.bind(name, False, state in self.stale)
-            case Store(_, index, value) | AugStore(_, index, _, value):
+                self.bind(name, False, state in self.stale, stmt.op.result)
+            case AugStore(array, index, op, value) if stmt.kind is None:
                 self.needed(self.term(index)[1])
-                self.term(value)
+                active, stale = self.term(value)
+                need = needs(op)
+                self.needed(array in self.active and need[0][1] and stale)
+                if (active and need[1][0]) or (array in self.active and need[0][0]):
+                    self.found = self.found or UPDATED
+                if active:
+                    self.active.add(array)
+            case Store(array, index, value) | AugStore(array, index, _, value):
+                self.needed(self.term(index)[1])
+                if self.term(value)[0]:
+                    self.active.add(array)  # which only matters to who changes what it holds
             case Atomic(kind, _, index, value):
                 self.needed(self.term(index)[1])
                 active, stale = self.term(value)
@@ -115,12 +176,14 @@ class _Walk:
                 self.needed(active and stale and kind in (AtomicKind.MAX, AtomicKind.MIN))
             case If(condition, yes, no):
                 self.needed(self.term(condition)[1] and any(self.carries_gradient(b) for b in (yes, no)))
-                self.block(yes)
-                self.block(no)
+                self.fork(yes, no)
             case For(_, start, stop, body):
                 for bound in (stop,) if start is None else (start, stop):
                     self.needed(self.term(bound)[1])
-                self.loop(body, dynamic=_is_dynamic(stmt))
+                if not _is_dynamic(stmt) and any(isinstance(inner, AssignPart) for inner in statements(body)):
+                    self.unrolled(stmt)
+                else:
+                    self.loop(body, dynamic=_is_dynamic(stmt))
             case While(condition, body):
                 self.needed(self.term(condition)[1] and self.carries_gradient(body))
                 self.loop(body, dynamic=True)
@@ -130,7 +193,7 @@ class _Walk:
 
     def loop(self, body: tuple[Stmt, ...], dynamic: bool) -> None:
         """What the body assigns and was assigned before goes stale if the loop runs at run time; twice, to settle."""
-        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign | Sample)}
+        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign | AssignPart | Sample)}
         assigned |= {s.state for s in statements(body) if isinstance(s, Sample)}
         if dynamic:
             self.stale |= assigned & set(_read_before_assigned(body))
@@ -139,11 +202,57 @@ class _Walk:
         if dynamic:
             self.stale |= assigned
 
-    def bind(self, name: str, active: bool, stale: bool) -> None:
+    def unrolled(self, loop: For) -> None:
+        """Trip by trip, as what its variable is tells which parts are assigned to."""
+        assert isinstance(loop.stop, Const)
+        first = int(loop.start.value) if isinstance(loop.start, Const) else 0
+        for value in range(first, int(loop.stop.value)):
+            self.counters[loop.variable] = value
+            self.block(loop.body)
+        self.counters.pop(loop.variable, None)
+
+    def fork(self, yes: tuple[Stmt, ...], no: tuple[Stmt, ...]) -> None:
+        """What one arm holds and uses is nothing to the other."""
+        held, used = dict(self.held), set(self.used)
+        self.block(yes)
+        (self.held, held), (self.used, used) = (held, self.held), (used, self.used)
+        self.block(no)
+        names = held.keys() | self.held.keys()
+        self.held = {name: held.get(name, NONE) | self.held.get(name, NONE) for name in names}
+        self.used |= used
+
+    def part(self, stmt: AssignPart) -> None:
+        """Warp writes into the local: what it held is gone, for adjoints too."""
+        active, stale = self.term(stmt.value)
+        self.needed(self.term(stmt.index)[1])
+        adds = stmt.op is not None and stmt.op.name in ("add", "sub")
+        held, places = self.held.get(stmt.name, NONE), self.places(stmt)
+        if stmt.op is not None and not adds:
+            need, old = needs(stmt.op), not held.isdisjoint(places)
+            self.needed((active and (stale or (need[1][0] and stmt.name in self.stale))) or (old and stale))
+        if not adds and (not held.isdisjoint(places) or stmt.name in self.used):
+            self.found = self.found or REASSIGNED
+        self.doubled |= adds and stmt.lettered and not held.isdisjoint(places)
+        self.changed |= adds and stmt.name in self.used
+        if active:
+            self.held[stmt.name] = held | places
+            self.active.add(stmt.name)
+        if stale:
+            self.stale.add(stmt.name)
+
+    def places(self, stmt: AssignPart) -> frozenset[int]:
+        """The scalars that it may mean."""
+        known = _known_place(stmt, self.counters)
+        return frozenset(range(stmt.type.width)) if known is None else frozenset({known})
+
+    def bind(self, name: str, active: bool, stale: bool, type: Element) -> None:
         if active:
             self.active.add(name)
         if stale:
             self.stale.add(name)
+        if isinstance(type, Composite):
+            self.held[name] = frozenset(range(type.width)) if active else NONE
+            self.used.discard(name)
 
     def needed(self, stale: bool) -> None:
         if stale:
@@ -151,7 +260,7 @@ class _Walk:
 
     def carries_gradient(self, body: tuple[Stmt, ...]) -> bool:
         """Whether it matters to some gradient if these statements are run."""
-        writes = Store | AugStore | Atomic | Assign | AugAssign
+        writes = Store | AugStore | Atomic | Assign | AugAssign | AssignPart
         return any(isinstance(s, writes | Break | Continue | Return) for s in statements(body))
 
     def term(self, term: Term) -> tuple[bool, bool]:
@@ -175,12 +284,41 @@ class _Walk:
                 need = needs(op)
                 for k, on in enumerate(active):
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
+                    self.used |= {a.name for j, a in enumerate(args) if on and need[k][j] and _is_composite(a)}
                 return any(active), any(stale for _, stale in parts)
             case Invoke(function, args):
                 parts = [self.term(arg) for arg in args]
                 flows = function.result.scalar in FLOATS and any(on for on, _ in parts)
                 self.needed(flows and any(stale for _, stale in parts))
+                self.used |= {arg.name for arg in args if flows and _is_composite(arg)}
                 return flows, any(stale for _, stale in parts)
+
+
+KEEPS_RESULT = ("normalize", "inverse", "cw_div")
+"""Operations with composite results of which Warp's adjoint takes the result, too."""
+
+
+def keeps_result(term: Term) -> bool:
+    """Whether the adjoint needs what the term gave, as it was."""
+    return isinstance(term, Apply) and term.op.name in KEEPS_RESULT and isinstance(term.type, Composite)
+
+
+NONE: frozenset[int] = frozenset()
+
+
+def _is_composite(term: Term) -> TypeGuard[Var]:
+    return isinstance(term, Var) and isinstance(term.type, Composite)
+
+
+def _known_place(stmt: AssignPart, counters: Mapping[str, int]) -> int | None:
+    """Which scalar is meant, row by row, as far as numbers and the counters say."""
+
+    def number(term: Term) -> Term:
+        return Const(I32, counters[term.name]) if isinstance(term, Var) and term.name in counters else term
+
+    index = stmt.index
+    known = At(tuple(map(number, index.indices))) if isinstance(index, At) else number(index)
+    return replace(stmt, index=known).known
 
 
 def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
@@ -193,12 +331,12 @@ def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
 
 
 def _reads(stmt: Stmt) -> Iterator[str]:
-    if isinstance(stmt, AugAssign):
+    if isinstance(stmt, AugAssign | AssignPart):
         yield stmt.name
     if isinstance(stmt, Sample):
         yield stmt.state
     for inner in (stmt, *(s for block in blocks(stmt) for s in statements(block))):
-        if isinstance(inner, AugAssign):
+        if isinstance(inner, AugAssign | AssignPart):
             yield inner.name
         if isinstance(inner, Sample):
             yield inner.state

@@ -15,9 +15,25 @@ from grammar.draft import Draft, Grown, StuckError, add_param, define, local_rol
 from grammar.features import infix
 from grammar.literal import number
 from grammar.ops import ROWS
-from grammar.terms import grow_condition, grow_term, lowered
-from grammar.tree import Apply, Atomic, AtomicKind, AugStore, Const, If, Param, Role, Stmt, Store, Term, term_height
-from grammar.types import ATOMIC, F32, I32, ORDERED, Array, Element
+from grammar.ranges import spans
+from grammar.terms import grow_condition, grow_term, lowered, new_scalar, stored_index
+from grammar.tree import (
+    BITWISE,
+    Apply,
+    Atomic,
+    AtomicKind,
+    AugStore,
+    Const,
+    If,
+    Param,
+    Role,
+    Stmt,
+    Store,
+    Term,
+    Var,
+    term_height,
+)
+from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element
 
 Leaving = Callable[[Draft, Grown, int], None]
 """Writes a value, by statements of at most the given height."""
@@ -27,8 +43,9 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
     index = draft.own
     type = value.term.type
     if chance(draft.choose, 0.06) and type in ATOMIC:
-        out = _output(draft, type, Role.ACCUMULATOR)
-        draft.block.append(AugStore(out, index, infix("add" if draft.choose(4) else "sub", type), value.term))
+        _update(draft, value)
+    elif chance(draft.choose, 0.03) and f"mul({type.name},{type.scalar.name})" in ROWS:
+        _store_and_scale(draft, value, depth)
     elif depth >= 3 and chance(draft.choose, 0.08):
         value = lowered(draft, value, depth - 1)
         condition = grow_condition(draft, min(depth, 3))
@@ -39,24 +56,59 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
         draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
 
 
-def _output(draft: Draft, type: Element, role: Role, size: int | None = None) -> str:
+def _update(draft: Draft, value: Grown) -> None:
+    """`out[i] += value`; of integers, also `out[i] |= value` and the like."""
+    type = value.term.type
+    bits = (2.0 if draft.patterns else 0.5) if type in BITS else 0.0
+    free = 1.0 if type in INTEGERS or draft.tolerant else 0.0  # or its gradient would be wrong
+    names = [("add", 6.0), ("sub", 2.0), ("mul", free), *((name, bits) for name in ("bit_xor", "bit_or", "bit_and"))]
+    sign = infix(weighted(draft.choose, names), type)
+    span = spans(type.scalar, draft.patterns)[0] if sign.name.startswith("bit_") else (-1.0, 1.0)
+    out = _output(draft, type, Role.ACCUMULATOR, span=span)
+    draft.block.append(AugStore(out, draft.own, sign, value.term))
+
+
+def _store_and_scale(draft: Draft, value: Grown, depth: int) -> None:
+    """`out[i] = value`, then `out[i] *= factor`, perhaps where a condition holds."""
+    type = value.term.type
+    out = _output(draft, type, Role.OUT)
+    draft.block.append(Store(out, draft.own, value.term))
+    condition = grow_condition(draft, min(depth - 1, 2)) if depth >= 3 and chance(draft.choose, 0.6) else None
+    divide = type in FLOATS and chance(draft.choose, 0.2)
+    op = ROWS[f"{'div' if divide else 'mul'}({type.name},{type.scalar.name})"]
+    factor = Var(new_scalar(draft, F32, (0.5, 4.0)).name, F32) if type is F32 and draft.choose(2) else None
+    scaled = AugStore(out, draft.own, op, factor or number(type.scalar, pick(draft.choose, FACTORS[type in FLOATS])))
+    draft.block.append(scaled if condition is None else If(condition.term, (scaled,)))
+
+
+FACTORS: tuple[tuple[float, ...], tuple[float, ...]] = ((2, 3, 4), (2.0, 0.5, 0.25, 0.1, 10.0))
+"""Of integers, and of floats."""
+
+
+def _output(
+    draft: Draft, type: Element, role: Role, size: int | None = None, span: tuple[float, float] = (-1.0, 1.0)
+) -> str:
     array = Array(type, draft.dimensions if size is None else 1)
-    return add_param(draft, Param(draft.name("array_out"), array, role, -1.0, 1.0, size)).name
+    return add_param(draft, Param(draft.name("array_out"), array, role, *span, size)).name
 
 
 def reduce(draft: Draft, value: Grown, depth: int) -> None:
-    """`wp.atomic_add(total, 0, value)`, or into a few bins, perhaps only from some lanes."""
-    ordered = 2.0 if value.term.type in ORDERED else 0.0
-    kind = weighted(
-        draft.choose,
-        [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)],
-    )
+    """`wp.atomic_add(total, 0, value)`, or to where an index says, perhaps only from some lanes."""
+    type = value.term.type
+    ordered = 2.0 if type in ORDERED else 0.0
+    bits = (2.0 if draft.patterns else 0.5) if type in BITS else 0.0
+    kinds = [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)]
+    kind = weighted(draft.choose, [*kinds, *((kind, bits) for kind in BITWISE)])
+    scattered = depth > 1 and draft.dimensions == 1 and chance(draft.choose, 0.9 if kind in BITWISE[:2] else 0.12)
     bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
+    if scattered:
+        index = stored_index(draft)
     guarded = chance(draft.choose, 0.25 if depth > term_height(index) else 0.0)
     condition = grow_condition(draft, 2) if guarded else None
     value = value if condition is None else lowered(draft, value, depth - 1)
-    array = _output(draft, value.term.type, Role.ACCUMULATOR, bins)
+    span = spans(type.scalar, draft.patterns)[0] if kind in BITWISE else (-1.0, 1.0)
+    array = _output(draft, type, Role.ACCUMULATOR, None if scattered else bins, span)
     stmt: Stmt = Atomic(kind, array, index, value.term)
     draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
 

@@ -24,6 +24,7 @@ from grammar.ops import ROWS
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AugAssign,
@@ -93,6 +94,8 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Assign(name, change(value))
         case AugAssign(name, op, value):
             return AugAssign(name, op, change(value))
+        case AssignPart(_, _, index, value):
+            return replace(stmt, index=change(index), value=change(value))
         case Sample(name, op, state, args):
             return Sample(name, op, state, tuple(map(change, args)))
         case Store(array, index, value):

@@ -17,7 +17,7 @@ from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.tree import AtomicKind, Const, Function, Kernel, Param, Role, Stmt, Term
-from grammar.types import ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
+from grammar.types import COMPOSITES, ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1
 
@@ -159,6 +159,13 @@ def _whole(plain: Any, where: str) -> int:
     return plain
 
 
+def _truth(plain: Any, where: str) -> bool:
+    if not isinstance(plain, bool):
+        raise NotAKernelError(f"{where}: expected true or false, not {plain!r}")
+    return plain
+
+
+_operation = _one_of(dict[str, Op](ROWS), "operation")
 _scalar = _one_of({scalar.name: scalar for scalar in SCALARS}, "scalar type")
 _element = _one_of(ELEMENTS, "type")
 _term = _node(frozenset(node.__name__ for node in get_args(Term)))
@@ -169,10 +176,13 @@ READERS: Mapping[str, Reader] = {
     "float": _number,
     "float | int | bool": _number,
     "int | None": _optional(_whole),
+    "bool": _truth,
     "Scalar": _scalar,
+    "Composite": _one_of({type.name: type for type in COMPOSITES}, "composite type"),
     "Element": _element,
     "Type": _type,
-    "Op": _one_of(dict[str, Op](ROWS), "operation"),
+    "Op": _operation,
+    "Op | None": _optional(_operation),
     "AtomicKind": _one_of({kind.value: kind for kind in AtomicKind}, "atomic operation"),
     "Role": _one_of({role.value: role for role in Role}, "role"),
     "Term": _term,

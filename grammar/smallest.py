@@ -37,8 +37,10 @@ from grammar.profiles import profile
 from grammar.rewrites import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array
 from grammar.tree import (
+    BITWISE,
     Apply,
     Assign,
+    AssignPart,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -64,7 +66,7 @@ from grammar.tree import (
     height,
     statements,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, NUMBERS, SCALARS, Array, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, NUMBERS, SCALARS, Array, Composite, Element, Scalar, type_named
 
 
 class Trait(Enum):
@@ -74,7 +76,9 @@ class Trait(Enum):
     CONTINUE = "continue"
     RETURN = "return"
     UPDATE = "augmented assignment to a local"
+    PART = "assignment to a part of a vector"
     ARRAY_UPDATE = "augmented assignment to an element"
+    SCALING = "multiplication of an element in place"
     RUN_TIME_BOUND = "bound of a loop that is known at run time"
     SCALAR = "scalar parameter"
 
@@ -104,7 +108,13 @@ BEYOND = Apply(ROWS["greater_equal(int32,int32)"], (I, Var("n", I32)))
 SUMMED = AugAssign("s", ADD, Read("x", Var("k", I32), F32))
 
 
-def _of(body: tuple[Stmt, ...], *params: Param, out: Scalar = F32, role: Role = Role.OUT) -> Kernel:
+V3 = type_named("vec3f")
+assert isinstance(V3, Composite)
+XS = Param("xs", Array(V3), Role.VALUE, -2.0, 2.0)
+THERE, RESULT = Read("xs", I, V3), Store(OUT, I, Var("v", V3))
+
+
+def _of(body: tuple[Stmt, ...], *params: Param, out: Element = F32, role: Role = Role.OUT) -> Kernel:
     return Kernel("copy_values", (*params, Param(OUT, Array(out), role, -1.0, 1.0)), (Thread("i"), *body), "combined")
 
 
@@ -126,6 +136,8 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.RETURN: _of((If(BEYOND, (Return(),)), Store(OUT, I, HERE)), X, Param("n", I32, Role.COUNT)),
     Trait.UPDATE: _of((Assign("s", HERE), AugAssign("s", MUL, HERE), Store(OUT, I, Var("s", F32))), X),
     Trait.ARRAY_UPDATE: _of((AugStore(OUT, I, ADD, HERE),), X, role=Role.ACCUMULATOR),
+    Trait.PART: _of((Assign("v", THERE), AssignPart("v", V3, Const(I32, 0), HERE, ADD), RESULT), X, XS, out=V3),
+    Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
 }
@@ -136,6 +148,7 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
     Continue: Trait.CONTINUE,
     Return: Trait.RETURN,
     AugAssign: Trait.UPDATE,
+    AssignPart: Trait.PART,
     AugStore: Trait.ARRAY_UPDATE,
 }
 
@@ -179,6 +192,8 @@ def _constructs_in(stmt: Stmt) -> list[Construct]:
             nested = any(isinstance(inner, For) for inner in statements(body))
             run_time = not isinstance(stop, Const)
             return [loop_sum, *[loop_nested] * nested, *[Trait.RUN_TIME_BOUND] * run_time]
+        case AugStore(_, _, op, _) if stmt.kind is None:
+            return [op, Trait.SCALING]
         case AugAssign(_, op, _) | AugStore(_, _, op, _):
             return [op, STANDS_FOR[type(stmt)]]
         case _:
@@ -212,9 +227,10 @@ def _copied(type: Scalar) -> Kernel:
 
 def _reduced(kind: AtomicKind) -> Kernel:
     """`wp.atomic_add(out, 0, x[i])`."""
-    total = Param(OUT, Array(F32), Role.ACCUMULATOR, -1.0, 1.0, 1)
-    stmt = Atomic(kind, OUT, Const(I32, 0), Read("x", I, F32))
-    return Kernel("reduce_values", (X, total), (Thread("i"), stmt), "atomic_reduction")
+    type, given = (I32, replace(X, type=Array(I32), low=0, high=20)) if kind in BITWISE else (F32, X)
+    total = Param(OUT, Array(type), Role.ACCUMULATOR, -1.0, 1.0, None if kind in BITWISE else 1)
+    stmt = Atomic(kind, OUT, I if kind in BITWISE else Const(I32, 0), Read("x", I, type))
+    return Kernel("reduce_values", (given, total), (Thread("i"), stmt), "atomic_reduction")
 
 
 @cache
@@ -330,7 +346,7 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
                 return term
 
     match with_own_terms(stmt, lambda term: with_terms(term, part)):
-        case (Assign(name, _) | AugAssign(name, _, _)) as named:
+        case (Assign(name) | AugAssign(name) | AssignPart(name)) as named:
             return replace(named, name=names[name])
         case (Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _)) as writing:
             return replace(writing, array=names[array])

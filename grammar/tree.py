@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from grammar.op import Op
-from grammar.types import I32, Array, Element, Scalar, Type
+from grammar.types import I32, Array, Composite, Element, Scalar, Type
 
 # -- terms ------------------------------------------------------------------------------------------------------------
 
@@ -141,6 +141,29 @@ class AugAssign:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignPart:
+    """`name[index] = value`, `name.x = value`, `name[index] OP= value`: changes one scalar of a composite local."""
+
+    name: str
+    type: Composite
+    index: Term
+    """An int32; for a matrix, the row and the column."""
+    value: Term
+    op: Op | None = None
+    lettered: bool = False
+    """Whether a letter names the scalar; then the index is a number."""
+
+    @property
+    def known(self) -> int | None:
+        """Which scalar it is, row by row, where numbers say so."""
+        parts = self.index.indices if isinstance(self.index, At) else (self.index,)
+        numbers = [int(part.value) for part in parts if isinstance(part, Const)]
+        if len(numbers) < len(parts) or not all(0 <= k < n for k, n in zip(numbers, self.type.shape, strict=False)):
+            return None
+        return numbers[0] * self.type.shape[-1] + numbers[1] if len(numbers) > 1 else numbers[0]
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """`name = wp.randf(state, …)`: gives a local a random value, and moves the local `state` on."""
 
@@ -161,12 +184,17 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class AugStore:
-    """`array[index] OP= value`, `op` being `add` or `sub`, which Warp makes atomic."""
+    """`array[index] OP= value`. Warp makes it atomic if there is such an atomic; if not, each lane has its own."""
 
     array: str
     index: Term
     op: Op
     value: Term
+
+    @property
+    def kind(self) -> AtomicKind | None:
+        """The atomic operation that it is; None where it reads the element and then stores to it."""
+        return ATOMIC_UPDATES.get(self.op.name)
 
 
 class AtomicKind(Enum):
@@ -174,6 +202,20 @@ class AtomicKind(Enum):
     SUB = "atomic_sub"
     MIN = "atomic_min"
     MAX = "atomic_max"
+    AND = "atomic_and"
+    OR = "atomic_or"
+    XOR = "atomic_xor"
+
+
+BITWISE = (AtomicKind.AND, AtomicKind.OR, AtomicKind.XOR)
+ATOMIC_UPDATES: Mapping[str, AtomicKind] = {
+    "add": AtomicKind.ADD,
+    "sub": AtomicKind.SUB,
+    "bit_and": AtomicKind.AND,
+    "bit_or": AtomicKind.OR,
+    "bit_xor": AtomicKind.XOR,
+}
+"""By the name of the operator in `array[index] OP= value`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +270,8 @@ class Return:
     value: Term | None = None
 
 
-Stmt = Thread | Assign | AugAssign | Sample | Store | AugStore | Atomic | If | For | While | Break | Continue | Return
+Simple = Thread | Assign | AugAssign | AssignPart | Sample | Store | AugStore | Atomic
+Stmt = Simple | If | For | While | Break | Continue | Return
 
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
@@ -318,6 +361,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
         case Sample(_, _, _, args):
             return args
         case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+            return (index, value)
+        case AssignPart(_, _, index, value):
             return (index, value)
         case If(condition, _, _) | While(condition, _):
             return (condition,)

@@ -65,6 +65,8 @@ ATOMIC = (*FLOATS, I32, I64, U32, U64)
 """Types that atomic operations, and so updates of elements in place, exist for."""
 ORDERED = (F32, F64, I32, I64, U32, U64)
 """Those that the atomic minimum and maximum exist for."""
+BITS = (I32, I64, U32, U64)
+"""Those that the atomic operations on bits exist for."""
 BARE = (F32, I32, BOOL)
 """Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 

@@ -14,6 +14,8 @@ from typing import Any
 import libcst as cst
 
 from grammar import constructs as said
+from grammar.components import SIGNS
+from grammar.emit import LETTERS
 from grammar.families import FAMILIES
 from grammar.op import Call, Chain, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import ROWS
@@ -25,8 +27,10 @@ DIMENSIONS = range(1, 1 + max(getattr(family, "dimensions", 1) for family in FAM
 """Of arrays, and of the grid of threads."""
 UPDATES = ("add", "sub", "mul", "bit_xor")
 """Operators of `name OP= value`."""
-ARRAY_UPDATES = ("add", "sub")
+ARRAY_UPDATES = ("add", "sub", "mul", "div", "bit_and", "bit_or", "bit_xor")
 """Operators of `array[i] OP= value`."""
+PARTS = (said.component(1), said.component(2), *map(said.member, LETTERS))
+"""Parts of locals that are assigned to."""
 
 
 def _signs(names: Sequence[str]) -> tuple[str, ...]:
@@ -41,6 +45,7 @@ STATEMENTS = (
     *(said.given("a", sign) for sign in _signs(UPDATES)),
     *(said.given(said.element(n)) for n in DIMENSIONS),
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
+    *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
 )

@@ -21,6 +21,7 @@ from grammar.profiles import PROFILES, profile
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     Atomic,
     AtomicKind,
     AugAssign,
@@ -40,7 +41,7 @@ from grammar.tree import (
     Var,
     While,
 )
-from grammar.types import BOOL, F32, F64, I32, Array, Element
+from grammar.types import BOOL, F32, F64, I32, Array, Composite, Element, type_named
 
 LANES = 64
 DEPTHS = range(1, 10)
@@ -93,6 +94,17 @@ def change(name: str, operator: str, value: Term | float) -> AugAssign:
     """`name OP= value`, such as `change("v", "add", 1.0)`."""
     term = number(value) if isinstance(value, bool | int | float) else value
     return AugAssign(name, ROWS[f"{operator}({term.type.name},{term.type.name})"], term)
+
+
+def part(
+    name: str, place: int | Term, value: Term | float, operator: str = "", lettered: bool = False, type: str = "vec3f"
+) -> AssignPart:
+    """`name[place] OP= value`."""
+    term = number(value) if isinstance(value, bool | int | float) else value
+    whole, scalar = type_named(type), term.type.name
+    assert isinstance(whole, Composite)
+    op = ROWS[f"{operator}({scalar},{scalar})"] if operator else None
+    return AssignPart(name, whole, number(place) if isinstance(place, int) else place, term, op, lettered)
 
 
 def put(array: str, value: Term, index: Term = I) -> Store:

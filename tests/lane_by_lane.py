@@ -18,6 +18,7 @@ from grammar.op import Lanes
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AugAssign,
@@ -86,6 +87,8 @@ class Lane:
                 self.env[name] = self.term(value)
             case AugAssign(name, op, value):
                 self.env[name] = self.apply(Apply(op, (Var(name, op.params[0]), value)))
+            case AssignPart():
+                self.assign_part(stmt)
             case Sample(name, op, state, args):
                 given = [self.env[state], *map(self.term, args)]
                 calculus = Calculus(lambda row, values: row(*values), lambda v, type: np.array([v], type.dtype))
@@ -93,8 +96,11 @@ class Lane:
                 self.env[name] = np.stack(parts) if isinstance(op.result, Composite) else parts[0]
             case Store(array, index, value):
                 self.put(array, self.place(index), self.term(value), "store")
+            case AugStore(array, index, op, value) if stmt.kind is None:
+                old = Read(array, index, op.result)
+                self.put(array, self.place(index), self.apply(Apply(op, (old, value))), "store")
             case AugStore(array, index, op, value):
-                self.put(array, self.place(index), self.term(value), op.name)
+                self.put(array, self.place(index), self.term(value), op.name.removeprefix("bit_"))
             case Atomic(kind, array, index, value):
                 self.put(array, self.place(index), self.term(value), kind.name.lower())
             case If(condition, yes, no):
@@ -116,6 +122,15 @@ class Lane:
                 raise ReturnKernel(None if value is None else self.term(value))
             case _:
                 assert_never(stmt)
+
+    def assign_part(self, stmt: AssignPart) -> None:
+        value, where, shape = self.term(stmt.value), self.place(stmt.index), stmt.type.shape
+        if not all(0 <= k < n for k, n in zip(where, shape, strict=True)):
+            self.undefined = True
+            return
+        parts = self.env[stmt.name].copy().reshape(*shape, 1)
+        parts[where] = value if stmt.op is None else stmt.op(parts[where], value)
+        self.env[stmt.name] = parts.reshape(-1, 1)
 
     def goes_on(self, body: tuple[Stmt, ...]) -> bool:
         """Once through the body of a loop; False if it is left."""
@@ -155,6 +170,12 @@ class Lane:
                     target[index] = new if np.isnan(old) or new < old else old
                 case "max":
                     target[index] = new if np.isnan(old) or new > old else old
+                case "and":
+                    target[index] = old & new
+                case "or":
+                    target[index] = old | new
+                case "xor":
+                    target[index] = old ^ new
                 case _:
                     raise AssertionError(how)
 

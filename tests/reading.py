@@ -14,6 +14,7 @@ from grammar.tree import (
     WARPS,
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AtomicKind,
@@ -39,7 +40,7 @@ from grammar.tree import (
     is_own,
     statements,
 )
-from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Type
+from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Composite, Type
 
 # -- reading text -----------------------------------------------------------------------------------------------------
 
@@ -137,6 +138,20 @@ class Reader:
                 term = self.term(value)
                 self.types[name] = term.type
                 return Assign(name, term)
+            case ast.Assign([ast.Subscript(ast.Name(name), index)], value) if name in self.types:
+                type = self.types[name]
+                assert isinstance(type, Composite)
+                return AssignPart(name, type, self.index(index), self.term(value))
+            case ast.Assign([ast.Attribute(ast.Name(name), letter)], value):
+                type = self.types[name]
+                assert isinstance(type, Composite)
+                return AssignPart(name, type, Const(I32, "xyzw".index(letter)), self.term(value), lettered=True)
+            case ast.AugAssign(
+                (ast.Subscript(ast.Name(name)) | ast.Attribute(ast.Name(name))) as part, operator, value
+            ) if name in self.types:
+                (plain,) = self.block([ast.Assign([part], value)])
+                assert isinstance(plain, AssignPart)
+                return replace(plain, op=op_of(Infix(token(operator)), (plain.value, plain.value)))
             case ast.Assign([ast.Subscript(ast.Name(array), index)], value):
                 return Store(array, self.index(index), self.term(value))
             case ast.AugAssign(ast.Name(name), operator, value):
@@ -144,7 +159,10 @@ class Reader:
                 return AugAssign(name, op_of(Infix(token(operator)), (Var(name, self.types[name]), term)), term)
             case ast.AugAssign(ast.Subscript(ast.Name(array), index), operator, value):
                 term = self.term(value)
-                return AugStore(array, self.index(index), op_of(Infix(token(operator)), (term, term)), term)
+                given = self.params[array]
+                assert isinstance(given, Array)
+                element = Read(array, self.index(index), given.element)
+                return AugStore(array, self.index(index), op_of(Infix(token(operator)), (element, term)), term)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
                 return Atomic(AtomicKind(function), array, self.index(index), self.term(value))
             case ast.If(condition, body, orelse):

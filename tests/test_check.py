@@ -31,7 +31,7 @@ from grammar.tree import (
     Thread,
     Var,
 )
-from grammar.types import BOOL, F32, F64, I32
+from grammar.types import BOOL, F32, F64, I32, type_named
 from tests.builders import (
     OUT,
     I,
@@ -51,6 +51,7 @@ from tests.builders import (
     number,
     out,
     outputs,
+    part,
     put,
     rewrites,
     samples,
@@ -67,6 +68,8 @@ N = scalar("n", I32, 3, 6)
 PUT = put("out", at("x"))
 ADD = ROWS["add(float32,float32)"]
 BETWEEN = ROWS["between[LessThan,LessThan](float32,float32,float32)"]
+V3 = type_named("vec3f")
+OUTS, EMPTY = out("outs", V3), let("w", Apply(ROWS["vec3f()"], ()))
 
 
 def test_what_grows_is_a_kernel() -> None:
@@ -105,6 +108,8 @@ SOUND: dict[str, Kernel] = {
     "condition on a local bool": kernel((X, OUT), let("flag", POSITIVE), when(flag, PUT)),
     "chain of comparisons": kernel((X, OUT), when(Apply(BETWEEN, (at("x"), at("x"), number(1.0))), PUT)),
     "constant of Warp's": kernel((X, OUT), put("out", do("mul", at("x"), Const(F32, math.pi, "wp.pi")))),
+    "parts": kernel((X, OUTS), EMPTY, part("w", 0, at("x")), put("outs", var("w", V3))),
+    "scaling": kernel((X, OUT), PUT, bump("out", "mul", number(2.0))),
     "atomics": kernel((X, accumulator()), atomic(AtomicKind.MIN, "total", at("x"))),
     "augmented store": kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
     "while": kernel(
@@ -263,6 +268,39 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "augmented by another type": (
         body_of(let("v", 1.0), AugAssign("v", ADD, I), put("out", do("mul", v, at("x")))),
         "an augmented assignment has no such operator",
+    ),
+    "part of a parameter": (
+        kernel((scalar("w", V3), X, OUTS), part("w", 0, at("x")), put("outs", var("w", V3))),
+        "a part of w is assigned to, which is no local of that type",
+    ),
+    "part that there isn't": (
+        kernel((X, OUTS), EMPTY, part("w", 3, at("x")), put("outs", var("w", V3))),
+        "w has no such part",
+    ),
+    "part given an int": (
+        kernel((X, OUTS), EMPTY, part("w", 0, I), put("outs", var("w", V3))),
+        "a part of w is given another type",
+    ),
+    "letter that is computed": (
+        kernel((X, OUTS), EMPTY, part("w", I, at("x"), lettered=True), put("outs", var("w", V3))),
+        "no part of w has a letter",
+    ),
+    "element scaled before it holds anything": (body_of(bump("out", "mul", at("x"))), "out is changed before"),
+    "element of another scaled": (
+        kernel((X, accumulator("out", size=None)), bump("out", "mul", at("x"), number(0))),
+        "out is changed at an index that is not the thread's own",
+    ),
+    "element scaled that others add to": (
+        kernel(
+            (X, accumulator("out", size=None)),
+            bump("out", "mul", at("x")),
+            atomic(AtomicKind.ADD, "out", at("x")),
+        ),
+        "out is changed by its threads and by others",
+    ),
+    "bits of floats": (
+        kernel((X, accumulator()), atomic(AtomicKind.OR, "total", at("x"))),
+        "there is no atomic_or of float32",
     ),
     "if without a body": (body_of(when(POSITIVE), PUT), "an if has no body"),
     "two parameters of a name": (body_of(PUT, params=(X, X, OUT)), "x is declared twice"),

@@ -16,7 +16,11 @@ import pytest
 from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Inputs, run_plain
 from grammar.inputs import regular
 from grammar.op import Lanes
+from grammar.ops import ROWS
 from grammar.tree import (
+    BITWISE,
+    Apply,
+    At,
     AtomicKind,
     Break,
     Const,
@@ -27,7 +31,7 @@ from grammar.tree import (
     Stmt,
     statements,
 )
-from grammar.types import F32, F64, I32, Array
+from grammar.types import F32, F64, I32, Array, type_named
 from tests.builders import (
     OUT,
     I,
@@ -45,6 +49,7 @@ from tests.builders import (
     loop,
     number,
     out,
+    part,
     put,
     samples,
     scalar,
@@ -104,6 +109,7 @@ j, v, w = ints("j"), var("v"), var("w")
 POSITIVE = do("greater", at("x"), 0.0)
 N = scalar("n", I32, 3, 6)
 COUNTS = out("counts", I32)
+V3 = type_named("vec3f")
 WHOLE = array("m", I32, -3, 6)
 
 BY_HAND: Mapping[str, Kernel] = {
@@ -241,6 +247,40 @@ BY_HAND: Mapping[str, Kernel] = {
         put("counts", ints("s")),
     ),
     "augmented store": kernel((X, OUT, accumulator(size=None)), bump("total", "sub", at("x")), put("out", at("x"))),
+    "parts of a vector": kernel(
+        (X, out("outs", V3)),
+        let("w", Apply(ROWS["vec3f()"], ())),
+        part("w", 0, at("x"), lettered=True),
+        when(POSITIVE, part("w", 1, 2.0), part("w", 2, at("x"), "sub")),
+        loop("j", 3, part("w", j, do("float32", j), "add")),
+        put("outs", var("w", V3)),
+    ),
+    "parts of a matrix": kernel(
+        (X, out("outs", type_named("mat22f"))),
+        let("w", Apply(ROWS["mat22f()"], ())),
+        loop(
+            "j",
+            2,
+            part("w", At((number(1), j)), at("x"), type="mat22f"),
+            part("w", At((j, j)), 1.0, "sub", type="mat22f"),
+        ),
+        put("outs", var("w", type_named("mat22f"))),
+    ),
+    "part out of bounds": kernel(
+        (X, out("outs", V3)),
+        let("w", Apply(ROWS["vec3f()"], ())),
+        part("w", I, at("x")),
+        put("outs", var("w", V3)),
+    ),
+    "scaled in place": kernel(
+        (X, OUT), put("out", at("x")), when(POSITIVE, bump("out", "mul", number(3.0))), bump("out", "div", number(4.0))
+    ),
+    "bits in place": kernel(
+        (WHOLE, accumulator(type=I32), accumulator("all", type=I32, size=None)),
+        bump("all", "bit_xor", at("m", I, I32)),
+        atomic(AtomicKind.OR, "total", at("m", I, I32)),
+        atomic(AtomicKind.AND, "all", at("m", I, I32), I),
+    ),
     "add to one element": kernel((WHOLE, accumulator(type=I32)), atomic(AtomicKind.ADD, "total", at("m", I, I32))),
     "sub from bins": kernel(
         (WHOLE, accumulator(type=I32, size=3)),
@@ -267,7 +307,7 @@ def test_kernel_by_hand_runs_as_lane_by_lane(name: str) -> None:
     assert_agrees(by_hand, inputs)
 
 
-UNDEFINED = ("out of bounds", "store out of bounds", "division by zero")
+UNDEFINED = ("out of bounds", "part out of bounds", "store out of bounds", "division by zero")
 
 
 @pytest.mark.parametrize(
@@ -397,7 +437,7 @@ def test_precision_is_the_type_s() -> None:
         assert run_plain(third, inputs_for(third, 1)).arrays["out"][0] == type.dtype.type(1) / type.dtype.type(3)
 
 
-@pytest.mark.parametrize("kind", AtomicKind)
+@pytest.mark.parametrize("kind", [kind for kind in AtomicKind if kind not in BITWISE])
 def test_atomics_meet_nan_as_warp_does(kind: AtomicKind) -> None:
     """Extremes pass over NaN, sums don't."""
     by_hand = kernel((X, accumulator()), atomic(kind, "total", at("x")))

@@ -218,7 +218,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "atomic_reduction": (has(Atomic), 1.0),
     "stencil": (neighbours, 0.9),
     "combined": (has(If, For, While), 0.75),
-    "vector_physics": (of_group("vector"), 1.0),
+    "vector_physics": (of_group("vector"), 0.95),
     "matrix_vector": (of_group("matrix"), 0.9),
     "rigid_transform": (of_group("quaternion", "transform", "spatial"), 0.9),
     "function_library": (lambda grown: bool(functions(grown.body)), 0.9),

@@ -41,6 +41,7 @@ from tests.builders import (
     when,
     while_,
 )
+from tests.limits_of_parts import PARTS_DEFECTIVE, PARTS_FINE, PARTS_LIMITED, REASONS
 
 j, k, n = ints("j"), ints("k"), ints("n")
 v, s, t = var("v"), var("s"), var("t")
@@ -422,6 +423,11 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
 """Kernels that hold the idiom of a known defect, with its name."""
 
 
+FINE = {**FINE, **PARTS_FINE}
+LIMITED = {**LIMITED, **PARTS_LIMITED}
+DEFECTIVE = {**DEFECTIVE, **PARTS_DEFECTIVE}
+
+
 @pytest.mark.parametrize("name", FINE)
 def test_kernels_without_a_limit(name: str) -> None:
     assert limitation(FINE[name]) == ""
@@ -430,7 +436,7 @@ def test_kernels_without_a_limit(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIMITED)
 def test_documented_limits(name: str) -> None:
-    assert limitation(LIMITED[name]) == CARRIED
+    assert limitation(LIMITED[name]) == REASONS.get(name, CARRIED)
     assert defect(LIMITED[name]) is None
 
 

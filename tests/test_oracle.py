@@ -39,6 +39,7 @@ from tests.builders import (
     rewrites,
     samples,
 )
+from tests.limits_of_parts import REASONS
 from tests.test_evaluate import BY_HAND, UNDEFINED
 from tests.test_limits import DEFECTIVE, FINE, LIMITED
 from validate.specials import FLOAT_SPECIALS, joined, special
@@ -262,6 +263,7 @@ def shows(meant: Kernel, other: Kernel, seed: int) -> bool:
     try:
         inputs = [joined(Sample(k, seed, 1, "").inputs, special(k, seed, LANES)) for k in (meant, other)]  # type: ignore[arg-type] # a Seed is an int
         runs = [run_plain(k, one) for k, one in zip((meant, other), inputs, strict=True)]
+        runs.append(run_plain(meant, inputs[1]))  # which is what was compiled
     except (EndlessLoopError, KeyError):
         return False
     if any(plain.undefined.any() for plain in runs):
@@ -408,7 +410,7 @@ def test_documented_limits_are_labelled_and_really_wrong(
     proof = proofs[f"limited: {name}"]
     verdict = proof.of(proof.kernel)
     assert_verified(verdict, name)
-    assert (verdict.gradient, verdict.limitation) == (GradientLabel.LIMITED, CARRIED)
+    assert (verdict.gradient, verdict.limitation) == (GradientLabel.LIMITED, REASONS.get(name, CARRIED))
     monkeypatch.setattr("validate.oracle.limitation", lambda _: "")
     found = proof.of(proof.kernel)
     assert found.outcome is Outcome.GRADIENT

@@ -15,6 +15,7 @@ from grammar.check import problems
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     At,
     Atomic,
     AugAssign,
@@ -61,7 +62,7 @@ def measure(kernel: Kernel) -> Measure:
     terms = list(all_terms(kernel))
     constants = sum(complexity(term) for term in terms if isinstance(term, Const))
     wide = sum(term.type.scalar is F64 for term in terms) + sum(p.element.scalar is F64 for p in kernel.params)
-    heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AugStore | Atomic))
+    heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AssignPart | AugStore | Atomic))
     return len(stmts), heavy, constants, len(kernel.params), wide
 
 
@@ -112,7 +113,7 @@ def _filled(body: Body, live: frozenset[str]) -> Body:
     kept: list[Stmt] = []
     for stmt in body:
         match stmt:
-            case Assign(name, _) | AugAssign(name, _, _) if name not in live:
+            case Assign(name) | AugAssign(name) | AssignPart(name) if name not in live:
                 pass
             case If(condition, yes, no):
                 one, other = _filled(yes, live), _filled(no, live)

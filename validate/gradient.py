@@ -173,12 +173,17 @@ def _differences(
     by_way_of: Sequence[np.dtype[Any]],
 ) -> None:
     """`by_way_of`: the types narrower than float32 that adjoints may pass through."""
-    for event in algebra.events:
+    lost = {array: np.zeros(given.size, np.bool_) for array, given in weights.items()}
+    for event in reversed(algebra.events):
         array = event.stmt.array
-        if array not in weights or event.value.shadow is None:
+        if array not in weights:
             continue
-        before = algebra.inputs.arrays[array].reshape(-1)
-        weight = _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
+        before, kept = algebra.inputs.arrays[array].reshape(-1), ~lost[array][event.where]
+        if isinstance(event.stmt, Store):
+            lost[array][event.where[event.active]] = True  # what came before it counts no longer
+        if event.value.shadow is None:
+            continue
+        weight = kept * _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
         for name, slots in steps.slots.items():
             dtypes = (event.value.lanes.dtype, algebra.inputs.arrays[name].dtype, *by_way_of)
             eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)

@@ -20,6 +20,7 @@ from grammar.rewrites import inlined
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     Atomic,
     AugAssign,
     AugStore,
@@ -207,7 +208,7 @@ def _stored_stmt(stmt: Stmt, array: str, index: Var) -> Stmt:
 
 def inline_locals(kernel: Kernel) -> Iterator[Kernel]:
     """Without a local that is assigned once, its value in its place."""
-    assigned = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign)]
+    assigned = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign | AssignPart)]
     names = [stmt.name for stmt in assigned]
     for stmt in assigned:
         if isinstance(stmt, Assign) and names.count(stmt.name) == 1:

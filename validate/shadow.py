@@ -21,9 +21,10 @@ from typing import NamedTuple, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index
+from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index, kind_of
 from grammar.op import Lanes, Op
 from grammar.tree import (
+    BITWISE,
     Apply,
     At,
     Atomic,
@@ -177,6 +178,9 @@ class Shadowed(Algebra[Value]):
 
     def parts(self, value: Value) -> Sequence[Value]:
         return value.parts
+
+    def note_undefined(self, lanes: Mask) -> None:
+        self.undefined |= lanes
 
     def select(self, mask: Mask, new: Value, old: Value) -> Value:
         if new.parts:
@@ -516,8 +520,8 @@ def _write(result: Expected, event: Event, several: bool) -> None:
     match event.stmt:
         case Store():
             result.lanes[where], result.tolerance[where] = values, spread
-        case AugStore(_, _, op, _):
-            _accumulate(result, AtomicKind(f"atomic_{op.name}"), where, values, spread, several)
+        case AugStore():
+            _accumulate(result, kind_of(event.stmt), where, values, spread, several)
         case Atomic(kind, _, _, _):
             _accumulate(result, kind, where, values, spread, several)
         case _:
@@ -529,6 +533,8 @@ def _accumulate(
 ) -> None:
     """Sums of floats depend on the order of the lanes only in their rounding, which is bounded by the partial sums."""
     FOLDS[kind].at(result.lanes, where, values)
+    if kind in BITWISE:
+        return
     if kind in (AtomicKind.MIN, AtomicKind.MAX):
         np.maximum.at(result.tolerance, where, spread)
         if values.dtype.kind == "f":

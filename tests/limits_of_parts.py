@@ -1,0 +1,105 @@
+"""Kernels that assign to parts of vectors, or change elements in place: which have a documented limit or a defect.
+
+The key insight: such a change is right wherever nobody needs what was there before; so for each kernel that is wrong
+there is one beside it that does the same to something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grammar.limits import REASSIGNED, UPDATED
+from grammar.ops import ROWS
+from grammar.tree import Apply, Kernel, Param, Stmt
+from grammar.types import I32, type_named
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    accumulator,
+    array,
+    at,
+    bump,
+    do,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    part,
+    put,
+    scalar,
+    var,
+    when,
+)
+
+j, n = ints("j"), ints("n")
+N = scalar("n", I32, 3, 6)
+
+V3 = type_named("vec3f")
+VS, VOUT = array("vs", V3), out("moved", V3)
+VECTOR = let("v", at("vs", I, V3))
+WHOLE = var("v", V3)
+DOT = put("out", do("dot", WHOLE, WHOLE))
+
+
+def moved(*body: Stmt, begin: Stmt = VECTOR, params: tuple[Param, ...] = (VS, X, VOUT)) -> Kernel:
+    """`v = vs[i]`, what is done with v, and `moved[i] = v`."""
+    return kernel(params, begin, *body, put("moved", WHOLE))
+
+
+EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
+ALL = (VS, X, OUT, VOUT)
+PARTS_FINE: Mapping[str, Kernel] = {
+    "parts of an empty vector": moved(
+        *(part("v", k, at("x")) for k in range(2)),
+        part("v", 2, do("mul", at("x"), at("x")), lettered=True),
+        begin=EMPTY,
+        params=(X, VOUT),
+    ),
+    "part added to": moved(part("v", 1, at("x"), "add")),
+    "part of an empty vector added to by its letter": moved(
+        part("v", 1, at("x"), "sub", lettered=True), begin=EMPTY, params=(X, VOUT)
+    ),
+    "part given by a loop": moved(loop("j", 3, part("v", j, at("x", j))), begin=EMPTY, params=(X, VOUT)),
+    "part given on either way": moved(
+        when(do("less", at("x"), 0.0), part("v", 0, at("x")), orelse=(part("v", 0, 1.0),)),
+        begin=EMPTY,
+        params=(X, VOUT),
+    ),
+    "part of a copy added to": kernel(
+        ALL, VECTOR, let("w", WHOLE), part("w", 0, at("x"), "add"), DOT, put("moved", var("w", V3))
+    ),
+    "whole used after its part was added to": moved(part("v", 1, at("x"), "add"), DOT, params=ALL),
+    "element scaled by a number": kernel((X, OUT), put("out", at("x")), bump("out", "mul", number(0.5))),
+    "element divided where a condition holds": kernel(
+        (X, OUT),
+        put("out", do("mul", at("x"), at("x"))),
+        when(do("less", at("x"), 0.0), bump("out", "div", number(4.0))),
+    ),
+    "element added to, then scaled": kernel(
+        (X, accumulator("out", size=None)), bump("out", "add", at("x")), bump("out", "mul", number(3.0))
+    ),
+}
+REASONS: Mapping[str, str] = {
+    **dict.fromkeys(["part with a gradient assigned to", "part scaled"], REASSIGNED),
+    **dict.fromkeys(["part given in a loop at run time", "part assigned to twice"], REASSIGNED),
+    **dict.fromkeys(["element multiplied in place", "element divided in place"], UPDATED),
+}
+PARTS_LIMITED: Mapping[str, Kernel] = {
+    "part with a gradient assigned to": moved(part("v", 1, at("x"))),
+    "part scaled": moved(part("v", 1, at("x"), "mul")),
+    "part assigned to twice": moved(part("v", 0, at("x")), part("v", 0, 2.0), begin=EMPTY, params=(X, VOUT)),
+    "part given in a loop at run time": moved(loop("j", n, part("v", 0, at("x", j))), begin=EMPTY, params=(X, N, VOUT)),
+    "element multiplied in place": kernel((X, accumulator("out", size=None)), bump("out", "mul", at("x"))),
+    "element divided in place": kernel((X, OUT), put("out", at("x")), bump("out", "div", do("exp", at("x")))),
+}
+PARTS_DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
+    "part added to after a use": ("part-update-gradient", moved(DOT, part("v", 0, at("x"), "add"), params=ALL)),
+    "part added to of what an adjoint needs": (
+        "part-update-gradient",
+        moved(part("v", 0, at("x"), "add"), begin=let("v", do("normalize", at("vs", I, V3)))),
+    ),
+    "part added to by its letter": ("letter-update-gradient", moved(part("v", 0, at("x"), "add", lettered=True))),
+}
