@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cached_property
+from typing import Any
 
 from grammar.op import Op
 from grammar.types import I32, Array, Composite, Element, Scalar, Type
@@ -324,8 +326,10 @@ class Function:
     result: Element
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Kernel:
+    """Without slots: what stands in all of it is asked for again and again, and kept."""
+
     name: str
     params: tuple[Param, ...]
     body: tuple[Stmt, ...]
@@ -333,6 +337,21 @@ class Kernel:
 
     def param(self, name: str) -> Param:
         return {p.name: p for p in self.params}[name]
+
+    @cached_property
+    def _bodies(self) -> tuple[tuple[Stmt, ...], ...]:
+        return (*(function.body for function in functions(self.body)), self.body)
+
+    @cached_property
+    def _statements(self) -> tuple[Stmt, ...]:
+        return tuple(stmt for body in self._bodies for stmt in statements(body))
+
+    @cached_property
+    def _terms(self) -> tuple[Term, ...]:
+        return tuple(term for body in self._bodies for term in terms_in(body))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
 
 # -- folds over the shape of trees ------------------------------------------------------------------------------------
@@ -417,22 +436,19 @@ def constants(kernel: Kernel) -> dict[str, Const]:
     return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and is_own(term)}
 
 
-def bodies(kernel: Kernel) -> Iterator[tuple[Stmt, ...]]:
+def bodies(kernel: Kernel) -> tuple[tuple[Stmt, ...], ...]:
     """Those of the functions that the kernel calls, and its own."""
-    yield from (function.body for function in functions(kernel.body))
-    yield kernel.body
+    return kernel._bodies
 
 
-def all_statements(kernel: Kernel) -> Iterator[Stmt]:
+def all_statements(kernel: Kernel) -> tuple[Stmt, ...]:
     """Those of the kernel, and of the functions that it calls."""
-    for body in bodies(kernel):
-        yield from statements(body)
+    return kernel._statements
 
 
-def all_terms(kernel: Kernel) -> Iterator[Term]:
+def all_terms(kernel: Kernel) -> tuple[Term, ...]:
     """Those of the kernel, and of the functions that it calls."""
-    for body in bodies(kernel):
-        yield from terms_in(body)
+    return kernel._terms
 
 
 def term_height(term: Term) -> int:
@@ -472,4 +488,4 @@ def dimensions(kernel: Kernel) -> int:
 
 def size(kernel: Kernel) -> int:
     """The number of nodes: statements and terms."""
-    return sum(1 for _ in all_statements(kernel)) + sum(1 for _ in all_terms(kernel))
+    return len(all_statements(kernel)) + len(all_terms(kernel))

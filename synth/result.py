@@ -80,9 +80,9 @@ class Pipeline:
     profiles: tuple[str, ...]
     max_tasks: int = 0
     """Blocks after which a worker is replaced by a fresh one; 0 means never."""
-    seconds_to_start: float = 15.0
+    seconds_to_start: float = 60.0
     seconds_per_kernel: float = 1.0
-    """A task is killed that takes longer than these allow: some fifty times what it should."""
+    """A task is killed that takes longer than these allow: many times what it should, for machines that are busy."""
 
     def limit(self, kernels: int) -> float:
         """Seconds that a task of so many kernels may take."""

@@ -476,6 +476,13 @@ def test_no_slope_is_asked_for_at_kinks(term: Term, decided: list[bool]) -> None
     assert found["x"].decided.tolist() == decided
 
 
+def test_no_slope_is_asked_for_where_a_value_underflows() -> None:
+    """exp(-200) is 0 in float32: the slope of the cube root is infinite there, though it isn't of the number meant."""
+    root = do("cbrt", do("exp", at("x")))
+    found = slopes(kernel((X, OUT), put("out", root)), inputs_of(x=[-200.0, -2.0], out=zeros(2)), out=(1.0, 1.0))
+    assert found["x"].decided.tolist() == [False, True]
+
+
 def test_slope_is_zero_where_an_operation_passes_none_on() -> None:
     """Warp's registry says that `step` has no gradient; and ints carry none."""
     by_hand = kernel((X, OUT), put("out", do("add", do("step", at("x")), do("float32", do("int32", at("x"))))))

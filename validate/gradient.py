@@ -187,19 +187,21 @@ def _differences(
         for name, slots in steps.slots.items():
             dtypes = (event.value.lanes.dtype, algebra.inputs.arrays[name].dtype, *by_way_of)
             eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-            for k in range(slots.start, slots.stop):
-                slope, error = _slope(event.value, steps, k, eps)
-                error += algebra.scale * (8 * 2.0**-52) / steps.sizes[k] + max(map(UNDERFLOW.__getitem__, dtypes))
-                _add(results[name], steps.targets[k], weight, slope, error, uncertain)
+            slope, error = _slope(event.value, steps, slots, eps)
+            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[slots] + max(map(UNDERFLOW.__getitem__, dtypes))
+            _add(results[name], steps.targets[slots], weight, slope, error, uncertain)
 
 
-def _slope(value: Value, steps: Steps, k: int, eps: float) -> tuple[Gradient, Gradient]:
-    """The derivative of a written value by the k-th element, and by how much a right adjoint may differ from it."""
+def _slope(value: Value, steps: Steps, slots: slice, eps: float) -> tuple[Gradient, Gradient]:
+    """The derivatives of a written value by these elements, and by how much right adjoints may differ from them.
+
+    Both of shape (elements, lanes).
+    """
     assert value.shadow is not None
+    h = steps.sizes[slots]
     if value.shadow.shape[0] == 1:
-        return np.zeros(value.lanes.shape), np.zeros(value.lanes.shape)
-    moved = value.shadow[1 + k :: len(steps.targets)]
-    h = steps.sizes[k]
+        return np.zeros(h.shape), np.zeros(h.shape)
+    moved = value.shadow[1:].reshape(-1, *steps.targets.shape)[:, slots]
     plain = (moved[0] - moved[1]) / (2 * h)
     noisy = (moved[2::2] - moved[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
     error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
@@ -216,14 +218,15 @@ def _add(
 ) -> None:
     here = (target >= 0) & (weight != 0)
     unknown = here & ~(np.isfinite(slope) & np.isfinite(error))
-    uncertain |= unknown
+    uncertain |= unknown.any(axis=0)
     here &= ~unknown
-    np.add.at(result.value, target[here], (weight * slope)[here])
-    np.add.at(result.tolerance, target[here], (np.abs(weight) * error)[here])
-    np.add.at(result.magnitude, target[here], np.abs(weight * slope)[here])
-    vague = here & (error > TELLING * np.abs(slope) + NEGLIGIBLE)
+    where, share, off = target[here], (weight * slope)[here], (np.abs(weight) * error)[here]
+    np.add.at(result.value, where, share)
+    np.add.at(result.tolerance, where, off)
+    np.add.at(result.magnitude, where, np.abs(share))
+    vague = (error > TELLING * np.abs(slope) + NEGLIGIBLE)[here]
     if vague.any():
-        np.add.at(result.vague, target[vague], (np.abs(weight) * error)[vague])
+        np.add.at(result.vague, where[vague], off[vague])
 
 
 def _weight(event: Event, weights: Lanes, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:

@@ -226,6 +226,7 @@ class Shadowed(Algebra[Value]):
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
             self.undecided |= active & ~np.isfinite(lanes)
         if self.steps is not None:
+            self.unsmooth |= active & _underflown(lanes, shadow[0])
             self._stepped(op, shadow, variants, active, self.steps)
             return Value(lanes, shadow)
         if not certain:
@@ -271,9 +272,12 @@ class Shadowed(Algebra[Value]):
 
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
-        used = variants.copy() if len(variants) > 1 else np.repeat(variants, self.noise.variants, axis=0)
-        blocks, errors = self.noise.blocks(used), self._errors(op, passed_back=True)
-        blocks *= errors.used
+        errors = self._errors(op, passed_back=True)
+        used = np.empty((self.noise.variants, variants.shape[1]))
+        used[: self.noise.quiet] = variants[: self.noise.quiet]
+        given = self.noise.blocks(variants) if len(variants) > 1 else variants[0]
+        blocks = self.noise.blocks(used)
+        np.multiply(given, errors.used, out=blocks)
         blocks -= variants[0] * errors.kept
         return used
 
@@ -327,8 +331,9 @@ class Shadowed(Algebra[Value]):
         if op.kink is not None:
             pieces = op.kink(*variants)
             self.unsmooth |= active & _differ(pieces, pieces[:1])
+        away = [_apart(v) * (-1) ** k if v.dtype.kind == "f" else None for k, v in enumerate(variants)]
         for side in (1, -1):
-            near = [_beside(v, side * (-1) ** k) for k, v in enumerate(variants)]
+            near = [v[:1] if w is None else v[:1] + side * w for v, w in zip(variants, away, strict=True)]
             if op.kink is not None:
                 self.unsmooth |= active & _differ(op.kink(*near), pieces[:1])
             if op.domain is not None and op.result in FLOATS:
@@ -351,12 +356,10 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
     return np.asarray(center + (variants - center) * margin).astype(value.lanes.dtype)
 
 
-def _beside(variants: Lanes, side: int) -> Lanes:
-    """Variant 0, moved up or down by more than rounding may do to it, and at least by what counts as near."""
-    if variants.dtype.kind != "f":
-        return variants[:1]
+def _apart(variants: Lanes) -> Lanes:
+    """How far from variant 0 is near: more than rounding may move it, and at least what counts as near an edge."""
     away = MARGIN * np.abs(variants - variants[0]).max(axis=0) + EDGE * (np.abs(variants[0]) + EDGE)
-    return np.asarray(variants[:1] + side * np.where(np.isfinite(away), away, 0.0))
+    return np.asarray(np.where(np.isfinite(away), away, 0.0))
 
 
 def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
@@ -367,6 +370,12 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
     size: Lanes = np.abs(lanes)
     least, most = (SMALL_HALF**0.5, LARGE_HALF**0.5 / 2) if fourth else (SMALL_HALF, LARGE_HALF)
     return np.asarray((size != 0) & ~((size >= least) & (size <= most)))
+
+
+def _underflown(lanes: Lanes, precise: Lanes) -> Mask:
+    """Zeros that aren't in more precision: slopes are infinite at zero that are not beside it, as that of `cbrt`."""
+    zeros: Mask = np.asarray((lanes == 0) & (precise != 0), np.bool_)
+    return zeros & (np.abs(precise) < np.finfo(lanes.dtype).tiny) if zeros.any() else zeros
 
 
 def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:

@@ -82,13 +82,13 @@ class Workshop:
 
     start: Callable[[], None]
     work: Callable[[Plan, Task], list[Observed]]
-    seconds_to_start: float = 20.0
+    seconds_to_start: float = 60.0
     seconds_per_kernel: float = 1.0
     seconds_per_axis: float = 1.0
     memory: int = MEMORY
 
     def limit(self, task: Task) -> float:
-        """Seconds that a task may take: some twenty times what it should."""
+        """Seconds that a task may take: many times what it should, for machines that are busy."""
         comparisons = sum(len(recipe.axes) for recipe in task.recipes)
         return self.seconds_to_start + self.seconds_per_kernel * len(task.recipes) + self.seconds_per_axis * comparisons
 
