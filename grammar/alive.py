@@ -33,6 +33,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    Whole,
     all_statements,
     blocks,
     own_terms,
@@ -47,7 +48,7 @@ from grammar.types import BOOL, FLOATS, Array, Composite
 def names_in(term: Term) -> Iterator[str]:
     """The locals and parameters a term reads."""
     for part in subterms(term):
-        if isinstance(part, Var):
+        if isinstance(part, Var | Whole):
             yield part.name
         elif isinstance(part, Read | Size):
             yield part.array

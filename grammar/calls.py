@@ -11,13 +11,32 @@ from contextlib import contextmanager
 
 from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
-from grammar.draft import ANYWHERE, Draft, Grown, defined, is_like, is_sound, local_role
+from grammar.draft import ANYWHERE, Draft, Grown, define, defined, is_like, is_sound, local_role, run
 from grammar.features import combine, infixes
 from grammar.literal import zero
-from grammar.op import Lanes
-from grammar.terms import TRIES, grow_argument, grow_condition, grow_term
-from grammar.tree import Apply, Assign, Function, If, Invoke, Return, Stmt, Term, Var, own_terms, statements, terms_in
-from grammar.types import Composite, Element
+from grammar.names import NameRole
+from grammar.neighbours import clamped_along
+from grammar.terms import TRIES, grow_argument, grow_condition, grow_term, index_into, new_array, stored_index
+from grammar.tree import (
+    Apply,
+    Assign,
+    At,
+    Function,
+    If,
+    Invoke,
+    Param,
+    Read,
+    Return,
+    Role,
+    Stmt,
+    Term,
+    Var,
+    Whole,
+    own_terms,
+    statements,
+    terms_in,
+)
+from grammar.types import I32, Array, Composite, Element
 
 MOST_FUNCTIONS = 3
 FEWEST_OPERATIONS = 2
@@ -29,18 +48,23 @@ def call_function(draft: Draft, type: Element, height: int) -> Grown:
     known = [function for function in draft.functions if function.result is type]
     if known and (len(draft.functions) >= MOST_FUNCTIONS or chance(draft.choose, 0.4)):
         function = pick(draft.choose, known)
-        grown = called(draft, function, [grow_argument(draft, p.type, 1, ANYWHERE) for p in function.params])
+        grown = called(draft, function, _arguments(draft, function))
     else:
         grown = next(filter(None, (_new(draft, type, height) for _ in range(TRIES))), None)
     return grown or grow_term(draft, type, height)
 
 
-def called(draft: Draft, function: Function, args: Sequence[Grown]) -> Grown | None:
+Argument = Grown | Whole
+
+
+def called(draft: Draft, function: Function, args: Sequence[Argument]) -> Grown | None:
     """The function on these arguments, if it is defined on the active lanes, does something, and is called for once."""
-    terms, values = tuple(arg.term for arg in args), [arg.value for arg in args]
+    terms = tuple(arg if isinstance(arg, Whole) else arg.term for arg in args)
+    given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
     if len(set(terms)) < len(terms):
         return None
-    value = defined(draft, lambda: draft.interpreter.invoke(function, values, draft.active))
+    value = defined(draft, lambda: draft.interpreter.invoke(function, given, draft.active))
+    values = [arg.value for arg in args if not isinstance(arg, Whole)]
     if value is None or not is_sound(draft, value) or any(is_like(draft, value, other) for other in values):
         return None
     if any(is_like(draft, value, draft.interpreter.env[known.name]) for known in draft.scope):
@@ -48,17 +72,47 @@ def called(draft: Draft, function: Function, args: Sequence[Grown]) -> Grown | N
     return Grown(Invoke(function, terms), value)
 
 
+def _arguments(draft: Draft, function: Function) -> list[Argument]:
+    """For another call of a function: an array with indices into it, or values."""
+    first, given = function.params[0], list[Argument]()
+    if isinstance(first, Whole):
+        fitting = [param for param in _arrays(draft, first.type) if param.type == first.array]
+        given += _element_of(pick(draft.choose, fitting), draft)
+    return given + [grow_argument(draft, param.type, 1, ANYWHERE) for param in function.params[len(given) :]]
+
+
+def _arrays(draft: Draft, type: Element) -> Iterator[Param]:
+    """Those whose elements a lane may call its own."""
+    for param in draft.params:
+        if isinstance(param.type, Array) and param.element is type and param.role is Role.VALUE and param.size is None:
+            yield param
+
+
+def _element_of(param: Param, draft: Draft) -> list[Argument]:
+    """`x, i`: an array and where in it."""
+    assert isinstance(param.type, Array)
+    index = index_into(draft, param)
+    if draft.dimensions == 1 and chance(draft.choose, 0.1):
+        index = stored_index(draft)
+    parts = index.indices if isinstance(index, At) else (index,)
+    return [Whole(param.name, param.type), *map(draft.grown, parts)]
+
+
 # -- a new one --------------------------------------------------------------------------------------------------------
+
+ON_ARRAYS = 0.3
+"""How often a function takes an array and indices into it."""
 
 
 def _new(draft: Draft, type: Element, height: int) -> Grown | None:
+    args = _new_element(draft, type) if height >= 4 and chance(draft.choose, ON_ARRAYS) else []
     kinds: list[Element] = [type, type.scalar] if isinstance(type, Composite) else [type]
     more = weighted(draft.choose, [(1, 4.0), (2, 2.0), (0, 1.5)])
-    types = [type, *(pick(draft.choose, kinds) for _ in range(more))]
-    args = [grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE) for each in types]
+    for each in [*[type][: not args], *(pick(draft.choose, kinds) for _ in range(more))]:
+        args.append(grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE))
     name = draft.name("function")
-    with _inside(draft, [arg.value for arg in args], types) as params:
-        body = _body(draft, type, max(2, height - 2))
+    with _inside(draft, args) as params:
+        body = _body(draft, type, max(2, height - 2), _own_values(draft, params, type, height))
     used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
     if any(isinstance(stmt, Assign) and stmt.name not in used for stmt in statements(body)):
         return None  # what was tried on the way and came to nothing
@@ -72,41 +126,95 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     return grown
 
 
-def _body(draft: Draft, type: Element, height: int) -> tuple[Stmt, ...]:
+def _new_element(draft: Draft, type: Element) -> list[Argument]:
+    known = list(_arrays(draft, type))
+    return _element_of(pick(draft.choose, known) if known else new_array(draft, type), draft)
+
+
+def _own_values(draft: Draft, params: Sequence[Var | Whole], type: Element, height: int) -> list[Grown]:
+    """What the function is about: the element that it is given, perhaps with those beside it, and its parameters."""
+    array, *others = params
+    if not isinstance(array, Whole):
+        return [draft.grown(param) for param in params if param.type is type]
+    dimensions = array.array.dimensions
+    place = [param for param in others[:dimensions] if isinstance(param, Var)]
+    places: list[list[Term]] = [[*place]]
+    if height >= 5 and chance(draft.choose, 0.4):
+        axis = draft.choose(dimensions)
+        named = chance(draft.choose, 0.5)
+        sides = clamped_along(array.name, axis, place[axis])
+        moved = [_named_index(draft, side) if named else side for side in sides]
+        places += [[*place[:axis], index, *place[axis + 1 :]] for index in moved]
+    values = [_element(draft, array, each) for each in places]
+    if len(others) == dimensions:
+        values = [define(draft, local_role(type), value) for value in values]
+    return [*values, *(draft.grown(param) for param in others[dimensions:] if param.type is type)]
+
+
+def _named_index(draft: Draft, index: Term) -> Var:
+    """Under a name that nothing but a read comes to see."""
+    name = draft.name("index")
+    run(draft, Assign(name, index))
+    return Var(name, I32)
+
+
+def _element(draft: Draft, array: Whole, place: Sequence[Term]) -> Grown:
+    index = place[0] if len(place) == 1 else At(tuple(place))
+    return draft.grown(Read(array.name, index, array.type))
+
+
+def _body(draft: Draft, type: Element, height: int, owed: list[Grown]) -> tuple[Stmt, ...]:
     """What ends in `return value`, perhaps after `if condition: return other`."""
     if height >= 3 and chance(draft.choose, 0.3):
         condition = grow_condition(draft, 2)
         draft.block.append(If(condition.term, (Return(_plain_result(draft, type)),)))
         draft.active = draft.active & ~condition.value
-    draft.pending[:] = [draft.grown(param) for param in draft.scope if param.type is type]
+    draft.pending[:] = owed
     value = grow_term(draft, type, height)
-    owed = [grown for grown in draft.pending if grown.term != value.term]
+    left = [grown for grown in draft.pending if grown.term != value.term]
     draft.pending.clear()
-    if owed and infixes(type, [("add", 1.0)]):
-        value = combine(draft, [value, *owed], height)
+    if left and infixes(type, [("add", 1.0)]):
+        value = combine(draft, [value, *left], height)
     return (*draft.block, Return(value.term))
 
 
 def _plain_result(draft: Draft, type: Element) -> Term:
     """What a function returns early: nothing much, or one of its parameters."""
     params = [param for param in draft.scope if param.type is type]
-    return zero(type) if chance(draft.choose, 0.6) else pick(draft.choose, params)
+    return pick(draft.choose, params) if params and not chance(draft.choose, 0.6) else zero(type)
 
 
 @contextmanager
-def _inside(draft: Draft, values: Sequence[Lanes], types: Sequence[Element]) -> Iterator[list[Var]]:
-    """The scope of a function whose parameters have these values: yields the parameters."""
+def _inside(draft: Draft, args: Sequence[Argument]) -> Iterator[list[Var | Whole]]:
+    """The scope of a function that is called with these arguments: yields the parameters."""
     kept = ("block", "scope", "taken", "pending", "locals_left", "active", "parts")
-    outer, env = {name: getattr(draft, name) for name in kept}, draft.interpreter.env
+    interpreter = draft.interpreter
+    outer, env, passed = {name: getattr(draft, name) for name in kept}, interpreter.env, interpreter.passed
     draft.block, draft.scope, draft.pending, draft.parts, draft.locals_left = [], [], [], {}, 2
     draft.taken = {function.name for function in draft.functions}
-    params = [Var(draft.name("parameter" if not isinstance(t, Composite) else local_role(t)), t) for t in types]
-    draft.interpreter.env = {param.name: value for param, value in zip(params, values, strict=True)}
-    draft.scope.extend(params)
+    params = list(_parameters(draft, args))
+    given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
+    interpreter.env, interpreter.passed = interpreter.bound(params, given)
+    indices = sum(param.array.dimensions for param in params if isinstance(param, Whole))
+    draft.scope.extend(param for param in params[indices + (indices > 0) :] if isinstance(param, Var))
     draft.closed = True
     try:
         yield params
     finally:
         for name, value in outer.items():
             setattr(draft, name, value)
-        draft.interpreter.env, draft.closed = env, False
+        interpreter.env, interpreter.passed, draft.closed = env, passed, False
+
+
+def _parameters(draft: Draft, args: Sequence[Argument]) -> Iterator[Var | Whole]:
+    """Names for what a function is given: the indices into an array come right after it."""
+    indices = 0
+    for arg in args:
+        if isinstance(arg, Whole):
+            indices = arg.array.dimensions
+            yield Whole(draft.name("array_in"), arg.array)
+            continue
+        type = arg.term.type
+        role: NameRole = "index" if indices else local_role(type) if isinstance(type, Composite) else "parameter"
+        indices -= indices > 0
+        yield Var(draft.name(role), type)

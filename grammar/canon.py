@@ -36,6 +36,8 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
+    taken,
 )
 
 
@@ -137,7 +139,7 @@ def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
     match term:
         case Const(type, value, name):
             yield (f"{type!r}={value!r}" if literals else f"{type!r}") + "!" * bool(name)
-        case Var(name, _):
+        case Var(name, _) | Whole(name, _):
             yield names[name]
         case Size(array, _, axis):
             yield f"#{names[array]}" + f".{axis}" * (axis > 0)
@@ -165,5 +167,5 @@ def _called(function: Function, names: _Names, literals: bool) -> Iterator[str]:
     yield f"f{names.functions.setdefault(function, len(names.functions))}"
     if not known:
         own = _Names(names.functions)
-        yield from (f"{own[param.name]}:{param.type!r}" for param in function.params)
+        yield from (f"{own[param.name]}:{taken(param)!r}" for param in function.params)
         yield from _block(function.body, own, literals)

@@ -45,10 +45,12 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     all_terms,
     functions,
     is_own,
     statements,
+    taken,
 )
 from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
@@ -72,9 +74,9 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
 
 def _of_function(function: Function) -> Iterator[str]:
     """What is wrong with it, seen as a kernel that takes its parameters and stores what it returns."""
-    params = tuple(Param(param.name, param.type, Role.VALUE) for param in function.params)
+    params = tuple(Param(param.name, taken(param), Role.VALUE) for param in function.params)
     checker = _Checker(Kernel(function.name, params, function.body, ""), function.result)
-    scope = {param.name: param.type for param in function.params}
+    scope = {param.name: param.type for param in function.params if isinstance(param, Var)}
     for problem in (*checker.block(function.body, scope, loop=False), *checker.unread()):
         yield f"{function.name}: {problem}"
     if not _leaves(function.body):
@@ -325,11 +327,18 @@ class _Checker:
                     yield f"{op.key} has an element of an array for the last of three"
             case Invoke(function, args):
                 for arg in args:
-                    yield from self.term(arg, scope, reader)
-                if tuple(arg.type for arg in args) != tuple(param.type for param in function.params):
+                    yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope, reader)
+                if tuple(map(taken, args)) != tuple(map(taken, function.params)):
                     yield f"{function.name} is called with other types"
+            case Whole():
+                yield "an array stands where a value should"
             case _:
                 assert_never(term)
+
+    def passed(self, array: Whole) -> Iterator[str]:
+        yield from self.array(array.name, array.type)
+        if self.dimensions(array.name) != array.array.dimensions:
+            yield f"{array.name} is passed as an array of {array.array.dimensions} dimensions"
 
     def index(self, array: str, index: Term, scope: Scope, reader: str = "") -> Iterator[str]:
         parts = index.indices if isinstance(index, At) else (index,)

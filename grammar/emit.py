@@ -32,7 +32,6 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
-    Param,
     Read,
     Return,
     Sample,
@@ -43,10 +42,12 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     blocks,
     constants,
     functions,
     statements,
+    taken,
 )
 from grammar.types import BARE, Array, Scalar, Type
 
@@ -141,6 +142,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             return call(called.name, [_term(arg, 0) for arg in args]), ATOM
         case Size(array, _, axis):
             return _subscript(dotted(f"{array}.shape"), cst.Integer(str(axis))), ATOM
+        case Whole(name, _):
+            return identifier(name), ATOM
         case At():
             raise AssertionError("indices are no value")
         case Apply(op, args):
@@ -450,9 +453,9 @@ LINE = 100
 """A signature longer than this has a line for each parameter."""
 
 
-def _parameters(name: str, of: Sequence[Param | Var]) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    params = [_param(param.name, param.type) for param in of]
-    width = sum(len(param.name) + _width(param.type) for param in of)
+def _parameters(name: str, of: Sequence[tuple[str, Type]]) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
+    params = [_param(*declared) for declared in of]
+    width = sum(len(param) + _width(type) for param, type in of)
     if width + len(name) < LINE:
         return params, NOTHING
     apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
@@ -472,14 +475,16 @@ def _width(type: Type) -> int:
 
 
 def _kernel(kernel: Kernel) -> cst.FunctionDef:
-    return _definition("wp.kernel", kernel.name, kernel.params, kernel.body)
+    params = [(param.name, param.type) for param in kernel.params]
+    return _definition("wp.kernel", kernel.name, params, kernel.body)
 
 
 def _function(function: Function) -> cst.FunctionDef:
-    return _definition("wp.func", function.name, function.params, function.body)
+    params = [(param.name, taken(param)) for param in function.params]
+    return _definition("wp.func", function.name, params, function.body)
 
 
-def _definition(decorator: str, name: str, of: Sequence[Param | Var], body: tuple[Stmt, ...]) -> cst.FunctionDef:
+def _definition(decorator: str, name: str, of: Sequence[tuple[str, Type]], body: tuple[Stmt, ...]) -> cst.FunctionDef:
     params, opening = _parameters(name, of)
     return cst.FunctionDef(
         name=identifier(name),

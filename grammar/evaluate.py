@@ -46,6 +46,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     statements,
 )
 from grammar.types import F16, I32, INTEGERS, Array, Composite, Element, Scalar
@@ -150,6 +151,8 @@ class Interpreter(Generic[V]):
         self.algebra = algebra
         self.inputs = inputs
         self.env: dict[str, V] = {}
+        self.passed: dict[str, str] = {}
+        """The kernel's names of the arrays that the function which is being called was given."""
         self.loops: list[_Loop] = []
         self.contents: dict[str, V] = {}
         """Of the arrays of which statements read the thread's own element to change it, what it holds."""
@@ -181,18 +184,19 @@ class Interpreter(Generic[V]):
                 return self.env[name]
             case Const(type, value):
                 return self.algebra.const(value, type)
-            case Read(array, index, type):
-                where = self.index(index, active)
+            case Read(name, index, type):
+                where, array = self.index(index, active), self.passed.get(name, name)
                 if not isinstance(type, Composite):
                     return self.algebra.read(array, where, active)
                 each = (Part(k, type.width) for k in range(type.width))
                 return self.algebra.pack([self.algebra.read(array, where, active, part) for part in each])
             case Size(array, _, axis):
-                return self.algebra.const(self.inputs.arrays[array].shape[1 + axis], I32)
-            case At():
-                raise AssertionError("indices are no value")
+                return self.algebra.const(self.inputs.arrays[self.passed.get(array, array)].shape[1 + axis], I32)
+            case At() | Whole():
+                raise AssertionError("indices and arrays are no values")
             case Invoke(function, args):
-                return self.invoke(function, [self.term(arg, active) for arg in args], active)
+                given = [arg if isinstance(arg, Whole) else self.term(arg, active) for arg in args]
+                return self.invoke(function, given, active)
             case _:
                 assert_never(term)
 
@@ -227,17 +231,29 @@ class Interpreter(Generic[V]):
         """The result of a row from its scalars."""
         return self.algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
 
-    def invoke(self, function: Function, args: Sequence[V], active: Mask) -> V:
+    def invoke(self, function: Function, args: Sequence[V | Whole], active: Mask) -> V:
         """What the function returns on the active lanes."""
-        outer = self.env, self.loops
-        self.env, self.loops = {param.name: arg for param, arg in zip(function.params, args, strict=True)}, []
+        outer = self.env, self.loops, self.passed
+        self.env, self.passed = self.bound(function.params, args)
+        self.loops = []
         self.returned.append(None)
         left = self.block(function.body, active)
         assert not left.any(), f"{function.name} ends without a result"
         result = self.returned.pop()
-        self.env, self.loops = outer
+        self.env, self.loops, self.passed = outer
         assert result is not None, f"{function.name} is called on no lane"
         return result
+
+    def bound(self, params: Sequence[Var | Whole], args: Sequence[V | Whole]) -> tuple[dict[str, V], dict[str, str]]:
+        """What a function has under its own names: values, and the kernel's names of arrays."""
+        env: dict[str, V] = {}
+        passed: dict[str, str] = {}
+        for param, arg in zip(params, args, strict=True):
+            if isinstance(arg, Whole):
+                passed[param.name] = self.passed.get(arg.name, arg.name)
+            else:
+                env[param.name] = arg
+        return env, passed
 
     # -- statements ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    Whole,
     blocks,
     statements,
 )
@@ -43,6 +44,8 @@ def sources(term: Term) -> Iterator[str]:
     """The arrays and variables through which a gradient would flow into the term."""
     match term:
         case Var(name, type) | Read(name, _, type) if type.scalar in FLOATS:
+            yield name
+        case Whole(name, array) if array.element.scalar in FLOATS:
             yield name
         case Apply(op, args) if op.differentiable and op.result.scalar in FLOATS:
             for arg in args:

@@ -43,6 +43,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    Whole,
     all_statements,
     blocks,
     functions,
@@ -286,6 +287,8 @@ class _Walk:
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
                     self.used |= {a.name for j, a in enumerate(args) if on and need[k][j] and _is_composite(a)}
                 return any(active), any(stale for _, stale in parts)
+            case Whole(name, array):
+                return name in self.active and array.element.scalar in FLOATS, False
             case Invoke(function, args):
                 parts = [self.term(arg) for arg in args]
                 flows = function.result.scalar in FLOATS and any(on for on, _ in parts)

@@ -33,6 +33,7 @@ NameRole = Literal[
     "flag",
     "function",
     "parameter",
+    "index",
     "constant",
     "whole_constant",
     "random_state",
@@ -154,6 +155,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         "N NUM_STEPS COUNT DIM WINDOW MAX_ITERS STRIDE BLOCK LEVELS DEGREE ORDER NUM_SAMPLES OFFSET"
     ),
     "random_state": _words("state rng rand_state seed_state random_state"),
+    "index": _words("i index j idx k at"),
     "parameter": _words("x y a b t r s d u v h c k alpha scale radius value e w rate mass length theta z"),
     "vector_in": _words(
         "x p pos v vel positions velocities points vertices normals forces particle_q particle_qd f q a b targets"

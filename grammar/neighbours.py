@@ -68,7 +68,7 @@ def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
     neighbours = Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
     if any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
         return neighbours
-    last = _last(param)
+    last = _last(param.name)
     first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
     last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
     run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
@@ -81,20 +81,20 @@ def _is_border(condition: Term) -> bool:
 
 
 def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:
-    before, after = _clamped_along(param, 0, draft.thread)
+    before, after = clamped_along(param.name, 0, draft.thread)
     return _named(draft, before), _named(draft, after)
 
 
-def _clamped_along(param: Param, axis: int, index: Term) -> tuple[Term, Term]:
+def clamped_along(array: str, axis: int, index: Term) -> tuple[Term, Term]:
     one = Const(I32, 1)
     before = Apply(infix("max", I32), (Apply(infix("sub", I32), (index, one)), Const(I32, 0)))
-    after = Apply(infix("min", I32), (Apply(infix("add", I32), (index, one)), _last(param, axis)))
+    after = Apply(infix("min", I32), (Apply(infix("add", I32), (index, one)), _last(array, axis)))
     return before, after
 
 
-def _last(param: Param, axis: int = 0) -> Term:
+def _last(array: str, axis: int = 0) -> Term:
     """The last index along an axis."""
-    return Apply(infix("sub", I32), (Size(param.name, I32, axis), Const(I32, 1)))
+    return Apply(infix("sub", I32), (Size(array, I32, axis), Const(I32, 1)))
 
 
 def _wrapped(draft: Draft, param: Param) -> tuple[Term, Term]:
@@ -126,7 +126,7 @@ def stencil_grid(draft: Draft, type: Element, height: int) -> Grown:
 def _inside_grid(draft: Draft, param: Param) -> tuple[Term, ...]:
     one, edges = Const(I32, 1), []
     for axis, index in enumerate(draft.indices[:2]):
-        edges += [Apply(infix("equal", I32), (index, bound)) for bound in (Const(I32, 0), _last(param, axis))]
+        edges += [Apply(infix("equal", I32), (index, bound)) for bound in (Const(I32, 0), _last(param.name, axis))]
     border = edges[0]
     for edge in edges[1:]:
         border = Apply(ROWS["logical_or(bool,bool)"], (border, edge))
@@ -139,7 +139,7 @@ def _inside_grid(draft: Draft, param: Param) -> tuple[Term, ...]:
 
 def _clamped_to_grid(draft: Draft, param: Param) -> tuple[Term, ...]:
     i, j = draft.indices[:2]
-    before, after = zip(*(_clamped_along(param, axis, index) for axis, index in enumerate((i, j))), strict=True)
+    before, after = zip(*(clamped_along(param.name, axis, index) for axis, index in enumerate((i, j))), strict=True)
     up, left = (_named(draft, index) for index in before)
     down, right = (_named(draft, index) for index in after)
     return At((up, j)), At((down, j)), At((i, left)), At((i, right))

@@ -48,6 +48,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     statements,
 )
 from grammar.types import BOOL, I32, Composite
@@ -81,7 +82,7 @@ def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
             return change(Invoke(function, tuple(with_terms(arg, change) for arg in args)))
         case Read(array, index, type):
             return change(Read(array, with_terms(index, change), type))
-        case Const() | Var() | Size():
+        case Const() | Var() | Size() | Whole():
             return change(term)
         case _:
             assert_never(term)
@@ -228,7 +229,16 @@ def inlined(term: Term) -> Term:
 
 
 def _with_values(term: Term, known: Mapping[str, Term]) -> Term:
-    return with_terms(term, lambda part: known[part.name] if isinstance(part, Var) else part)
+    def known_as(part: Term) -> Term:
+        match part:
+            case Var(name, _) | Whole(name, _):
+                return known[name]
+            case Read(array, _, _) | Size(array, _, _) if isinstance(given := known[array], Whole):
+                return replace(part, array=given.name)
+            case _:
+                return part
+
+    return with_terms(term, known_as)
 
 
 # -- statements -------------------------------------------------------------------------------------------------------

@@ -139,6 +139,13 @@ def _type(plain: Any, where: str) -> Type:
     return _element(plain, where)  # type: ignore[no-any-return] # readers are untyped, as what they read
 
 
+def _array(plain: Any, where: str) -> Array:
+    found = _type(plain, where)
+    if not isinstance(found, Array):
+        raise NotAKernelError(f"{where}: expected an array, not {plain!r}")
+    return found
+
+
 def _name(plain: Any, where: str) -> str:
     if not isinstance(plain, str):
         raise NotAKernelError(f"{where}: expected text, not {plain!r}")
@@ -181,6 +188,7 @@ READERS: Mapping[str, Reader] = {
     "Composite": _one_of({type.name: type for type in COMPOSITES}, "composite type"),
     "Element": _element,
     "Type": _type,
+    "Array": _array,
     "Op": _operation,
     "Op | None": _optional(_operation),
     "AtomicKind": _one_of({kind.value: kind for kind in AtomicKind}, "atomic operation"),
@@ -190,7 +198,7 @@ READERS: Mapping[str, Reader] = {
     "tuple[Term, ...]": _each(_term),
     "int": _whole,
     "tuple[str, ...]": _each(_name),
-    "tuple[Var, ...]": _each(_node(frozenset({"Var"}))),
+    "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
     "Function": _node(frozenset({"Function"})),
     "tuple[Stmt, ...]": _each(_stmt),
     "tuple[Param, ...]": _each(_node(frozenset({"Param"}))),

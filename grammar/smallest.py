@@ -62,6 +62,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     all_terms,
     height,
     statements,
@@ -342,6 +343,8 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
                 return Read(names[array], index, type)
             case Size(array, type):
                 return Size(names[array], type)
+            case Whole(name, array):
+                return Whole(names[name], array)
             case _:
                 return term
 

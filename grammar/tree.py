@@ -102,7 +102,19 @@ class Invoke:
         return self.function.result
 
 
-Term = Const | Var | Read | At | Size | Apply | Invoke
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An array as a whole: a parameter of a function, and what is passed for it. It stands nowhere else."""
+
+    name: str
+    array: Array
+
+    @property
+    def type(self) -> Element:
+        return self.array.element
+
+
+Term = Const | Var | Read | At | Size | Apply | Invoke | Whole
 
 # -- statements -------------------------------------------------------------------------------------------------------
 
@@ -318,12 +330,20 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that kernels call, `@wp.func`: it sees but its parameters, and every way through it returns."""
+    """A function that kernels call, `@wp.func`: it sees but its parameters, and every way through it returns.
+
+    It reads the arrays that it is given, and writes to none.
+    """
 
     name: str
-    params: tuple[Var, ...]
+    params: tuple[Var | Whole, ...]
     body: tuple[Stmt, ...]
     result: Element
+
+
+def taken(term: Term) -> Type:
+    """What a function takes for a parameter, or is given for it."""
+    return term.array if isinstance(term, Whole) else term.type
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ STATEMENTS = (
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
 )
-TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.FROM_OUTSIDE, *WARPS)
+TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, *WARPS)
 """What is not an operation of the table; literals and names are no constructs."""
 
 
@@ -80,9 +80,10 @@ def vocabulary() -> frozenset[str]:
 
 
 def parameter_types() -> Mapping[str, list[str]]:
-    """Types of parameters, of kernels and of functions; functions have no arrays."""
+    """Types of parameters, of kernels and of functions."""
     arrays = [Array(T, *[n][: n > 1]) for T in ELEMENTS.values() for n in DIMENSIONS]
-    return {"kernel": [*ELEMENTS, *map(repr, arrays)], "func": list(ELEMENTS)}
+    types = [*ELEMENTS, *map(repr, arrays)]
+    return {"kernel": types, "func": types}
 
 
 def as_data() -> dict[str, Any]:

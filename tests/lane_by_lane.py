@@ -41,6 +41,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
 )
 from grammar.types import I32, Composite
 
@@ -198,22 +199,25 @@ class Lane:
                 self.undefined |= not inside(source, where)
                 clipped = tuple(min(max(k, 0), n - 1) for k, n in zip(where, source.shape, strict=False))
                 return np.asarray(source[clipped][np.newaxis].T)
-            case At():
-                raise AssertionError("indices are no value")
+            case At() | Whole():
+                raise AssertionError("indices and arrays are no values")
             case Apply():
                 return self.apply(term)
             case Invoke(function, args):
-                return self.invoke(function, [self.term(arg) for arg in args])
+                return self.invoke(function, args)
             case _:
                 assert_never(term)
 
-    def invoke(self, function: Function, args: list[Lanes]) -> Lanes:
-        outer, self.env = self.env, {p.name: arg for p, arg in zip(function.params, args, strict=True)}
+    def invoke(self, function: Function, args: tuple[Term, ...]) -> Lanes:
+        outer, arrays, given = self.env, self.arrays, list(zip(function.params, args, strict=True))
+        own = {param.name: self.term(arg) for param, arg in given if not isinstance(arg, Whole)}
+        self.arrays = {param.name: arrays[arg.name] for param, arg in given if isinstance(arg, Whole)}
+        self.env = own
         try:
             self.block(function.body)
         except ReturnKernel as result:
             returned: Lanes = result.args[0]
-        self.env = outer
+        self.env, self.arrays = outer, arrays
         return returned
 
     def apply(self, term: Apply) -> Lanes:

@@ -37,6 +37,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     is_own,
     statements,
 )
@@ -101,7 +102,7 @@ class Reader:
             self.constants[name.id] = replace(literal, name=name.id)
         for function in functions:
             body = self.definition(function, "wp.func")
-            of = tuple(Var(name, type) for name, type in self.params.items() if not isinstance(type, Array))
+            of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
             result = next(s.value.type for s in statements(body) if isinstance(s, Return) and s.value is not None)
             self.functions[self.name] = Function(self.name, of, body, result)
         self.body = self.definition(kernel, "wp.kernel")
@@ -191,6 +192,8 @@ class Reader:
                 return Const(F32, value)
             case ast.UnaryOp(ast.USub(), ast.Constant(int() | float() as value)):
                 return Const(I32 if isinstance(value, int) else F32, -value)
+            case ast.Name(name) if isinstance(type := self.params.get(name), Array):
+                return Whole(name, type)
             case ast.Name(name):
                 return self.constants.get(name) or Var(name, self.types[name])
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):

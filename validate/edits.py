@@ -35,6 +35,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    Whole,
     all_terms,
     own_terms,
     statements,
@@ -71,7 +72,7 @@ def weight(term: Term) -> int:
     match term:
         case Const():
             return 1
-        case Var() | Size() | Read():
+        case Var() | Size() | Read() | Whole():
             return 2
         case At():
             return 0

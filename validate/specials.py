@@ -17,7 +17,7 @@ from grammar.evaluate import EndlessLoopError, Inputs, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.op import Lanes
 from grammar.ranges import is_wide
-from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, all_terms, statements
+from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, Whole, all_terms, statements
 from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite
 
 FLOAT_SPECIALS = (
@@ -67,6 +67,8 @@ def _can_be_undefined(term: Term) -> bool:
             return op.result in INTEGERS and op.domain is not None
         case Read(_, index, _):
             return not isinstance(index, Var)
+        case Whole():
+            return True
         case _:
             return False
 
