@@ -34,6 +34,7 @@ from grammar.tree import (
     Stmt,
     Store,
     Thread,
+    Unpack,
     While,
     all_statements,
     all_terms,
@@ -133,6 +134,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "part_assign"
         case Sample():
             return "sample"
+        case Unpack():
+            return "unpack"
         case Store():
             return "store"
         case AugStore():

@@ -31,6 +31,7 @@ from grammar.tree import (
     Stmt,
     Store,
     Term,
+    Unpack,
     Var,
     While,
     Whole,
@@ -86,6 +87,8 @@ def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
     match stmt:
         case Assign(name) | AugAssign(name) | AssignPart(name) | Sample(name):
             return name in live
+        case Unpack(names):
+            return not live.isdisjoint(names)
         case If() | For() | While():
             return any(_is_live(inner, live) for block in blocks(stmt) for inner in block)
         case _:
@@ -93,7 +96,7 @@ def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
 
 
 def swept(kernel: Kernel) -> Kernel | None:
-    """The kernel without what drafts left behind on the way; None if a branch is left empty."""
+    """The kernel without what drafts left behind on the way; None if a branch or a result is left over."""
     live = live_names(kernel.body)
     body = _sweep(kernel.body, live)
     if body is None:
@@ -122,6 +125,8 @@ def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | N
                 if not inner:
                     return None
                 kept.append(While(condition, inner))
+            case Unpack(names) if not live.issuperset(names):
+                return None
             case _:
                 kept.append(stmt)
     return tuple(kept)

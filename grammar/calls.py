@@ -45,7 +45,7 @@ FEWEST_OPERATIONS = 2
 
 def call_function(draft: Draft, type: Element, height: int) -> Grown:
     """`falloff(x[i], radius)`: a function that is there already, or a new one."""
-    known = [function for function in draft.functions if function.result is type]
+    known = [function for function in draft.functions if function.results == (type,)]
     if known and (len(draft.functions) >= MOST_FUNCTIONS or chance(draft.choose, 0.4)):
         function = pick(draft.choose, known)
         grown = called(draft, function, _arguments(draft, function))
@@ -105,19 +105,12 @@ ON_ARRAYS = 0.3
 
 
 def _new(draft: Draft, type: Element, height: int) -> Grown | None:
-    args = _new_element(draft, type) if height >= 4 and chance(draft.choose, ON_ARRAYS) else []
-    kinds: list[Element] = [type, type.scalar] if isinstance(type, Composite) else [type]
-    more = weighted(draft.choose, [(1, 4.0), (2, 2.0), (0, 1.5)])
-    for each in [*[type][: not args], *(pick(draft.choose, kinds) for _ in range(more))]:
-        args.append(grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE))
+    args = new_arguments(draft, type, height)
     name = draft.name("function")
-    with _inside(draft, args) as params:
-        body = _body(draft, type, max(2, height - 2), _own_values(draft, params, type, height))
-    used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
-    if any(isinstance(stmt, Assign) and stmt.name not in used for stmt in statements(body)):
-        return None  # what was tried on the way and came to nothing
-    kept = [k for k, param in enumerate(params) if param.name in used]
-    if not kept or sum(isinstance(part, Apply) for part in terms_in(body)) < FEWEST_OPERATIONS:
+    with inside(draft, name, args) as params:
+        body = _body(draft, type, max(2, height - 2), own_values(draft, params, type, height))
+    kept = needed(params, body)
+    if not kept:
         return None
     function = Function(name, tuple(params[k] for k in kept), body, type)
     grown = called(draft, function, [args[k] for k in kept])
@@ -126,12 +119,31 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     return grown
 
 
+def needed(params: Sequence[Var | Whole], body: tuple[Stmt, ...]) -> list[int]:
+    """Which parameters the body reads; none if it does too little, or has a local that came to nothing."""
+    used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
+    if any(isinstance(stmt, Assign) and stmt.name not in used for stmt in statements(body)):
+        return []
+    is_slight = sum(isinstance(part, Apply) for part in terms_in(body)) < FEWEST_OPERATIONS
+    return [] if is_slight else [k for k, param in enumerate(params) if param.name in used]
+
+
+def new_arguments(draft: Draft, type: Element, height: int) -> list[Argument]:
+    """An element of an array as the array and where in it, or a value; and some more values."""
+    args = _new_element(draft, type) if height >= 4 and chance(draft.choose, ON_ARRAYS) else []
+    kinds: list[Element] = [type, type.scalar] if isinstance(type, Composite) else [type]
+    more = weighted(draft.choose, [(1, 4.0), (2, 2.0), (0, 1.5)])
+    for each in [*[type][: not args], *(pick(draft.choose, kinds) for _ in range(more))]:
+        args.append(grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE))
+    return args
+
+
 def _new_element(draft: Draft, type: Element) -> list[Argument]:
     known = list(_arrays(draft, type))
     return _element_of(pick(draft.choose, known) if known else new_array(draft, type), draft)
 
 
-def _own_values(draft: Draft, params: Sequence[Var | Whole], type: Element, height: int) -> list[Grown]:
+def own_values(draft: Draft, params: Sequence[Var | Whole], type: Element, height: int) -> list[Grown]:
     """What the function is about: the element that it is given, perhaps with those beside it, and its parameters."""
     array, *others = params
     if not isinstance(array, Whole):
@@ -167,7 +179,7 @@ def _body(draft: Draft, type: Element, height: int, owed: list[Grown]) -> tuple[
     """What ends in `return value`, perhaps after `if condition: return other`."""
     if height >= 3 and chance(draft.choose, 0.3):
         condition = grow_condition(draft, 2)
-        draft.block.append(If(condition.term, (Return(_plain_result(draft, type)),)))
+        draft.block.append(If(condition.term, (Return(plain_result(draft, type)),)))
         draft.active = draft.active & ~condition.value
     draft.pending[:] = owed
     value = grow_term(draft, type, height)
@@ -178,21 +190,21 @@ def _body(draft: Draft, type: Element, height: int, owed: list[Grown]) -> tuple[
     return (*draft.block, Return(value.term))
 
 
-def _plain_result(draft: Draft, type: Element) -> Term:
+def plain_result(draft: Draft, type: Element) -> Term:
     """What a function returns early: nothing much, or one of its parameters."""
     params = [param for param in draft.scope if param.type is type]
     return pick(draft.choose, params) if params and not chance(draft.choose, 0.6) else zero(type)
 
 
 @contextmanager
-def _inside(draft: Draft, args: Sequence[Argument]) -> Iterator[list[Var | Whole]]:
-    """The scope of a function that is called with these arguments: yields the parameters."""
+def inside(draft: Draft, name: str, args: Sequence[Argument]) -> Iterator[list[Var | Whole]]:
+    """The scope of a function of that name that is called with these arguments: yields the parameters."""
     kept = ("block", "scope", "taken", "pending", "locals_left", "active", "parts")
     interpreter = draft.interpreter
     outer, env, passed = {name: getattr(draft, name) for name in kept}, interpreter.env, interpreter.passed
     draft.block, draft.scope, draft.pending, draft.parts, draft.locals_left = [], [], [], {}, 2
-    draft.taken = {function.name for function in draft.functions}
-    params = list(_parameters(draft, args))
+    draft.taken = {name, *(function.name for function in draft.functions)}
+    params = list(parameters(draft, args))
     given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
     interpreter.env, interpreter.passed = interpreter.bound(params, given)
     indices = sum(param.array.dimensions for param in params if isinstance(param, Whole))
@@ -201,12 +213,12 @@ def _inside(draft: Draft, args: Sequence[Argument]) -> Iterator[list[Var | Whole
     try:
         yield params
     finally:
-        for name, value in outer.items():
-            setattr(draft, name, value)
+        for field, value in outer.items():
+            setattr(draft, field, value)
         interpreter.env, interpreter.passed, draft.closed = env, passed, False
 
 
-def _parameters(draft: Draft, args: Sequence[Argument]) -> Iterator[Var | Whole]:
+def parameters(draft: Draft, args: Sequence[Argument]) -> Iterator[Var | Whole]:
     """Names for what a function is given: the indices into an array come right after it."""
     indices = 0
     for arg in args:

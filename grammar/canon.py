@@ -34,6 +34,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -128,9 +129,14 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield from _block(block, names, literals)
         case Break() | Continue():
             pass
-        case Return(value):
-            if value is not None:
-                yield from _term(value, names, literals)
+        case Return(value, others):
+            for each in () if value is None else (value, *others):
+                yield from _term(each, names, literals)
+        case Unpack(targets, function, args):
+            yield from _called(function, names, literals)
+            for arg in args:
+                yield from _term(arg, names, literals)
+            yield from (names[target] for target in targets)
         case _:
             assert_never(stmt)
 

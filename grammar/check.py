@@ -43,6 +43,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -75,7 +76,7 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
 def _of_function(function: Function) -> Iterator[str]:
     """What is wrong with it, seen as a kernel that takes its parameters and stores what it returns."""
     params = tuple(Param(param.name, taken(param), Role.VALUE) for param in function.params)
-    checker = _Checker(Kernel(function.name, params, function.body, ""), function.result)
+    checker = _Checker(Kernel(function.name, params, function.body, ""), function.results)
     scope = {param.name: param.type for param in function.params if isinstance(param, Var)}
     for problem in (*checker.block(function.body, scope, loop=False), *checker.unread()):
         yield f"{function.name}: {problem}"
@@ -86,10 +87,10 @@ def _of_function(function: Function) -> Iterator[str]:
 
 
 class _Checker:
-    def __init__(self, kernel: Kernel, result: Element | None = None) -> None:
+    def __init__(self, kernel: Kernel, results: tuple[Element, ...] = ()) -> None:
         self.kernel = kernel
-        self.result = result
-        """What a function returns; None in a kernel."""
+        self.results = results
+        """What a function returns; nothing in a kernel."""
         self.params = {param.name: param for param in kernel.params}
         self.read: set[str] = set()
         self.written: set[str] = set()
@@ -154,6 +155,12 @@ class _Checker:
                     yield f"{op.key} does not sample with {state}"
                 self.read.add(state)
                 yield from self.define(name, op.result, scope)
+            case Unpack(names, function, args):
+                yield from self.call(function, args, scope)
+                if len(set(names)) < len(names) or len(names) != len(function.results) or not function.others:
+                    yield f"{function.name} does not return one value for each of {', '.join(names)}"
+                for name, result in zip(names, function.results, strict=False):
+                    yield from self.define(name, result, scope)
             case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
                 if index != self.own:
@@ -196,13 +203,14 @@ class _Checker:
             case Break() | Continue():
                 if not loop:
                     yield f"{type(stmt).__name__.lower()} outside of a loop"
-            case Return(value):
+            case Return(value, others):
                 if loop:
                     yield "return inside of a loop"
-                if (None if value is None else value.type) is not self.result:
+                values = () if value is None else (value, *others)
+                if tuple(each.type for each in values) != self.results:
                     yield "what is returned is of another type"
-                if value is not None:
-                    yield from self.term(value, scope)
+                for each in values:
+                    yield from self.term(each, scope)
             case _:
                 assert_never(stmt)
 
@@ -326,14 +334,19 @@ class _Checker:
                 if isinstance(op.spelling, Chain) and _is_element(args[-1]):
                     yield f"{op.key} has an element of an array for the last of three"
             case Invoke(function, args):
-                for arg in args:
-                    yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope, reader)
-                if tuple(map(taken, args)) != tuple(map(taken, function.params)):
-                    yield f"{function.name} is called with other types"
+                yield from self.call(function, args, scope, reader)
+                if function.others:
+                    yield f"{function.name} returns several values where one should stand"
             case Whole():
                 yield "an array stands where a value should"
             case _:
                 assert_never(term)
+
+    def call(self, function: Function, args: tuple[Term, ...], scope: Scope, reader: str = "") -> Iterator[str]:
+        for arg in args:
+            yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope, reader)
+        if tuple(map(taken, args)) != tuple(map(taken, function.params)):
+            yield f"{function.name} is called with other types"
 
     def passed(self, array: Whole) -> Iterator[str]:
         yield from self.array(array.name, array.type)

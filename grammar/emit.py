@@ -19,6 +19,7 @@ from grammar.tree import (
     WARPS,
     Apply,
     Assign,
+    Assigning,
     AssignPart,
     At,
     Atomic,
@@ -40,9 +41,11 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
+    assigned,
     blocks,
     constants,
     functions,
@@ -307,9 +310,7 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Thread(name, ()):
             return _assign(identifier(name), call("wp.tid", []))
         case Thread():
-            return _assign(
-                cst.Tuple([cst.Element(identifier(name)) for name in stmt.names], [], []), call("wp.tid", [])
-            )
+            return _assign(_tuple([identifier(name) for name in stmt.names]), call("wp.tid", []))
         case Assign(name, value):
             return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
@@ -332,8 +333,12 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return cst.Break()
         case Continue():
             return cst.Continue()
-        case Return(value):
-            return cst.Return() if value is None else cst.Return(_term(value, 0))
+        case Return(value, others):
+            values = [] if value is None else [_term(each, 0) for each in (value, *others)]
+            return cst.Return(_tuple(values) if others else values[0] if values else None)
+        case Unpack(targets, function, args):
+            given = [_term(arg, 0) for arg in args]
+            return _assign(_tuple([identifier(target) for target in targets]), call(function.name, given))
         case If() | For() | While():
             raise AssertionError("compound statements are not small")
         case _:
@@ -345,6 +350,10 @@ def _part(stmt: AssignPart) -> cst.Attribute | cst.Subscript:
         assert stmt.known is not None
         return cst.Attribute(identifier(stmt.name), identifier(LETTERS[stmt.known]))
     return _element(stmt.name, stmt.index)
+
+
+def _tuple(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
+    return cst.Tuple([cst.Element(part) for part in parts], [], [])
 
 
 def _orelse(orelse: tuple[Stmt, ...], names: _Names) -> cst.If | cst.Else | None:
@@ -426,8 +435,8 @@ def is_broken(body: Sequence[Stmt]) -> bool:
 def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str]:
     """Names that are given a value inside a loop which runs at run time."""
     for stmt in body:
-        if inside and isinstance(stmt, Assign | AugAssign | Sample):
-            yield stmt.name
+        if inside and isinstance(stmt, Assigning):
+            yield from assigned(stmt)
         dynamic = inside or isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt))
         for block in blocks(stmt):
             yield from rebound_in_loops(block, dynamic)

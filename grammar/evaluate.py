@@ -44,6 +44,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -156,7 +157,7 @@ class Interpreter(Generic[V]):
         self.loops: list[_Loop] = []
         self.contents: dict[str, V] = {}
         """Of the arrays of which statements read the thread's own element to change it, what it holds."""
-        self.returned: list[V | None] = []
+        self.returned: list[tuple[V, ...]] = []
         """What the functions that are being called have returned so far, the innermost last."""
         launches = inputs.launches
         self.everywhere: Mask = np.ones(launches * inputs.lanes, np.bool_)
@@ -195,8 +196,7 @@ class Interpreter(Generic[V]):
             case At() | Whole():
                 raise AssertionError("indices and arrays are no values")
             case Invoke(function, args):
-                given = [arg if isinstance(arg, Whole) else self.term(arg, active) for arg in args]
-                return self.invoke(function, given, active)
+                return self.invoke(function, self.given(args, active), active)
             case _:
                 assert_never(term)
 
@@ -232,17 +232,30 @@ class Interpreter(Generic[V]):
         return self.algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
 
     def invoke(self, function: Function, args: Sequence[V | Whole], active: Mask) -> V:
-        """What the function returns on the active lanes."""
+        """The one value that the function returns on the active lanes."""
+        return self.results(function, args, active)[0]
+
+    def results(self, function: Function, args: Sequence[V | Whole], active: Mask) -> tuple[V, ...]:
+        """All that the function returns on the active lanes."""
         outer = self.env, self.loops, self.passed
         self.env, self.passed = self.bound(function.params, args)
         self.loops = []
-        self.returned.append(None)
+        self.returned.append(())
         left = self.block(function.body, active)
         assert not left.any(), f"{function.name} ends without a result"
-        result = self.returned.pop()
+        results = self.returned.pop()
         self.env, self.loops, self.passed = outer
-        assert result is not None, f"{function.name} is called on no lane"
-        return result
+        assert results, f"{function.name} is called on no lane"
+        return results
+
+    def given(self, args: Sequence[Term], active: Mask) -> list[V | Whole]:
+        return [arg if isinstance(arg, Whole) else self.term(arg, active) for arg in args]
+
+    def give_back(self, values: Sequence[V], active: Mask) -> None:
+        """From the function that is being called, on the active lanes."""
+        before = self.returned[-1]
+        pairs = zip(values, before or values, strict=True)
+        self.returned[-1] = tuple(self.algebra.select(active, *pair) if before else pair[0] for pair in pairs)
 
     def bound(self, params: Sequence[Var | Whole], args: Sequence[V | Whole]) -> tuple[dict[str, V], dict[str, str]]:
         """What a function has under its own names: values, and the kernel's names of arrays."""
@@ -302,10 +315,12 @@ class Interpreter(Generic[V]):
             case Continue():
                 self.loops[-1].continued |= active
                 return self.nowhere
-            case Return(value):
+            case Unpack(names, function, args):
+                for name, result in zip(names, self.results(function, self.given(args, active), active), strict=True):
+                    self.assign(name, result, active)
+            case Return(value, others):
                 if value is not None:
-                    result, before = self.term(value, active), self.returned[-1]
-                    self.returned[-1] = result if before is None else self.algebra.select(active, result, before)
+                    self.give_back([self.term(each, active) for each in (value, *others)], active)
                 return self.nowhere
             case _:
                 assert_never(stmt)

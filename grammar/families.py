@@ -26,6 +26,7 @@ from grammar.neighbours import gather, sparse_product, stencil, stencil_grid
 from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
+from grammar.several import call_several
 from grammar.types import (
     F16,
     F32,
@@ -88,8 +89,9 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (loop_nested, 1.0),
     (stencil, 2.0),
     (gather, 2.0),
-    (call_function, 1.5),
+    *((call_function, 1.5), (call_several, 0.4)),
 )
+CALLS: tuple[tuple[Feature, float], ...] = ((call_function, 3.0), (call_several, 1.0))
 
 WIDTHS = {F32: 1.0, F64: 0.12, F16: 0.03}
 SCALAR: tuple[tuple[Element, float], ...] = ((F32, 3.0), (F64, 0.3))
@@ -158,7 +160,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("atomic_reduction", 1, leave=reduce, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
-    Family("function_library", 4, features=(((call_function, 1.0),), ((call_function, 2.0), (branch_update, 1.0)))),
+    Family("function_library", 4, features=(CALLS, ((call_function, 2.0), (branch_update, 1.0)))),
     Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=2),
     Family("nested_parallel", 3, features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),), dimensions=2),
     Family("conditional_reduction", 3, leave=reduce_by_condition, atomic=True),

@@ -29,6 +29,7 @@ from grammar.tree import (
     Stmt,
     Store,
     Term,
+    Unpack,
     Var,
     While,
     Whole,
@@ -50,7 +51,7 @@ def sources(term: Term) -> Iterator[str]:
         case Apply(op, args) if op.differentiable and op.result.scalar in FLOATS:
             for arg in args:
                 yield from sources(arg)
-        case Invoke(function, args) if function.result.scalar in FLOATS:
+        case Invoke(function, args) if any(type.scalar in FLOATS for type in function.results):
             for arg in args:
                 yield from sources(arg)
         case _:
@@ -74,7 +75,14 @@ def carriers(kernel: Kernel) -> frozenset[str]:
 
 
 def _bindings(body: Body) -> list[Assign | AugAssign | AssignPart]:
-    return [stmt for stmt in statements(body) if isinstance(stmt, Assign | AugAssign | AssignPart)]
+    """What each local is given; what a call gives to several counts for each of them."""
+    found: list[Assign | AugAssign | AssignPart] = []
+    for stmt in statements(body):
+        if isinstance(stmt, Assign | AugAssign | AssignPart):
+            found.append(stmt)
+        elif isinstance(stmt, Unpack):
+            found += [Assign(name, Invoke(stmt.function, stmt.args)) for name in stmt.names]
+    return found
 
 
 def _closed(names: set[str], steps: list[tuple[str, set[str]]]) -> frozenset[str]:
@@ -127,6 +135,8 @@ def _matters(stmt: Stmt, active: frozenset[str], outer: set[str], written: set[s
             return name in outer and not active.isdisjoint(sources(value))
         case Assign(name) | AugAssign(name) | AssignPart(name):
             return name in outer
+        case Unpack(names):
+            return not outer.isdisjoint(names)
         case Store(array, _, value):
             return array in written or not active.isdisjoint(sources(value))
         case AugStore(_, _, _, value) | Atomic(_, _, _, value):

@@ -21,6 +21,7 @@ from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
+    Assigning,
     AssignPart,
     At,
     Atomic,
@@ -41,10 +42,12 @@ from grammar.tree import (
     Stmt,
     Store,
     Term,
+    Unpack,
     Var,
     While,
     Whole,
     all_statements,
+    assigned,
     blocks,
     functions,
     own_terms,
@@ -157,6 +160,10 @@ class _Walk:
                 for arg in args:
                     self.term(arg)
                 self.bind(name, False, state in self.stale, stmt.op.result)
+            case Unpack(names, function, args):
+                active, stale = self.term(Invoke(function, args))
+                for name, type in zip(names, function.results, strict=True):
+                    self.bind(name, active and type.scalar in FLOATS, stale, type)
             case AugStore(array, index, op, value) if stmt.kind is None:
                 self.needed(self.term(index)[1])
                 active, stale = self.term(value)
@@ -194,14 +201,14 @@ class _Walk:
 
     def loop(self, body: tuple[Stmt, ...], dynamic: bool) -> None:
         """What the body assigns and was assigned before goes stale if the loop runs at run time; twice, to settle."""
-        assigned = {s.name for s in statements(body) if isinstance(s, Assign | AugAssign | AssignPart | Sample)}
-        assigned |= {s.state for s in statements(body) if isinstance(s, Sample)}
+        changed = {name for s in statements(body) if isinstance(s, Assigning) for name in assigned(s)}
+        changed |= {s.state for s in statements(body) if isinstance(s, Sample)}
         if dynamic:
-            self.stale |= assigned & set(_read_before_assigned(body))
+            self.stale |= changed & set(_read_before_assigned(body))
         self.block(body)
         self.block(body)
         if dynamic:
-            self.stale |= assigned
+            self.stale |= changed
 
     def unrolled(self, loop: For) -> None:
         """Trip by trip, as what its variable is tells which parts are assigned to."""
@@ -261,7 +268,7 @@ class _Walk:
 
     def carries_gradient(self, body: tuple[Stmt, ...]) -> bool:
         """Whether it matters to some gradient if these statements are run."""
-        writes = Store | AugStore | Atomic | Assign | AugAssign | AssignPart
+        writes = Store | AugStore | Atomic | Assign | AugAssign | AssignPart | Unpack
         return any(isinstance(s, writes | Break | Continue | Return) for s in statements(body))
 
     def term(self, term: Term) -> tuple[bool, bool]:
@@ -291,7 +298,7 @@ class _Walk:
                 return name in self.active and array.element.scalar in FLOATS, False
             case Invoke(function, args):
                 parts = [self.term(arg) for arg in args]
-                flows = function.result.scalar in FLOATS and any(on for on, _ in parts)
+                flows = any(type.scalar in FLOATS for type in function.results) and any(on for on, _ in parts)
                 self.needed(flows and any(stale for _, stale in parts))
                 self.used |= {arg.name for arg in args if flows and _is_composite(arg)}
                 return flows, any(stale for _, stale in parts)
@@ -326,11 +333,11 @@ def _known_place(stmt: AssignPart, counters: Mapping[str, int]) -> int | None:
 
 def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
     """The names that the body takes over from the trip before."""
-    assigned: set[str] = set()
+    before: set[str] = set()
     for stmt in body:
-        yield from (name for name in _reads(stmt) if name not in assigned)
-        if isinstance(stmt, Assign):
-            assigned.add(stmt.name)
+        yield from (name for name in _reads(stmt) if name not in before)
+        if isinstance(stmt, Assign | Unpack):
+            before |= set(assigned(stmt))
 
 
 def _reads(stmt: Stmt) -> Iterator[str]:

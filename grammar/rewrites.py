@@ -46,6 +46,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -111,8 +112,10 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return For(variable, None if start is None else change(start), change(stop), body)
         case While(condition, body):
             return While(change(condition), body)
-        case Return(value) if value is not None:
-            return Return(change(value))
+        case Unpack(names, function, args):
+            return Unpack(names, function, tuple(map(change, args)))
+        case Return(value, others) if value is not None:
+            return Return(change(value), tuple(map(change, others)))
         case Thread() | Break() | Continue() | Return():
             return stmt
         case _:
@@ -167,6 +170,8 @@ def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
                 taken |= set(stmt.names)
             case Assign(name, _) | For(name, _, _, _) | Sample(name, _, _, _):
                 taken.add(name)
+            case Unpack(names):
+                taken |= set(names)
             case _:
                 pass
     return (name for k in count() if (name := f"{stem}_{k}") not in taken)

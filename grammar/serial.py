@@ -198,6 +198,7 @@ READERS: Mapping[str, Reader] = {
     "tuple[Term, ...]": _each(_term),
     "int": _whole,
     "tuple[str, ...]": _each(_name),
+    "tuple[Element, ...]": _each(_element),
     "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
     "Function": _node(frozenset({"Function"})),
     "tuple[Stmt, ...]": _each(_stmt),

@@ -60,6 +60,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -317,6 +318,8 @@ def names_of(kernel: Kernel) -> Iterator[str]:
         match stmt:
             case Thread(name) | Assign(name, _) | For(name, _, _, _):
                 yield name
+            case Unpack(several):
+                yield from several
             case _:
                 pass
 
@@ -351,6 +354,8 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
     match with_own_terms(stmt, lambda term: with_terms(term, part)):
         case (Assign(name) | AugAssign(name) | AssignPart(name)) as named:
             return replace(named, name=names[name])
+        case Unpack(several, function, args):
+            return Unpack(tuple(names[name] for name in several), function, args)
         case (Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _)) as writing:
             return replace(writing, array=names[array])
         case For(variable, start, stop, body):

@@ -188,6 +188,15 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpack:
+    """`a, b = split(x)`: gives locals what a function of the module's own returns, which is as many values."""
+
+    names: tuple[str, ...]
+    function: Function
+    args: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Store:
     """`array[index] = value`, each lane to elements of its own."""
 
@@ -279,13 +288,22 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """`return` in a kernel, `return value` in a function."""
+    """`return` in a kernel, `return value` in a function, or `return value, other`."""
 
     value: Term | None = None
+    others: tuple[Term, ...] = ()
 
 
-Simple = Thread | Assign | AugAssign | AssignPart | Sample | Store | AugStore | Atomic
+Assigning = Assign | AugAssign | AssignPart | Sample | Unpack
+"""Statements that give values to locals."""
+Simple = Thread | Assigning | Store | AugStore | Atomic
 Stmt = Simple | If | For | While | Break | Continue | Return
+
+
+def assigned(stmt: Assigning) -> tuple[str, ...]:
+    """The locals that get a value; the state of a sampler, which moves on, aside."""
+    return stmt.names if isinstance(stmt, Unpack) else (stmt.name,)
+
 
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
@@ -339,6 +357,12 @@ class Function:
     params: tuple[Var | Whole, ...]
     body: tuple[Stmt, ...]
     result: Element
+    others: tuple[Element, ...] = ()
+    """Further results, which make it one for `Unpack` only."""
+
+    @property
+    def results(self) -> tuple[Element, ...]:
+        return (self.result, *self.others)
 
 
 def taken(term: Term) -> Type:
@@ -397,7 +421,7 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
     match stmt:
         case Assign(_, value) | AugAssign(_, _, value):
             return (value,)
-        case Sample(_, _, _, args):
+        case Sample(_, _, _, args) | Unpack(_, _, args):
             return args
         case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
             return (index, value)
@@ -407,8 +431,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
             return (condition,)
         case For(_, start, stop, _):
             return (stop,) if start is None else (start, stop)
-        case Return(value) if value is not None:
-            return (value,)
+        case Return(value, others) if value is not None:
+            return (value, *others)
         case _:
             return ()
 
@@ -444,10 +468,12 @@ def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
 def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     """The functions that a body calls, directly or not: each once, after those that it calls itself."""
     found: dict[Function, None] = {}
-    for term in terms_in(body):
-        if isinstance(term, Invoke) and term.function not in found:
-            found |= dict.fromkeys(functions(term.function.body))
-            found[term.function] = None
+    for stmt in statements(body):
+        calls = [term.function for own in own_terms(stmt) for term in subterms(own) if isinstance(term, Invoke)]
+        for function in [*calls, stmt.function] if isinstance(stmt, Unpack) else calls:
+            if function not in found:
+                found |= dict.fromkeys(functions(function.body))
+                found[function] = None
     return tuple(found)
 
 
@@ -477,7 +503,7 @@ def term_height(term: Term) -> int:
         case Apply(_, args):
             return 1 + max(map(term_height, args), default=0)
         case Invoke(function, args):
-            return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
+            return _call_height(function, args)
         case Read(_, index, _):
             return term_height(index)
         case At(indices):
@@ -486,9 +512,15 @@ def term_height(term: Term) -> int:
             return 1
 
 
+def _call_height(function: Function, args: tuple[Term, ...]) -> int:
+    return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
+
+
 def stmt_height(stmt: Stmt) -> int:
     """One more than the highest statement within; an `elif` stands beside its `if`, not within."""
     heights = list(map(term_height, own_terms(stmt)))
+    if isinstance(stmt, Unpack):
+        heights.append(_call_height(stmt.function, stmt.args))
     for block in blocks(stmt):
         is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
         heights += [stmt_height(inner) + (not is_elif) for inner in block]

@@ -42,12 +42,14 @@ def _signs(names: Sequence[str]) -> tuple[str, ...]:
 STATEMENTS = (
     *map(said.thread, DIMENSIONS),
     said.given("a"),
+    said.given("a, b"),
     *(said.given("a", sign) for sign in _signs(UPDATES)),
     *(said.given(said.element(n)) for n in DIMENSIONS),
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
-    *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return", "return _"),
+    *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return"),
+    *("return _", "return _, _"),
 )
 TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, *WARPS)
 """What is not an operation of the table; literals and names are no constructs."""

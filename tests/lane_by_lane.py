@@ -39,6 +39,7 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
@@ -119,8 +120,10 @@ class Lane:
                 raise BreakLoop
             case Continue():
                 raise ContinueLoop
-            case Return(value):
-                raise ReturnKernel(None if value is None else self.term(value))
+            case Return(value, others):
+                raise ReturnKernel([] if value is None else [self.term(each) for each in (value, *others)])
+            case Unpack(names, function, args):
+                self.env |= dict(zip(names, self.invoke(function, args), strict=True))
             case _:
                 assert_never(stmt)
 
@@ -204,11 +207,11 @@ class Lane:
             case Apply():
                 return self.apply(term)
             case Invoke(function, args):
-                return self.invoke(function, args)
+                return self.invoke(function, args)[0]
             case _:
                 assert_never(term)
 
-    def invoke(self, function: Function, args: tuple[Term, ...]) -> Lanes:
+    def invoke(self, function: Function, args: tuple[Term, ...]) -> list[Lanes]:
         outer, arrays, given = self.env, self.arrays, list(zip(function.params, args, strict=True))
         own = {param.name: self.term(arg) for param, arg in given if not isinstance(arg, Whole)}
         self.arrays = {param.name: arrays[arg.name] for param, arg in given if isinstance(arg, Whole)}
@@ -216,7 +219,7 @@ class Lane:
         try:
             self.block(function.body)
         except ReturnKernel as result:
-            returned: Lanes = result.args[0]
+            returned: list[Lanes] = result.args[0]
         self.env, self.arrays = outer, arrays
         return returned
 

@@ -35,10 +35,12 @@ from grammar.tree import (
     Store,
     Term,
     Thread,
+    Unpack,
     Var,
     While,
     Whole,
     is_own,
+    own_terms,
     statements,
 )
 from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Composite, Type
@@ -103,8 +105,8 @@ class Reader:
         for function in functions:
             body = self.definition(function, "wp.func")
             of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
-            result = next(s.value.type for s in statements(body) if isinstance(s, Return) and s.value is not None)
-            self.functions[self.name] = Function(self.name, of, body, result)
+            result, *rest = next(own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return))
+            self.functions[self.name] = Function(self.name, of, body, result.type, tuple(each.type for each in rest))
         self.body = self.definition(kernel, "wp.kernel")
 
     def definition(self, node: ast.stmt, decorator: str) -> tuple[Stmt, ...]:
@@ -135,6 +137,10 @@ class Reader:
                 (op,) = [op for op in SAMPLERS if op.spelling == spelt and op.params == types]
                 self.types[name] = op.result
                 return Sample(name, op, state, terms)
+            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name(called), args)):
+                own, targets = self.functions[called], tuple(n.id for n in names if isinstance(n, ast.Name))
+                self.types |= dict(zip(targets, own.results, strict=True))
+                return Unpack(targets, own, tuple(map(self.term, args)))
             case ast.Assign([ast.Name(name)], value):
                 term = self.term(value)
                 self.types[name] = term.type
@@ -178,6 +184,8 @@ class Reader:
                 return Break()
             case ast.Continue():
                 return Continue()
+            case ast.Return(ast.Tuple([value, *others])):
+                return Return(self.term(value), tuple(map(self.term, others)))
             case ast.Return(value):
                 return Return(None if value is None else self.term(value))
         raise AssertionError(ast.dump(node))

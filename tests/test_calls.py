@@ -173,6 +173,12 @@ def _grown() -> Iterator[Kernel]:
             yield kernel
 
 
+def test_nothing_in_a_function_bears_its_name() -> None:
+    for seed in map(Seed, range(150)):
+        one = grow(seeded(seed), family_named("function_library"), profile("uniform"), 4, seed, LANES)
+        assert one is None or problems(one) == ()
+
+
 def test_functions_on_arrays_are_grown() -> None:
     params = [param for one in grown() for function in functions(one.body) for param in function.params]
     assert sum(isinstance(param, Whole) for param in params) >= 8

@@ -150,6 +150,11 @@ def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[B
             if term is not None:
                 for new in _in_term(term, change):
                     yield (*body[:k], changed(stmt, name, new), *body[k + 1 :])
+        for name in ("args", "others"):
+            terms = getattr(stmt, name, ())
+            for j, term in enumerate(terms):
+                for new in _in_term(term, change):
+                    yield (*body[:k], changed(stmt, name, (*terms[:j], new, *terms[j + 1 :])), *body[k + 1 :])
         for name in ("body", "orelse"):
             for block in in_terms(getattr(stmt, name, ()), change):
                 yield (*body[:k], changed(stmt, name, block), *body[k + 1 :])
@@ -180,6 +185,10 @@ def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
         term = getattr(stmt, name, None)
         if term is not None:
             stmt = changed(stmt, name, mapped_term(term, change))
+    for name in ("args", "others"):
+        terms = getattr(stmt, name, ())
+        if terms:
+            stmt = changed(stmt, name, tuple(mapped_term(term, change) for term in terms))
     for name in ("body", "orelse"):
         block = getattr(stmt, name, ())
         if block:

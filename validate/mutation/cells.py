@@ -22,13 +22,16 @@ from grammar.tree import (
     AugAssign,
     AugStore,
     For,
+    Function,
     If,
     Invoke,
     Kernel,
     Read,
+    Return,
     Stmt,
     Store,
     Term,
+    Unpack,
     While,
     all_terms,
     statements,
@@ -101,6 +104,10 @@ def _statement(stmt: Stmt, op: Op, other: Op) -> Stmt:
     match stmt:
         case Assign(_, value):
             return replace(stmt, value=_term(value, op, other))
+        case Unpack(names, function, args):
+            return Unpack(names, _function(function, op, other), tuple(_term(arg, op, other) for arg in args))
+        case Return(value, others) if value is not None:
+            return Return(_term(value, op, other), tuple(_term(each, op, other) for each in others))
         case AugAssign(_, row, value):
             return replace(stmt, op=other if row is op else row, value=_term(value, op, other))
         case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
@@ -123,7 +130,10 @@ def _term(term: Term, op: Op, other: Op) -> Term:
         case Read(array, index, type):
             return Read(array, _term(index, op, other), type)
         case Invoke(function, args):
-            body = tuple(_statement(stmt, op, other) for stmt in function.body)
-            return Invoke(replace(function, body=body), tuple(_term(arg, op, other) for arg in args))
+            return Invoke(_function(function, op, other), tuple(_term(arg, op, other) for arg in args))
         case _:
             return term
+
+
+def _function(function: Function, op: Op, other: Op) -> Function:
+    return replace(function, body=tuple(_statement(stmt, op, other) for stmt in function.body))

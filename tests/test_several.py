@@ -1,0 +1,158 @@
+"""Functions with several results: what they mean, how they are spelt and stored, what is wrong with others.
+
+The key insight: the lanes that return early and those that don't must each get their own pair, so the function by hand
+returns in two places.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from grammar.alive import swept
+from grammar.canon import canonical_hash
+from grammar.check import problems
+from grammar.choose import Seed, seeded
+from grammar.emit import emit
+from grammar.evaluate import run_plain
+from grammar.families import family_named
+from grammar.flow import active_names, carriers
+from grammar.grow import grow
+from grammar.inputs import regular
+from grammar.limits import limitation
+from grammar.profiles import profile
+from grammar.rewrites import REWRITES
+from grammar.serial import kernel_of, plain_of
+from grammar.tree import Function, Invoke, Kernel, Return, Unpack, all_statements, functions, height
+from grammar.types import F32, I32
+from tests.builders import LANES, OUT, X, Y, at, change, do, ints, kernel, let, loop, number, out, put, size, var, when
+from tests.lane_by_lane import lane_by_lane
+from tests.reading import Reader
+
+A, B, U, V = var("a"), var("b"), var("u"), var("v")
+SPLIT = Function(
+    "split",
+    (A, B),
+    (
+        when(do("less", A, 0.0), Return(number(0.0), (do("neg", B),))),
+        Return(do("add", A, B), (do("mul", A, B),)),
+    ),
+    F32,
+    (F32,),
+)
+USED = kernel((X, Y, OUT), Unpack(("u", "v"), SPLIT, (at("x"), at("y"))), put("out", do("sub", U, V)))
+
+
+def test_each_lane_gets_its_own_results() -> None:
+    inputs = regular(USED, Seed(1), LANES)
+    x, y = (inputs.arrays[name].reshape(-1) for name in "xy")
+    want = np.where(x < 0, np.float32(0.0) - -y, (x + y) - x * y)
+    assert (x < 0).any()
+    assert np.array_equal(run_plain(USED, inputs).arrays["out"], want)
+    assert np.array_equal(lane_by_lane(USED, inputs)[0]["out"], want)
+
+
+def test_text_is_read_back() -> None:
+    text = emit(USED)
+    assert "        return 0.0, -b\n    return a + b, a * b\n" in text
+    assert "    u, v = split(x[i], y[i])\n" in text
+    reader = Reader(text)
+    assert (reader.body, tuple(reader.functions.values())) == (USED.body, functions(USED.body))
+
+
+def test_it_is_stored_and_told_from_others() -> None:
+    assert kernel_of(plain_of(USED)) == USED
+    exchanged = kernel((X, Y, OUT), Unpack(("v", "u"), SPLIT, (at("x"), at("y"))), put("out", do("sub", U, V)))
+    renamed = kernel((X, Y, OUT), Unpack(("v", "u"), SPLIT, (at("x"), at("y"))), put("out", do("sub", V, U)))
+    assert canonical_hash(exchanged) != canonical_hash(USED)
+    assert canonical_hash(renamed) == canonical_hash(USED)
+
+
+def test_what_gradients_flow_through_and_what_goes_stale() -> None:
+    assert active_names(USED) == {"x", "y", "u", "v"} == carriers(USED)
+    carried = kernel(
+        (X, Y, OUT),
+        let("u", at("x")),
+        loop("k", size("x"), Unpack(("u", "v"), SPLIT, (U, at("y"))), change("u", "add", V)),
+        put("out", U),
+    )
+    assert problems(carried) == ()
+    assert limitation(carried)
+
+
+def test_it_stands_as_high_as_a_call() -> None:
+    single = kernel((X, Y, OUT), let("u", Invoke(SPLIT, (at("x"), at("y")))), put("out", U))
+    assert height(USED) == height(single)
+
+
+def test_rewrites_know_its_names() -> None:
+    taken = kernel((X, Y, OUT), Unpack(("part_0", "v"), SPLIT, (at("x"), at("y"))), put("out", NESTED))
+    hoisted = REWRITES["hoisted"](taken)
+    assert hoisted is not None
+    assert problems(hoisted) == ()
+    assert "part_1 = " in emit(hoisted)
+
+
+NESTED = do("sin", do("mul", var("part_0"), V))
+
+
+def test_a_result_without_use_makes_a_draft_nothing() -> None:
+    unused = kernel((X, Y, OUT), Unpack(("u", "v"), SPLIT, (at("x"), at("y"))), put("out", U))
+    assert swept(unused) is None
+    assert "local v is never read" in problems(unused)
+    assert swept(USED) == USED
+
+
+WRONG: dict[str, tuple[Kernel, str]] = {
+    "too few names": (
+        kernel((X, Y, OUT), Unpack(("u",), SPLIT, (at("x"), at("y"))), put("out", U)),
+        "split does not return one value for each of u",
+    ),
+    "a name twice": (
+        kernel((X, Y, OUT), Unpack(("u", "u"), SPLIT, (at("x"), at("y"))), put("out", U)),
+        "split does not return one value for each of u, u",
+    ),
+    "several for one": (
+        kernel((X, Y, OUT), put("out", Invoke(SPLIT, (at("x"), at("y"))))),
+        "split returns several values where one should stand",
+    ),
+    "arguments of another type": (
+        kernel((X, OUT), Unpack(("u", "v"), SPLIT, (at("x"), number(1))), put("out", do("sub", U, V))),
+        "split is called with other types",
+    ),
+    "a name of another type": (
+        kernel(
+            (X, Y, OUT, out("n", I32)),
+            let("u", 1),
+            put("n", ints("u")),
+            Unpack(("u", "v"), SPLIT, (at("x"), at("y"))),
+            put("out", do("sub", U, V)),
+        ),
+        "local u changes its type",
+    ),
+    "a result too few": (
+        kernel(
+            (X, OUT),
+            Unpack(("u", "v"), Function("f", (A,), (Return(do("neg", A)),), F32, (F32,)), (at("x"),)),
+            put("out", do("sub", U, V)),
+        ),
+        "what is returned is of another type",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_said(name: str) -> None:
+    faulty, complaint = WRONG[name]
+    assert problems(USED) == ()
+    assert any(complaint in problem for problem in problems(faulty)), problems(faulty)
+
+
+def test_it_is_grown() -> None:
+    found = 0
+    for seed in map(Seed, range(40)):
+        grown = grow(seeded(seed), family_named("function_library"), profile("natural"), 5, seed, LANES)
+        if grown is not None:
+            assert problems(grown) == ()
+            found += any(isinstance(stmt, Unpack) for stmt in all_statements(grown))
+    assert found >= 3
