@@ -76,14 +76,14 @@ class Family:
 
 BRANCHES: tuple[tuple[Feature, float], ...] = ((branch_update, 3.0), (branch_both, 2.0))
 LOOPS: tuple[tuple[Feature, float], ...] = (
-    *((loop_sum, 6.0), (loop_while, 1.0), (loop_count, 1.5)),
+    *((loop_sum, 6.0), (loop_while, 1.5), (loop_count, 1.5)),
     (loop_extreme, 1.0),
 )
 ANY: tuple[tuple[Feature, float], ...] = (
     *BRANCHES,
     (branch_chain, 1.5),
     (loop_sum, 3.0),
-    (loop_while, 0.6),
+    (loop_while, 0.9),
     (loop_count, 1.0),
     (loop_extreme, 0.7),
     (loop_nested, 1.0),
