@@ -45,6 +45,7 @@ from grammar.tree import (
     Thread,
     Var,
     While,
+    Whole,
     all_terms,
     blocks,
     statements,
@@ -176,7 +177,7 @@ class Watching(Interpreter[Lanes]):
             self.parts.setdefault(id(term), set()).update(zip(*columns, strict=True))
         if isinstance(term, Apply) and active.any():
             for part in islice(subterms(term), 1, None):
-                if part.type is term.type and not isinstance(part, Const | At):
+                if part.type is term.type and not isinstance(part, Const | At | Whole):
                     one, other = value[..., active], self.latest[id(part)][..., active]
                     pair = self.pairs.setdefault((id(term), id(part)), Pair(term, part))
                     pair.same = pair.same and bool((one == other).all())
