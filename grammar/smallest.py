@@ -7,7 +7,7 @@ whoever draws a kernel can offer what it holds, side by side, as a simpler one, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache
 from itertools import count
@@ -85,7 +85,17 @@ class Trait(Enum):
     SCALAR = "scalar parameter"
 
 
-Construct = Op | Feature | AtomicKind | Trait | Scalar | None
+@dataclass(frozen=True, slots=True)
+class Nesting:
+    """An operation on what another one gives."""
+
+    outer: Op
+    place: int
+    """Of the argument."""
+    inner: Op
+
+
+Construct = Op | Feature | AtomicKind | Trait | Scalar | Nesting | None
 """None is nothing in particular; a type stands for arrays of it."""
 
 OUT = "out"
@@ -182,6 +192,44 @@ def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def nestings_of(kernel: Kernel) -> tuple[Nesting, ...]:
+    """Those that a kernel holds of rows of the table, each once."""
+    known = _numbers_of_rows()
+    nested = (
+        Nesting(term.op, place, arg.op)
+        for term in all_terms(kernel)
+        if isinstance(term, Apply)
+        for place, arg in enumerate(term.args)
+        if isinstance(arg, Apply) and term.op.key in known and arg.op.key in known
+    )
+    return tuple(dict.fromkeys(nested))
+
+
+MOST_ARGUMENTS = max(len(op.params) for op in TABLE)
+INSIDES = len(TABLE) * MOST_ARGUMENTS
+"""How many numbers there are of what may stand inside of an operation, and where; few fit a given one."""
+
+
+def inside_of(nesting: Nesting) -> int:
+    """What stands inside and where, as a number from 1 to `INSIDES`."""
+    return 1 + _numbers_of_rows()[nesting.inner.key] * MOST_ARGUMENTS + nesting.place
+
+
+def with_inside(construct: Construct, number: int) -> Construct:
+    """With what that number says inside, if it fits there; 0 says nothing."""
+    if not number or not isinstance(construct, Op):
+        return construct
+    row, place = divmod(number - 1, MOST_ARGUMENTS)
+    inner = TABLE[row]
+    fits = place < len(construct.params) and construct.params[place] is inner.result
+    return Nesting(construct, place, inner) if fits and not isinstance(inner.spelling, Chain) else construct
+
+
+@cache
+def _numbers_of_rows() -> Mapping[str, int]:
+    return {op.key: k for k, op in enumerate(TABLE)}
+
+
 def _constructs_in(stmt: Stmt) -> list[Construct]:
     """What stands for the kind of statement, the simplest first, and the operation that is written with it."""
     match stmt:
@@ -212,7 +260,12 @@ def smallest(construct: Construct, seed: Seed, lanes: int) -> Kernel:
         return _copied(construct)
     if isinstance(construct, AtomicKind):
         return _reduced(construct)
-    kernel = _applied(construct, seed, lanes) if isinstance(construct, Op) else _featured(construct, seed, lanes)
+    if isinstance(construct, Nesting):
+        kernel = _applied(construct.outer, seed, lanes, construct)
+    elif isinstance(construct, Op):
+        kernel = _applied(construct, seed, lanes)
+    else:
+        kernel = _featured(construct, seed, lanes)
     return SIMPLEST if kernel is None else kernel
 
 
@@ -236,23 +289,37 @@ def _reduced(kind: AtomicKind) -> Kernel:
 
 
 @cache
-def _applied(op: Op, seed: Seed, lanes: int) -> Kernel | None:
-    """`out[i] = wp.sin(x[i])`: the operation on elements of arrays of its own; the last may have to be a number."""
+def _applied(op: Op, seed: Seed, lanes: int, nesting: Nesting | None = None) -> Kernel | None:
+    """`out[i] = wp.sin(x[i])`: the operation on elements of arrays of its own; the last may have to be a number.
+
+    One of them may be what another operation gives: `out[i] = wp.sin(wp.abs(x[i]))`.
+    """
     if not op.params:
         return None  # it makes something of nothing
     draft = Draft(replaying(()), profile("natural"), op.params[0] if op.params[0] in NUMBERS else F32, seed, lanes)
     start(draft)
-    arguments = zip(op.params, spans_for(op), strict=True)
-    args = [Read(new_array(draft, type, span).name, draft.thread, type) for type, span in arguments]
+    args = _elements(draft, op, nesting)
     out = Param(OUT, Array(op.result), Role.OUT)
     chained = isinstance(op.spelling, Chain)  # Warp takes no element at its end
     plain = number(op.params[-1], 16 if chained else 1)
-    for params, last in ((draft.params, args[-1]), (draft.params[:-1], plain))[chained:]:
+    ways = [] if chained else [(draft.params, args[-1])]
+    ways += [(draft.params[:-1], plain)] if isinstance(args[-1], Read) else []
+    for params, last in ways:
         body: tuple[Stmt, ...] = (*draft.block, Store(OUT, draft.thread, Apply(op, (*args[:-1], last))))
         kernel = Kernel("apply_values", (*params, out), body, "arithmetic")
         if defect(kernel) is None and is_alive(kernel, seed, lanes):
             return kernel
     return None
+
+
+def _elements(draft: Draft, op: Op, nesting: Nesting | None = None) -> list[Term]:
+    """An element of an array of its own for each argument, or what another operation gives for such."""
+    return [
+        Apply(nesting.inner, tuple(_elements(draft, nesting.inner)))
+        if nesting is not None and place == nesting.place
+        else Read(new_array(draft, type, span).name, draft.thread, type)
+        for place, (type, span) in enumerate(zip(op.params, spans_for(op), strict=True))
+    ]
 
 
 @cache

@@ -12,12 +12,14 @@ The key insight: the grower asks for its choices one by one and takes the simple
 shrinks towards. So there is nothing to filter and nothing to assume: every sequence of choices is a kernel, and a
 shorter sequence of smaller choices is a simpler one. The first choice is whether a kernel is grown at all, and behind
 all others stands what was grown: so where the first becomes the simplest, what the kernel holds is left, each
-construct in a statement of its own, and a failure due to one of a hundred operations shrinks to that one.
+construct in a statement of its own, and a failure due to one of a hundred operations shrinks to that one. The same
+holds of operations on what others give, two at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,19 @@ from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
 from grammar.op import Lanes, Op
 from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
-from grammar.smallest import SIMPLEST, Construct, Trait, constructs, constructs_of, sketch
+from grammar.smallest import (
+    INSIDES,
+    SIMPLEST,
+    Construct,
+    Nesting,
+    Trait,
+    constructs,
+    constructs_of,
+    inside_of,
+    nestings_of,
+    sketch,
+    with_inside,
+)
 from grammar.terms import grow_term
 from grammar.tree import AtomicKind, Kernel, Role, Term
 from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
@@ -49,8 +63,8 @@ ATTEMPTS = 3
 SWARM = "swarm"
 """The profile that is `uniform` with about half of the operations switched off, others for each kernel."""
 
-MOST = 32
-"""Constructs in a sketch; hardly any kernel holds more."""
+MOST, MOST_NESTED = 32, 96
+"""Constructs in a sketch, alone and with another inside; hardly any kernel holds more."""
 LARGE = 11
 """One kernel in so many is a sketch of a few constructs; the others are grown."""
 
@@ -82,16 +96,20 @@ def kernels(depth: int = 5, profile: str | Profile = "natural", family: str | No
 def _kernels(draw: Draw, depth: int, profile: str | Profile, family: str | None) -> Kernel:
     """A kernel that is grown, or a sketch; both read three things in a row, so that the one shrinks to the other.
 
-    Whether to grow; what the kernel is grown by, then 0; the numbers of the constructs that it holds, then 0.
+    Whether to grow; what the kernel is grown by, then 0; the numbers of the constructs that it holds, each with that of
+    what is inside of it, then 0.
     """
     grown = _Grown(depth, profile, family)
     table = _constructs(profile)
     integer: Integer = draw(_INTEGERS)
     if family is None and not integer(0, LARGE - 1):
         draw(_PASSED_OVER)
-        return sketch([table[number - 1] for number in draw(_numbers(len(table)))], depth, SEED, LANES)
+        held = [with_inside(table[number - 1], inside) for number, inside in draw(_numbers(len(table)))]
+        return sketch([one for one in held if _is_on(one, profile)], depth, SEED, LANES)
     kernel: Kernel = draw(grown)
-    draw(_noted([table.index(one) + 1 for one in constructs_of(kernel) if one in table]))
+    alone = [(table.index(one) + 1, 0) for one in constructs_of(kernel) if one in table]
+    nested = [(table.index(one.outer) + 1, inside_of(one)) for one in nestings_of(kernel) if one.outer in table]
+    draw(_noted([*alone[:MOST], *nested[:MOST_NESTED]]))
     return kernel
 
 
@@ -134,32 +152,43 @@ def _passed_over(draw: Draw) -> None:
 
 
 @st.composite
-def _noted(draw: Draw, numbers: Sequence[int]) -> None:
+def _noted(draw: Draw, numbers: Iterable[tuple[int, int]]) -> None:
     """Has Hypothesis record the numbers as if they were drawn."""
     integer = draw(_INTEGERS)
-    for number in (*numbers[:MOST], 0):
+    for number in (*chain.from_iterable(numbers), 0):
         integer(number, number)
 
 
 @st.composite
-def _numbers(draw: Draw, highest: int) -> list[int]:
-    """Numbers from 1 to `highest`; a few, unless they were noted."""
+def _numbers(draw: Draw, highest: int) -> list[tuple[int, int]]:
+    """Numbers from 1 to `highest`, each with that of what is inside; a few, unless they were noted."""
     integer = draw(_INTEGERS)
-    numbers: list[int] = []
-    while len(numbers) < MOST and 0 < (number := integer(0, highest + len(numbers) * highest // 4)) <= highest:
-        numbers.append(number)
+    numbers: list[tuple[int, int]] = []
+    while (
+        len(numbers) < MOST + MOST_NESTED
+        and 0 < (number := integer(0, highest + len(numbers) * highest // 4)) <= highest
+    ):
+        numbers.append((number, integer(0, INSIDES)))
     return numbers
 
 
 def _constructs(profile: str | Profile) -> tuple[Construct, ...]:
-    off = profile.off if isinstance(profile, Profile) else frozenset()
-    return tuple(one for one in constructs() if not (isinstance(one, Op) and one.name in off))
+    return tuple(one for one in constructs() if _is_on(one, profile))
+
+
+def _is_on(construct: Construct, profile: str | Profile) -> bool:
+    """Whether the profile has the operations."""
+    if not isinstance(profile, Profile):
+        return True
+    if isinstance(construct, Nesting):
+        return profile.off.isdisjoint((construct.outer.name, construct.inner.name))
+    return not (isinstance(construct, Op) and construct.name in profile.off)
 
 
 def _families(depth: int, construct: Construct) -> Sequence[Family]:
     """Any of them, or those that may have the construct."""
     all_there_are = families_at(depth)
-    if construct is None or isinstance(construct, Op | Trait | Scalar):
+    if construct is None or isinstance(construct, Op | Trait | Scalar | Nesting):
         return all_there_are
     if isinstance(construct, AtomicKind):
         return [family for family in all_there_are if family.atomic]

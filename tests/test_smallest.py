@@ -13,7 +13,20 @@ from grammar.defects import defect
 from grammar.emit import emit
 from grammar.op import Op
 from grammar.ops import row
-from grammar.smallest import SIMPLEST, Construct, Trait, constructs, constructs_of, sketch, smallest
+from grammar.smallest import (
+    INSIDES,
+    SIMPLEST,
+    Construct,
+    Nesting,
+    Trait,
+    constructs,
+    constructs_of,
+    inside_of,
+    nestings_of,
+    sketch,
+    smallest,
+    with_inside,
+)
 from grammar.tree import AtomicKind, height, statements
 from grammar.types import F64, Composite, Scalar
 from tests.builders import LANES
@@ -66,6 +79,32 @@ def assert_smallest(construct: Construct) -> None:
 def _is_constant(op: Op) -> bool:
     rotations = any(isinstance(type, Composite) and type.is_rigid for type in op.params)
     return op.name in NAMELESS or (op.name in LENGTHS and rotations)
+
+
+NESTED = {
+    ("sqrt(float32)", 0, "abs(float32)"): "out[i] = wp.sqrt(wp.abs(x[i]))",
+    ("add(float32,float32)", 1, "mul(float32,float32)"): "out[i] = x[i] + a[i] * y[i]",
+    ("where(bool,float32,float32)", 0, "less(float32,float32)"): "out[i] = wp.where(x[i] < a[i], y[i], values[i])",
+}
+
+
+@pytest.mark.parametrize(("outer", "place", "inner"), NESTED)
+def test_the_smallest_kernel_with_an_operation_in_another(outer: str, place: int, inner: str) -> None:
+    nesting = Nesting(row(outer), place, row(inner))
+    kernel = smallest(nesting, SEED, LANES)
+    assert problems(kernel) == ()
+    assert is_alive(kernel, SEED, LANES)
+    assert nestings_of(kernel) == (nesting,)
+    assert emit(kernel).splitlines()[-1].strip() == NESTED[outer, place, inner]
+    assert with_inside(row(outer), inside_of(nesting)) == nesting
+
+
+def test_what_does_not_fit_inside_is_left_out() -> None:
+    nesting = Nesting(row("sqrt(float32)"), 0, row("abs(float32)"))
+    for outer in (row("sqrt(float64)"), None, Trait.BREAK):
+        assert with_inside(outer, inside_of(nesting)) is outer
+    assert with_inside(row("sqrt(float32)"), 0) is row("sqrt(float32)")
+    assert with_inside(row("sqrt(float32)"), INSIDES) is row("sqrt(float32)")
 
 
 def test_a_sketch_holds_its_constructs_side_by_side() -> None:

@@ -21,7 +21,8 @@ from grammar.emit import emit, emit_term
 from grammar.evaluate import Inputs, run_plain
 from grammar.inputs import regular
 from grammar.op import Op
-from grammar.smallest import SIMPLEST, Construct, constructs_of
+from grammar.ops import row
+from grammar.smallest import SIMPLEST, Construct, Nesting, constructs_of, nestings_of
 from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
 from grammar.tree import (
     Apply,
@@ -173,6 +174,21 @@ def test_a_fault_shrinks_to_the_construct_at_fault(number: int, fault: str) -> N
     smallest = find(kernels((3, 5)[number % 2]), fails, settings=MANY, random=Random(number))
     _, _, text = emit(smallest).partition("i = wp.tid()\n")
     assert [line.strip() for line in text.splitlines()] == body
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_fault_of_an_operation_in_another_shrinks_to_the_two(number: int) -> None:
+    sums_products = Nesting(row("add(float32,float32)"), 0, row("mul(float32,float32)"))
+    judged: list[bool] = []
+
+    def noted(kernel: Kernel) -> bool:
+        fails = sums_products in nestings_of(kernel)
+        judged.extend([fails] * (fails or bool(judged)))
+        return fails
+
+    smallest = find(kernels(5), noted, settings=MANY, random=Random(number))
+    assert emit(smallest).splitlines()[-1].strip() == "out[i] = x[i] * a[i] + y[i]"
+    assert len(judged) <= 800  # mostly some dozens, as with constructs
 
 
 TOGETHER = {
