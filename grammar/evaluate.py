@@ -575,8 +575,8 @@ def _flat_position(
     return _bases(inputs.launches, inputs.lanes, math.prod(shape)) + where
 
 
-SIDE = 8
-"""The length of all axes of a grid of threads but the first, if so many lanes can be laid out in this way."""
+SIDES = (8, 8, 4, 2)
+"""By its dimensions: the length of all axes of a grid of threads but the first, if the lanes can be laid out so."""
 
 
 @lru_cache
@@ -584,7 +584,7 @@ def grid(lanes: int, dimensions: int) -> tuple[int, ...]:
     """The shape in which threads are launched, and of an array that has an element for each."""
     shape: tuple[int, ...] = ()
     for _ in range(dimensions - 1):
-        side = next(side for side in range(SIDE, 0, -1) if lanes % side == 0)
+        side = next(side for side in range(SIDES[dimensions - 1], 0, -1) if lanes % side == 0)
         shape, lanes = (side, *shape), lanes // side
     return lanes, *shape
 

@@ -22,7 +22,8 @@ from grammar.features import (
     loop_sum,
     loop_while,
 )
-from grammar.neighbours import gather, sparse_product, stencil, stencil_grid
+from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
+from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
 from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
@@ -38,6 +39,7 @@ from grammar.types import (
     SPATIAL_MATRICES,
     TRANSFORMS,
     TWISTS,
+    U32,
     VECTORS,
     Element,
     Scalar,
@@ -60,7 +62,7 @@ class Family:
     """It does so by atomic operations, and nothing else is written."""
     types: tuple[tuple[Element, float], ...] = ()
     """What its kernels compute in; none means any scalar type."""
-    dimensions: int = 1
+    dimensions: tuple[tuple[int, float], ...] = ((1, 1.0),)
     """Of the grid of threads."""
     company: tuple[frozenset[Element], ...] = ()
     """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
@@ -161,11 +163,32 @@ FAMILIES: tuple[Family, ...] = (
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
     Family("function_library", 4, features=(CALLS, ((call_function, 2.0), (branch_update, 1.0)))),
-    Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=2),
-    Family("nested_parallel", 3, features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),), dimensions=2),
+    Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=((2, 5.0), (3, 2.0))),
+    Family(
+        "nested_parallel",
+        3,
+        features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),),
+        dimensions=((2, 5.0), (3, 2.0), (4, 1.0)),
+    ),
     Family("conditional_reduction", 3, leave=reduce_by_condition, atomic=True),
     Family("histogram", 3, leave=count_in_bins, atomic=True, types=((F32, 5.0), (F64, 1.0), (I32, 1.0))),
     Family("sparse_product", 4, features=(((sparse_product, 1.0),),), types=((F32, 5.0), (F64, 1.0))),
+    Family("prefix_scan", 3, features=(((prefix_scan, 1.0),),), types=((F32, 5.0), (F64, 1.0), (I32, 2.0), (U32, 0.5))),
+    Family(
+        "graph_relaxation",
+        4,
+        features=(((relax_over_edge, 1.0), (relax_over_neighbours, 1.0)),),
+        leave=leave_relaxed,
+        types=((F32, 5.0), (F64, 1.0), (I32, 2.0)),
+    ),
+    Family(
+        "fluid_update",
+        4,
+        features=(((difference, 1.0),), ((difference, 1.0), (branch_update, 0.3))),
+        favoured=frozenset({"arithmetic"}),
+        types=((F32, 8.0), (F64, 1.0)),
+        dimensions=((2, 6.0), (3, 1.5), (1, 1.0)),
+    ),
     Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
     Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),

@@ -27,7 +27,7 @@ from grammar.draft import (
     nested,
     run,
 )
-from grammar.evaluate import Mask
+from grammar.evaluate import Mask, grid
 from grammar.literal import number, zero
 from grammar.menus import menu_of_comparisons
 from grammar.op import Lanes, Op
@@ -283,15 +283,18 @@ def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool
 
 
 def loop_bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:
-    """Where the loop stops, and how many trips that makes."""
-    if not dynamic:
-        top = 4 if small else 8
+    """Where the loop stops, and how many trips that makes: no more than the shortest axis of an array has elements."""
+    room = min(grid(draft.lanes, draft.dimensions))
+    if not dynamic or room < 4:
+        top = min(room, 4 if small else 8)
         trips = weighted(draft.choose, [(t, w) for t, w in draft.profile.trip_counts if 2 <= t <= top])
         bound = constant(draft, I32, trips) if chance(draft.choose, 0.1) else Const(I32, trips)
         return bound, trips
     known = [p for p in draft.params if p.type is I32 and p.role is Role.VALUE and p.low >= 2]
     param = (
-        known[0] if known else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, 4 if small else 6))
+        known[0]
+        if known
+        else add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 3, min(room, 4 if small else 6)))
     )
     return Var(param.name, I32), int(param.high)
 

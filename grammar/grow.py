@@ -123,7 +123,7 @@ def _draft_kernel(
 ) -> Kernel:
     main = _main_type(choose, profile, family)
     draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(main), favoured=family.favoured)
-    draft.dimensions, draft.tolerant = family.dimensions, tolerant
+    draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)

@@ -68,7 +68,9 @@ NameRole = Literal[
 
 ROLES: tuple[NameRole, ...] = get_args(NameRole)
 
-GRIDS: tuple[tuple[str, ...], ...] = (("i", "j", "k"), ("x", "y", "z"), ("row", "col", "layer"), ("tx", "ty", "tz"))
+GRIDS: tuple[tuple[str, ...], ...] = (
+    *(("i", "j", "k", "l"), ("x", "y", "z", "w"), ("row", "col", "layer", "channel"), ("tx", "ty", "tz", "tw")),
+)
 """What the indices of a grid of threads are called together."""
 
 

@@ -49,11 +49,11 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
     elif depth >= 3 and chance(draft.choose, 0.08):
         value = lowered(draft, value, depth - 1)
         condition = grow_condition(draft, min(depth, 3))
-        out = _output(draft, type, Role.OUT)
+        out = output(draft, type, Role.OUT)
         other = grow_term(draft, type, 2)
         draft.block.append(If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
     else:
-        draft.block.append(Store(_output(draft, type, Role.OUT), index, value.term))
+        draft.block.append(Store(output(draft, type, Role.OUT), index, value.term))
 
 
 def _update(draft: Draft, value: Grown) -> None:
@@ -64,14 +64,14 @@ def _update(draft: Draft, value: Grown) -> None:
     names = [("add", 6.0), ("sub", 2.0), ("mul", free), *((name, bits) for name in ("bit_xor", "bit_or", "bit_and"))]
     sign = infix(weighted(draft.choose, names), type)
     span = spans(type.scalar, draft.patterns)[0] if sign.name.startswith("bit_") else (-1.0, 1.0)
-    out = _output(draft, type, Role.ACCUMULATOR, span=span)
+    out = output(draft, type, Role.ACCUMULATOR, span=span)
     draft.block.append(AugStore(out, draft.own, sign, value.term))
 
 
 def _store_and_scale(draft: Draft, value: Grown, depth: int) -> None:
     """`out[i] = value`, then `out[i] *= factor`, perhaps where a condition holds."""
     type = value.term.type
-    out = _output(draft, type, Role.OUT)
+    out = output(draft, type, Role.OUT)
     draft.block.append(Store(out, draft.own, value.term))
     condition = grow_condition(draft, min(depth - 1, 2)) if depth >= 3 and chance(draft.choose, 0.6) else None
     divide = type in FLOATS and chance(draft.choose, 0.2)
@@ -85,7 +85,7 @@ FACTORS: tuple[tuple[float, ...], tuple[float, ...]] = ((2, 3, 4), (2.0, 0.5, 0.
 """Of integers, and of floats."""
 
 
-def _output(
+def output(
     draft: Draft, type: Element, role: Role, size: int | None = None, span: tuple[float, float] = (-1.0, 1.0)
 ) -> str:
     array = Array(type, draft.dimensions if size is None else 1)
@@ -108,7 +108,7 @@ def reduce(draft: Draft, value: Grown, depth: int) -> None:
     condition = grow_condition(draft, 2) if guarded else None
     value = value if condition is None else lowered(draft, value, depth - 1)
     span = spans(type.scalar, draft.patterns)[0] if kind in BITWISE else (-1.0, 1.0)
-    array = _output(draft, type, Role.ACCUMULATOR, None if scattered else bins, span)
+    array = output(draft, type, Role.ACCUMULATOR, None if scattered else bins, span)
     stmt: Stmt = Atomic(kind, array, index, value.term)
     draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
 
@@ -129,7 +129,7 @@ def count_in_bins(draft: Draft, value: Grown, depth: int) -> None:
         raise StuckError
     weigh = value.term.type is F32 and chance(draft.choose, 0.7)
     added = grow_term(draft, F32, 1).term if weigh else Const(I32, 1)
-    array = _output(draft, added.type, Role.ACCUMULATOR, bins)
+    array = output(draft, added.type, Role.ACCUMULATOR, bins)
     draft.block.append(Atomic(AtomicKind.ADD, array, index, added))
 
 
@@ -159,7 +159,7 @@ def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
     type = value.term.type
     other = value if chance(draft.choose, 0.6) else grow_term(draft, type, 1)
     arms = [
-        Atomic(AtomicKind.ADD, _output(draft, type, Role.ACCUMULATOR, 1), Const(I32, 0), each.term)
+        Atomic(AtomicKind.ADD, output(draft, type, Role.ACCUMULATOR, 1), Const(I32, 0), each.term)
         for each in (value, other)
     ]
     draft.block.append(If(condition.term, (arms[0],), (arms[1],)))

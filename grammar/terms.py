@@ -442,17 +442,17 @@ def stored_index(draft: Draft) -> Term:
     return Read(param.name, draft.thread, I32)
 
 
-def new_array(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
+def new_array(draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: int = 0) -> Param:
+    """An array of so many dimensions; of 0, mostly of those that the grid of threads has."""
     low, high = _range(draft, type, span)
     role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
     if type in INTEGERS and type is not I32:
         role = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
         role = COMPOSITE_ROLES[type.kind][0]
-    flat = draft.dimensions > 1 and chance(draft.choose, 0.15)
-    return add_param(
-        draft, Param(draft.name(role), Array(type, 1 if flat else draft.dimensions), Role.VALUE, low, high)
-    )
+    if not dimensions:
+        dimensions = 1 if draft.dimensions > 1 and chance(draft.choose, 0.15) else draft.dimensions
+    return add_param(draft, Param(draft.name(role), Array(type, dimensions), Role.VALUE, low, high))
 
 
 def _fits(param: Param, span: Span) -> bool:

@@ -23,7 +23,7 @@ from grammar.profiles import PROFILES
 from grammar.tree import WARPS, AtomicKind
 from grammar.types import ELEMENTS, Array
 
-DIMENSIONS = range(1, 1 + max(getattr(family, "dimensions", 1) for family in FAMILIES))
+DIMENSIONS = range(1, 1 + max(n for family in FAMILIES for n, _ in family.dimensions))
 """Of arrays, and of the grid of threads."""
 UPDATES = ("add", "sub", "mul", "bit_xor")
 """Operators of `name OP= value`."""

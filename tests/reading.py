@@ -73,7 +73,7 @@ CASTS = {scalar.spelling: scalar for scalar in SCALARS}
 ANNOTATIONS: dict[str, Type] = {
     **{type.spelling: type for type in ELEMENTS.values()},
     **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values()},
-    **{f"wp.array2d[{type.spelling}]": Array(type, 2) for type in ELEMENTS.values()},
+    **{f"wp.array{n}d[{type.spelling}]": Array(type, n) for type in ELEMENTS.values() for n in (2, 3, 4)},
 }
 
 

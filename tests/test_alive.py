@@ -234,7 +234,9 @@ def test_every_loop_goes_round_more_than_once() -> None:
                     case Var(name, _) if name in {param.name for param in sample.kernel.params}:
                         assert sample.kernel.param(name).low - first >= 2, sample
                     case Var() | Read():  # how many entries a row of a sparse matrix has differs
-                        assert sample.kernel.family == "sparse_product"
+                        assert sample.kernel.family in ("sparse_product", "graph_relaxation", "prefix_scan")
+                    case Apply() if sample.kernel.family == "prefix_scan":
+                        pass  # as many as there are elements before the thread's own
                     case _:
                         raise AssertionError(stmt.stop)
 
@@ -344,7 +346,9 @@ def test_what_is_compared_is_said_plainly() -> None:
                     assert not (isinstance(one, Apply) and one.op.name in ("add", "sub") and other in one.args), sample
             if isinstance(term, Apply) and term.op.name == "logical_not":
                 inner = term.args[0]
-                assert not (isinstance(inner, Apply) and inner.op.group == "comparison"), sample
+                assert not (isinstance(inner, Apply) and inner.op.group == "comparison" and len(inner.args) == 2), (
+                    sample
+                )
 
 
 def test_no_literal_is_an_operand_that_does_nothing() -> None:

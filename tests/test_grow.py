@@ -203,6 +203,12 @@ def grid_reads(grown: Kernel) -> int:
     return len(reads - {grown.body[0].own})
 
 
+def most_reads(grown: Kernel) -> int:
+    """Of how many elements of one array a kernel reads, as far as the text tells them apart."""
+    reads = {term for term in all_terms(grown) if isinstance(term, Read)}
+    return max(Counter(term.array for term in reads).values(), default=0)
+
+
 def is_computed(index: Term) -> bool:
     return isinstance(index, Apply) and index.op.name == "clamp"
 
@@ -223,10 +229,16 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "rigid_transform": (of_group("quaternion", "transform", "spatial"), 0.9),
     "function_library": (lambda grown: bool(functions(grown.body)), 0.9),
     "grid_stencil": (lambda grown: grid_reads(grown) >= 3, 0.9),
-    "nested_parallel": (lambda grown: isinstance(grown.body[0], Thread) and len(grown.body[0].names) == 2, 1.0),
+    "nested_parallel": (lambda grown: isinstance(grown.body[0], Thread) and len(grown.body[0].names) > 1, 1.0),
     "conditional_reduction": (lambda grown: sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2, 1.0),
     "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
     "sparse_product": (lambda grown: any(param.role is Role.OFFSETS for param in grown.params), 1.0),
+    "prefix_scan": (
+        lambda grown: any(isinstance(s, For) and not isinstance(s.stop, tree.Const) for s in grown.body),
+        0.9,
+    ),
+    "graph_relaxation": (lambda grown: any(param.role is Role.INDEX for param in grown.params), 1.0),
+    "fluid_update": (lambda grown: most_reads(grown) >= 2, 0.9),
     "bit_mixing": (of_group("integer"), 0.75),
     "random_sampling": (has(tree.Sample), 0.9),
 }
