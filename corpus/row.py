@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.build import PIECES, Build
-from grammar.evaluate import grid
+from grammar.layout import grid
 from grammar.tree import (
     Apply,
     Assign,

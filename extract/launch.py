@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
-from grammar.evaluate import grid
+from grammar.layout import grid
 from grammar.tree import Param
 from grammar.types import Array, Composite, Element
 

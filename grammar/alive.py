@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from grammar.draft import LIMIT
-from grammar.evaluate import EndlessLoopError, Inputs, Plain, run_plain
+from grammar.evaluate import EndlessLoopError, Plain, run_plain
 from grammar.inputs import column, regular
+from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.tree import (
     Assign,

@@ -16,8 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from grammar.choose import Choose, pick
-from grammar.evaluate import Inputs, Interpreter, Mask, Plain
+from grammar.evaluate import Interpreter, Plain
 from grammar.inputs import REGULAR_SETS, column
+from grammar.layout import Inputs, Mask
 from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile

@@ -27,7 +27,7 @@ from grammar.draft import (
     nested,
     run,
 )
-from grammar.evaluate import Mask, grid
+from grammar.layout import Mask, grid
 from grammar.literal import number, zero
 from grammar.menus import menu_of_comparisons
 from grammar.op import Lanes, Op

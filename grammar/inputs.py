@@ -14,7 +14,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import Inputs, grid
+from grammar.layout import Inputs, grid
 from grammar.op import Lanes
 from grammar.ranges import is_wide
 from grammar.tree import Kernel, Param, Role

@@ -12,10 +12,11 @@ from functools import cache
 from typing import Any
 
 from grammar.choose import Seed, seeded
-from grammar.evaluate import Inputs, Plain, run_plain
+from grammar.evaluate import Plain, run_plain
 from grammar.families import families_at
 from grammar.grow import grow
 from grammar.inputs import regular
+from grammar.layout import Inputs
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES, profile
 from grammar.tree import (

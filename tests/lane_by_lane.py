@@ -12,7 +12,7 @@ from typing import assert_never
 
 import numpy as np
 
-from grammar.evaluate import Inputs, grid
+from grammar.layout import Inputs, grid
 from grammar.number import Calculus, sampled
 from grammar.op import Lanes
 from grammar.tree import (

@@ -18,10 +18,11 @@ import pytest
 from grammar.alive import is_alive
 from grammar.check import problems
 from grammar.choose import Seed, seeded
-from grammar.evaluate import EndlessLoopError, Inputs, Interpreter, Mask, Plain, run_plain
+from grammar.evaluate import EndlessLoopError, Interpreter, Plain, run_plain
 from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import column
+from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.profiles import profile
 from grammar.tree import (

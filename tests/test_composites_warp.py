@@ -18,7 +18,7 @@ import warp as wp
 from extract.build import BuildFailure
 from extract.options import CompileOptions
 from grammar.emit import emit
-from grammar.evaluate import Inputs
+from grammar.layout import Inputs
 from grammar.op import Call, Item, Lanes, Member, Op, Ternary
 from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var

@@ -13,8 +13,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Inputs, run_plain
+from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, run_plain
 from grammar.inputs import regular
+from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.tree import (

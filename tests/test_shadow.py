@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grammar.evaluate import Inputs, Interpreter, Mask, Plain
+from grammar.evaluate import Interpreter, Plain
+from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SCALAR_ROWS

@@ -18,8 +18,9 @@ from grammar.alive import is_alive
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit, emit_term
-from grammar.evaluate import Inputs, run_plain
+from grammar.evaluate import run_plain
 from grammar.inputs import regular
+from grammar.layout import Inputs
 from grammar.op import Op
 from grammar.ops import row
 from grammar.smallest import SIMPLEST, Construct, Nesting, constructs_of, nestings_of

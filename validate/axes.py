@@ -20,8 +20,9 @@ from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compil
 from extract.launch import run
 from grammar.defects import WIDENING
 from grammar.emit import emit
-from grammar.evaluate import Inputs, Mask, run_plain
+from grammar.evaluate import run_plain
 from grammar.inputs import column, regular, shape_of
+from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
 from grammar.rewrites import REWRITES, Rewrite

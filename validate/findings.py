@@ -23,8 +23,8 @@ from extract.options import DEFAULT, CompileOptions
 from grammar.canon import canonical_hash
 from grammar.emit import emit
 from grammar.errors import UserError, refused
-from grammar.evaluate import Inputs
 from grammar.inputs import REGULAR_SETS, regular
+from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.serial import kernel_of, plain_of

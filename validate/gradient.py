@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import Inputs, Mask
 from grammar.inputs import uniform
+from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
 from grammar.types import F16, FLOATS, Array

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from extract.compile import start
 from grammar.defects import DEFECTS
-from grammar.evaluate import WHOLE, EndlessLoopError, Index, Interpreter, Mask, Part, Plain
+from grammar.evaluate import EndlessLoopError, Interpreter, Plain
 from grammar.inputs import regular
+from grammar.layout import WHOLE, Index, Mask, Part
 from grammar.op import Lanes
 from grammar.tree import Atomic, AugStore, Kernel, Store
 from validate.findings import Finding

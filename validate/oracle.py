@@ -16,8 +16,8 @@ import numpy as np
 
 from extract.compile import Handle
 from extract.launch import AdjointResult, LaunchResult, differentiate, run
-from grammar.evaluate import Inputs, Mask
 from grammar.inputs import regular
+from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel

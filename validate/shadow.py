@@ -21,7 +21,8 @@ from typing import NamedTuple, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, WHOLE, Algebra, Index, Inputs, Interpreter, Mask, Part, filled, flat_index, kind_of
+from grammar.evaluate import FOLDS, Algebra, Interpreter, filled, kind_of
+from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import (
     BITWISE,

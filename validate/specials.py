@@ -13,8 +13,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import EndlessLoopError, Inputs, run_plain
+from grammar.evaluate import EndlessLoopError, run_plain
 from grammar.inputs import column, from_columns, uniform
+from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.ranges import is_wide
 from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, Whole, all_terms, statements

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from extract.compile import Handle
 from extract.launch import run
-from grammar.evaluate import EndlessLoopError, Inputs, Mask, run_plain
+from grammar.evaluate import EndlessLoopError, run_plain
 from grammar.inputs import regular
+from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
