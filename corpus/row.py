@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from extract.build import PIECES, Build
 from grammar.layout import grid
+from grammar.tiles import laid_out
 from grammar.tree import (
     Apply,
     Assign,
@@ -42,6 +43,7 @@ from grammar.tree import (
     height,
     size,
 )
+from grammar.types import Array, Type
 from validate.verdict import Verdict
 
 Row = dict[str, Any]
@@ -95,10 +97,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
         "parameters": [_parameter(param) for param in kernel.params],
         "python": build.source,
         **{piece: build.ir.get(piece) for pieces in PIECES.values() for piece in pieces},
-        "inputs": tensors(verdict.inputs),
-        "outputs": tensors(verdict.outputs),
-        "cotangents": tensors(verdict.cotangents),
-        "gradients": tensors(verdict.gradients),
+        **{what: tensors(_laid_out(kernel, arrays)) for what, arrays in _values(verdict).items()},
         "lanes": recipe.lanes,
         "dim": list(grid(recipe.lanes, dimensions(kernel))),
         "input_sets": recipe.input_sets,
@@ -112,6 +111,25 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
         **{f"{name}_version": recipe.versions[name] for name in ("warp", "llvm", "nvrtc", "numpy")},
         "flags": [{"name": name, "value": str(value)} for name, value in sorted(recipe.flags.items())],
     }
+
+
+def _values(verdict: Verdict) -> dict[str, Mapping[str, NDArray[Any]]]:
+    return {
+        "inputs": verdict.inputs,
+        "outputs": verdict.outputs,
+        "cotangents": verdict.cotangents,
+        "gradients": verdict.gradients,
+    }
+
+
+def _laid_out(kernel: Kernel, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
+    """By parameter, as Warp is given them."""
+    types = {param.name: param.type for param in kernel.params}
+    return {name: _as_given(array, types[name]) for name, array in arrays.items()}
+
+
+def _as_given(values: NDArray[Any], type: Type) -> NDArray[Any]:
+    return laid_out(values, type) if isinstance(type, Array) else values
 
 
 def operations(kernel: Kernel) -> list[str]:
@@ -177,7 +195,7 @@ def _tensor(name: str, array: NDArray[Any]) -> dict[str, Any]:
 def _parameter(param: Param) -> dict[str, Any]:
     return {
         "name": param.name,
-        "type": repr(param.type),
+        "type": repr(param.type.laid_out if isinstance(param.type, Array) else param.type),
         "role": param.role.value,
         "low": float(param.low),
         "high": float(param.high),

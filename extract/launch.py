@@ -26,14 +26,20 @@ from numpy.typing import NDArray
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
 from grammar.layout import grid
+from grammar.tiles import cut_up, is_tile, laid_out
 from grammar.tree import Param
-from grammar.types import Array, Composite, Element
+from grammar.types import Array, Composite, Element, Type
 
 GUARD = 16
 """Canary elements on each side of an array."""
 
+TILED_BLOCK_DIM = 64
+"""Threads that hold a tile together on a device that has blocks."""
+
 Values = Mapping[str, Any]
-"""By parameter: an array of the parameter's scalars, whose last axis numbers those of a composite; or a number."""
+"""By parameter: an array of the parameter's scalars, whose last axis numbers those of a composite; or a number.
+
+So those of a tile stand together here, and where they belong in the memory that kernels see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def run(handle: Handle, params: Sequence[Param], values: Values, lanes: int, dev
         return _run_publicly(handle, params, values, lanes, device)
     memory = _memory(params, values)
     ENTRY(handle.forward)(_bounds(_grid(handle, lanes)), _arguments(params, values, memory, {}))
-    return LaunchResult(_arrays(memory), _stray(params, memory))
+    return LaunchResult(_arrays(params, memory), _stray(params, memory))
 
 
 def differentiate(
@@ -93,7 +99,7 @@ def differentiate(
     memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
     bounds, arguments = _bounds(_grid(handle, lanes)), _arguments(params, values, memory, gradients)
     ENTRY(handle.forward)(bounds, arguments)
-    forward = LaunchResult(_copies(memory), _stray(params, memory))
+    forward = LaunchResult(_copies(params, memory), _stray(params, memory))
     ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, gradients))
     return _adjoint_result(params, memory, gradients, forward)
 
@@ -142,7 +148,11 @@ class _Guarded:
 
 
 def _memory(params: Sequence[Param], values: Values) -> dict[str, _Guarded]:
-    return {p.name: _Guarded(values[p.name], p.element.dtype) for p in params if isinstance(p.type, Array)}
+    return {
+        p.name: _Guarded(laid_out(np.asarray(values[p.name]), p.type), p.element.dtype)
+        for p in params
+        if isinstance(p.type, Array)
+    }
 
 
 def _gradient_memory(
@@ -150,7 +160,9 @@ def _gradient_memory(
 ) -> dict[str, _Guarded]:
     """Guarded gradients of the float arrays: cotangents where given, zeros elsewhere."""
     return {
-        p.name: _Guarded(_cotangent(p, values, cotangents), p.element.dtype) for p in params if _is_differentiable(p)
+        p.name: _Guarded(laid_out(_cotangent(p, values, cotangents), p.type), p.element.dtype)
+        for p in params
+        if isinstance(p.type, Array) and _is_differentiable(p)
     }
 
 
@@ -163,12 +175,19 @@ def _cotangent(param: Param, values: Values, cotangents: Mapping[str, NDArray[An
     return given
 
 
-def _arrays(memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
-    return {name: guarded.array for name, guarded in memory.items()}
+def _arrays(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
+    """By parameter, in the form of `Values`."""
+    types = {param.name: param.type for param in params}
+    return {name: _values(guarded, types[name]) for name, guarded in memory.items()}
 
 
-def _copies(memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
-    return {name: guarded.array.copy() for name, guarded in memory.items()}
+def _values(guarded: _Guarded, type: Type) -> NDArray[Any]:
+    assert isinstance(type, Array)
+    return cut_up(guarded.array, type)
+
+
+def _copies(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
+    return {name: array.copy() for name, array in _arrays(params, memory).items()}
 
 
 def _adjoint_result(
@@ -178,8 +197,8 @@ def _adjoint_result(
     forward: LaunchResult,
 ) -> AdjointResult:
     stray = _stray(params, memory) or next((name for name, g in gradients.items() if not g.edges_intact), "")
-    wanted = {p.name: gradients[p.name].array for p in params if p.name in gradients and not p.is_output}
-    return AdjointResult(wanted, forward, _arrays(memory), stray)
+    wanted = {p.name: _values(gradients[p.name], p.type) for p in params if p.name in gradients and not p.is_output}
+    return AdjointResult(wanted, forward, _arrays(params, memory), stray)
 
 
 def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
@@ -261,12 +280,13 @@ def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | Non
     No array at all is all zeros but for the stride, which says that it is contiguous. (Warp leaves that zero as well,
     and so has the adjoint of every kernel with an int array done by the instantiation for other arrays.)
     """
-    itemsize = param.element.dtype.itemsize * param.element.width
+    assert isinstance(param.type, Array)
+    given = param.type.laid_out
+    itemsize = given.element.dtype.itemsize * given.element.width
     if guarded is None:
         return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
     address = 0 if gradient is None else gradient.address
-    assert isinstance(param.type, Array)
-    count = param.type.dimensions
+    count = given.dimensions
     shape, rest = guarded.array.shape[:count], (0,) * (4 - count)
     strides = (itemsize * math.prod(shape[k + 1 :]) for k in range(count))
     return (guarded.address, address, *shape, *rest, *strides, *rest, count, 0)
@@ -290,6 +310,7 @@ class _OnDevice:
         for name, guarded in memory.items():
             type = types[name]
             assert isinstance(type, Array)
+            type = type.laid_out
             scalars = np.frombuffer(guarded.buffer, guarded.array.dtype)
             whole: Any = wp.array(scalars, dtype=_of_warp(type.element.scalar), device=device)
             self.whole[name] = whole
@@ -320,9 +341,19 @@ def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes
     memory = _memory(params, values)
     on_device = _OnDevice(memory, params, device)
     inputs = _launch_arguments(params, values, on_device.inner)
-    wp.launch(handle.kernel, dim=_grid(handle, lanes), inputs=inputs, device=device)
+    _launch_publicly(handle, params, lanes, inputs, device)
     on_device.fetch()
-    return LaunchResult(_arrays(memory), _stray(params, memory))
+    return LaunchResult(_arrays(params, memory), _stray(params, memory))
+
+
+def _launch_publicly(handle: Handle, params: Sequence[Param], lanes: int, inputs: list[Any], device: str) -> None:
+    """A kernel of tiles with a block for each lane."""
+    shape = _grid(handle, lanes)
+    if any(is_tile(param.element) for param in params):
+        tiled: Any = wp.launch_tiled  # which Warp does not annotate
+        tiled(handle.kernel, dim=shape, inputs=inputs, block_dim=TILED_BLOCK_DIM, device=device)
+    else:
+        wp.launch(handle.kernel, dim=shape, inputs=inputs, device=device)
 
 
 def _differentiate_publicly(
@@ -340,9 +371,9 @@ def _differentiate_publicly(
     inputs = _launch_arguments(params, values, arrays.inner)
     tape = wp.Tape()  # type: ignore[no-untyped-call]  # Warp does not annotate it
     with tape:
-        wp.launch(handle.kernel, dim=_grid(handle, lanes), inputs=inputs, device=device)
+        _launch_publicly(handle, params, lanes, inputs, device)
     arrays.fetch()
-    forward = LaunchResult(_copies(memory), _stray(params, memory))
+    forward = LaunchResult(_copies(params, memory), _stray(params, memory))
     tape.backward()
     arrays.fetch()
     adjoints.fetch()

@@ -14,6 +14,7 @@ import numpy as np
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, Item, Member
 from grammar.ops import SAMPLERS
+from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
     WARPS,
@@ -112,7 +113,8 @@ class _Checker:
         yield from self.unread()
 
     def unread(self) -> Iterator[str]:
-        """What is declared and comes to nothing."""
+        """What is declared and comes to nothing; no tile is passed to a kernel by itself."""
+        yield from (f"{param.name} is a tile" for param in self.kernel.params if is_tile(param.type))
         for param in self.kernel.params:
             used = self.written if param.is_output else self.read
             if param.name not in used:
@@ -144,6 +146,8 @@ class _Checker:
                 yield from self.term(value, scope, reader=name)
                 yield from self.define(name, value.type, scope)
             case AugAssign(name, op, value):
+                if is_tile(value.type) and name in self.read:
+                    yield f"tile {name} is changed in place, which has been read before"
                 yield from self.term(value, scope, reader=name)
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
             case AssignPart():
@@ -170,10 +174,14 @@ class _Checker:
                 yield from self.write(array, index, value, scope)
                 yield from self.updated(array, value, kind)
                 self.shared.add(array)
+                if is_tile(value.type) and kind is not AtomicKind.ADD:
+                    yield f"there is no {kind.value} of tiles"
                 if kind in (AtomicKind.MIN, AtomicKind.MAX) and value.type.scalar is F16:
                     yield f"there is no {kind.value} of float16"
             case AugStore(array, index, op, value):
                 yield from self.write(array, index, value, scope, op.result)
+                if is_tile(op.result):
+                    yield f"{array} is updated by a tile, but not by tile_atomic_add"
                 yield from self.augmented(op.spelling, op.params, op.result, op.result, value)
                 if stmt.kind is not None:
                     yield from self.updated(array, value, stmt.kind)
@@ -324,6 +332,8 @@ class _Checker:
                 yield from self.array(array, None)
                 if type is not I32:
                     yield "a length is an int32"
+                if array in self.params and is_tile(self.params[array].element):
+                    yield f"the length of {array} is that of scalars, not of tiles"
                 if not 0 <= axis < self.dimensions(array):
                     yield f"{array} has no axis {axis}"
             case Apply(op, args):

@@ -24,8 +24,8 @@ from grammar.types import FLOATS, I32, Composite, Element
 
 
 def has_parts(type: Element) -> bool:
-    """Whether its scalars are assigned to one by one: those of rotations are not."""
-    return isinstance(type, Composite) and not type.is_rigid
+    """Whether its scalars are assigned to one by one: those of rotations are not, nor those of tiles."""
+    return isinstance(type, Composite) and not type.is_rigid and not type.is_tile
 
 
 def assign_parts(draft: Draft, type: Element, height: int) -> Grown:

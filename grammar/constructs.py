@@ -14,11 +14,10 @@ from functools import cache
 import libcst as cst
 
 from grammar.survey import ARRAYS, dotted, mark_of, marked_functions
-from grammar.types import ELEMENTS, Element
+from grammar.types import ELEMENTS, Composite, Element
 
-SPELLINGS: Mapping[str, Element] = {T.spelling: T for T in ELEMENTS.values()} | {
-    f"wp.{T.name}": T for T in ELEMENTS.values()
-}
+_NAMED = [T for T in ELEMENTS.values() if not (isinstance(T, Composite) and T.is_tile)]
+SPELLINGS: Mapping[str, Element] = {T.spelling: T for T in _NAMED} | {f"wp.{T.name}": T for T in _NAMED}
 """Types by all their names: `float` and `wp.float32`, `wp.vec3` and `wp.vec3f`."""
 PLAIN_BUILTINS = frozenset(["min", "max", "abs", "round", "pow", "len", "print"])
 """Functions of Python that Warp takes for its own of the same name."""
@@ -418,7 +417,13 @@ def _of_call(node: cst.Call, scope: Scope) -> Iterator[str]:
         yield from _of_term(node.func, scope)
     elif isinstance(node.func, cst.Attribute) and name.partition(".")[0] in ("?", *scope.bound):
         yield from _of_term(node.func.value, scope)
-    yield from _of_terms([arg.value for arg in node.args], scope)
+    for arg in node.args:
+        yield from _of_terms(_parts(arg.value) if name.startswith("wp.tile_") else [arg.value], scope)
+
+
+def _parts(node: cst.BaseExpression) -> list[cst.BaseExpression]:
+    """Of shapes and places, which are tuples, the parts."""
+    return [part.value for part in node.elements] if isinstance(node, cst.Tuple) else [node]
 
 
 def _called(name: str, args: int, keywords: Sequence[str], scope: Scope) -> str:

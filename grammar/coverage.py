@@ -37,6 +37,7 @@ CONSTRUCTORS: Mapping[Kind, str] = {
     "quaternion": "quaternion",
     "transform": "transformation",
     "twist": "spatial_vector",
+    "tile": "tile",
 }
 SYNONYMS: Mapping[str, str] = {
     "logical_not": "unot",
@@ -108,8 +109,9 @@ def _builtin(op: Op) -> str:
 
 def _is_instance(op: Op, signature: Signature) -> bool:
     """Whether a call that the row is written as is one by that signature."""
-    keywords = [name for name, _ in op.spelling.keywords] if isinstance(op.spelling, Call) else []
-    params = [(name, type) for name, type in signature.params if name not in keywords]
+    spelt = op.spelling if isinstance(op.spelling, Call) else Call("")
+    keywords = [name for name, _ in spelt.keywords]
+    params = [(name, type) for name, type in signature.params[len(spelt.first) :] if name not in keywords]
     if any(name.startswith("*") for name, _ in params):
         return all(name in dict(signature.params) for name in keywords)
     needed = [name for name, _ in params if name not in signature.optional]
@@ -118,6 +120,8 @@ def _is_instance(op: Op, signature: Signature) -> bool:
 
 
 def _shape(type: Element) -> Shape:
+    if isinstance(type, Composite) and type.is_tile:
+        return "", (), "tile"
     if not isinstance(type, Composite):
         return "", (), type.name
     sizes = tuple(map(str, type.shape)) if type.kind in ("vector", "matrix", "twist") else ()
@@ -130,6 +134,7 @@ _KINDS: Mapping[Kind, str] = {
     "matrix": "mat",
     "quaternion": "quat",
     "transform": "transform",
+    "tile": "tile",
 }
 
 
@@ -172,7 +177,8 @@ def _is_said(signature: Signature) -> bool:
     """Whether the vocabulary calls the builtin, other than by rows of the table, with as many arguments."""
     if signature.name == "tid":
         return said.thread(signature.results) in vocabulary()
-    return len(signature.params) in calls_said().get(signature.name, ())
+    needed = len(signature.params) - len(signature.optional)
+    return any(needed <= count <= len(signature.params) for count in calls_said().get(signature.name, ()))
 
 
 @cache

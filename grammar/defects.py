@@ -30,6 +30,7 @@ from grammar.tree import (
     Var,
     all_terms,
     blocks,
+    bodies,
     functions,
     own_terms,
     statements,
@@ -83,6 +84,20 @@ def _continues_with_gradient(kernel: Kernel) -> bool:
     return any(kind is Continue for kind, _ in undone(kernel))
 
 
+def _transposes_what_was_used(kernel: Kernel) -> bool:
+    """Whether a tile is transposed that an operation before has had."""
+    used: set[Term] = set()
+    for body in bodies(kernel):
+        for stmt in statements(body):
+            for term in own_terms(stmt):
+                for part in reversed(list(subterms(term))):  # operands before what is done to them
+                    if isinstance(part, Apply):
+                        if part.op.name == "tile_transpose" and part.args[0] in used:
+                            return True
+                        used.update(part.args)
+    return False
+
+
 WIDENING = ("float64", "int64", "uint64")
 """Casts that Warp does on a constant itself, lest the constant lose digits."""
 
@@ -122,6 +137,15 @@ def _reads(body: tuple[Stmt, ...], name: str, unrolled: bool = False) -> Iterato
 
 
 DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        "tile-transpose-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "going back, wp.tile_transpose(t) overwrites t with the sum of t and its transpose, so operations before it"
+        " whose adjoint needs t pass wrong gradients",
+        "",
+        _transposes_what_was_used,
+    ),
     Defect(
         "remainder-divisor-gradient",
         date(2026, 11, 21),

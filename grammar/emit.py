@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, assert_never
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from grammar.op import Call, Chain, Infix, Item, Member, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, Item, Known, Member, Prefix, Ternary
+from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     WARPS,
     Apply,
@@ -52,7 +53,7 @@ from grammar.tree import (
     statements,
     taken,
 )
-from grammar.types import BARE, Array, Scalar, Type
+from grammar.types import BARE, I32, Array, Composite, Element, Scalar, Type
 
 ATOM = 14
 UNARY = 11
@@ -139,8 +140,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             return _named(name, type) if name else _const(type, value)
         case Var(name, _):
             return identifier(name), ATOM
-        case Read(array, index, _):
-            return _element(array, index), ATOM
+        case Read(array, index, type):
+            return _tile_load(array, index, type) if is_tile(type) else _element(array, index), ATOM
         case Invoke(called, args):
             return call(called.name, [_term(arg, 0) for arg in args]), ATOM
         case Size(array, _, axis):
@@ -155,8 +156,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     return _infix(token, args)
                 case Prefix(token):
                     return _prefix(token, args[0])
-                case Call(function, keywords):
-                    return call(function, [_term(arg, 0) for arg in args], keywords), ATOM
+                case Call(function, keywords, first):
+                    return call(function, [*map(_known, first), *(_term(arg, 0) for arg in args)], keywords), ATOM
                 case Ternary():
                     return _ternary(args), 0
                 case Chain():
@@ -255,15 +256,53 @@ EMPTY = cst.EmptyLine(indent=False)
 """Nodes without children of their own may stand in many places, too; libcst would make new ones at each."""
 
 
-def call(function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, int | str]] = ()) -> cst.Call:
+def call(function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, Known]] = ()) -> cst.Call:
+    return _call(function, args, [(name, _known(value)) for name, value in keywords])
+
+
+def _call(
+    function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, cst.BaseExpression]]
+) -> cst.Call:
     nodes = [cst.Arg(arg, whitespace_after_star=NOTHING, whitespace_after_arg=NOTHING) for arg in args]
-    nodes += [_keyword(name, value) for name, value in keywords]
+    nodes += [cst.Arg(node, identifier(name), equal=cst.AssignEqual(NOTHING, NOTHING)) for name, node in keywords]
     return cst.Call(dotted(function), nodes, whitespace_after_func=NOTHING, whitespace_before_args=NOTHING)
 
 
-def _keyword(name: str, value: int | str) -> cst.Arg:
-    node = cst.Integer(str(value)) if isinstance(value, int) else dotted(value)
-    return cst.Arg(node, identifier(name), equal=cst.AssignEqual(NOTHING, NOTHING))
+def _known(value: Known) -> cst.BaseExpression:
+    match value:
+        case int():
+            return cst.Integer(str(value))
+        case str():
+            return dotted(value)
+        case _:
+            return _in_parentheses([cst.Integer(str(part)) for part in value])
+
+
+def _in_parentheses(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
+    """In parentheses; of one part, with its comma."""
+    elements = [cst.Element(part) for part in parts]
+    return cst.Tuple(elements if len(elements) > 1 else [cst.Element(parts[0], cst.Comma())])
+
+
+# -- tiles ------------------------------------------------------------------------------------------------------------
+
+
+def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
+    assert isinstance(type, Composite)
+    shape = type.shape[0] if len(type.shape) == 1 else type.shape
+    return _call("wp.tile_load", [identifier(array)], [("shape", _known(shape)), ("offset", _offset(index, type))])
+
+
+def _tile_call(function: str, array: str, index: Term, value: Term) -> cst.Expr:
+    """`wp.tile_store(array, value, offset=…)`, or likewise `wp.tile_atomic_add`; no offset where it is 0."""
+    assert isinstance(value.type, Composite)
+    offset = [] if index == Const(I32, 0) else [("offset", _offset(index, value.type))]
+    return cst.Expr(_call(function, [identifier(array), _term(value, 0)], offset))
+
+
+def _offset(index: Term, type: Composite) -> cst.BaseExpression:
+    terms = [_term(term, 0) for term in offset_of(index, type)]
+    return terms[0] if len(terms) == 1 else _in_parentheses(terms)
 
 
 def _subscript(
@@ -322,10 +361,14 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             assert isinstance(op.spelling, Call)
             given = [identifier(state), *(_term(arg, 0) for arg in rest)]
             return _assign(identifier(name), call(op.spelling.function, given))
+        case Store(array, index, value) if is_tile(value.type):
+            return _tile_call("wp.tile_store", array, index, value)
         case Store(array, index, value):
             return _assign(_element(array, index), _term(value, 0))
         case AugStore(array, index, op, value):
             return _augmented(_element(array, index), op.spelling, value)
+        case Atomic(kind, array, index, value) if is_tile(value.type):
+            return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value):
             args = [identifier(array), _term(index, 0), _term(value, 0)]
             return cst.Expr(call(f"wp.{kind.value}", args))
@@ -448,8 +491,9 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 @cache
 def _annotation(type: Type) -> cst.BaseExpression:
     if isinstance(type, Array):
-        name = "wp.array" if type.dimensions == 1 else f"wp.array{type.dimensions}d"
-        return _subscript(dotted(name), dotted(type.element.spelling), kind=_Subscript)
+        given = type.laid_out
+        name = "wp.array" if given.dimensions == 1 else f"wp.array{given.dimensions}d"
+        return _subscript(dotted(name), dotted(given.element.spelling), kind=_Subscript)
     return dotted(type.spelling)
 
 

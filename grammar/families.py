@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grammar.calls import call_function
+from grammar.choose import Choose, pick
 from grammar.draft import relatives
 from grammar.extremes import loop_extreme
 from grammar.features import (
@@ -24,10 +25,12 @@ from grammar.features import (
 )
 from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
-from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store
+from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
 from grammar.several import call_several
+from grammar.tiles import is_tile
+from grammar.tiling import row_reduced, tile_product, tile_reduced, tile_solved
 from grammar.types import (
     F16,
     F32,
@@ -67,9 +70,12 @@ class Family:
     company: tuple[frozenset[Element], ...] = ()
     """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
 
-    def kin(self, main: Element) -> frozenset[Element]:
-        """The types in which its kernels compute that are about the main one."""
-        return relatives(main, frozenset().union(*(types for types in self.company if main in types)))
+    def kin(self, choose: Choose, main: Element) -> frozenset[Element]:
+        """The types in which a kernel computes that is about the main one; tiles have one kind of company at a time."""
+        around = [types for types in self.company if main in types]
+        if is_tile(main):
+            around = [pick(choose, around)]
+        return relatives(main, frozenset().union(*around))
 
     def has(self, feature: Feature) -> bool:
         """Whether its kernels may have the feature."""
@@ -148,6 +154,23 @@ def _rigid(S: Scalar) -> Iterator[frozenset[Element]]:  # noqa: N803 - a type, a
 
 TURNING = tuple(types for S in (F32, F64) for types in _rigid(S))
 
+ONE, LINE, LONG, ROW, WIDE, SQUARE = (type_named(f"tile{shape}f") for shape in ("1", "4", "8", "1x4", "2x4", "4x4"))
+TILED: tuple[tuple[Element, float], ...] = (
+    *((ONE, 6.0), (LONG, 2.0), (LINE, 2.0), (SQUARE, 1.0), (WIDE, 0.5)),
+    *(
+        (type_named(name), share)
+        for name, share in (("tile1d", 0.5), ("tile4d", 0.3), ("tile1i", 0.4), ("tile4i", 0.3))
+    ),
+)
+WITH_TILES: tuple[frozenset[Element], ...] = (
+    *(frozenset({ONE, T}) for T in (LONG, LINE, ROW)),
+    *(frozenset({ONE, LINE, SQUARE}), frozenset({ONE, LONG, WIDE})),
+    frozenset({type_named("tile1d"), type_named("tile4d")}),
+    *(frozenset({type_named("tile1i"), T}) for T in (LINE, LONG, type_named("tile4i"))),
+)
+MULTIPLIED: tuple[tuple[Element, float], ...] = ((SQUARE, 5.0), (WIDE, 2.0))
+WITH_FACTORS: tuple[frozenset[Element], ...] = (frozenset({SQUARE}), frozenset({SQUARE, WIDE}))
+
 SAMPLED: tuple[tuple[Element, float], ...] = ((F32, 8.0), (type_named("vec3f"), 1.5), (type_named("vec2f"), 1.0))
 """Of what there are samplers."""
 
@@ -195,6 +218,24 @@ FAMILIES: tuple[Family, ...] = (
     Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
     Family(
         "rigid_transform", 2, favoured=frozenset({"quaternion", "transform", "spatial"}), types=RIGID, company=TURNING
+    ),
+    Family(
+        "tile_reduction",
+        3,
+        features=(((tile_reduced, 4.0), (row_reduced, 1.5), (tile_solved, 0.8)),),
+        favoured=frozenset({"tile"}),
+        leave=store_or_add,
+        types=TILED,
+        company=WITH_TILES,
+    ),
+    Family(
+        "tile_gemm",
+        3,
+        features=(((tile_product, 1.0),),),
+        favoured=frozenset({"tile"}),
+        types=MULTIPLIED,
+        dimensions=((2, 1.0),),
+        company=WITH_FACTORS,
     ),
 )
 

@@ -88,6 +88,8 @@ def infixes(type: Element, weights: Sequence[tuple[str, float]]) -> list[tuple[s
 
 def grow_value(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
     """A term; where there is room, sooner or later a branch or a loop of its own, which may take the name."""
+    if isinstance(type, Composite) and type.is_tile:
+        return grow_term(draft, type, height)  # all threads of a block have to take part
     share = 0.9 if draft.tall else min(0.5, 0.12 * (height - 3))
     if height >= 4 and np.count_nonzero(draft.active) >= FEWEST and chance(draft.choose, share):
         return pick(draft.choose, INNER if len(draft.indices) - draft.dimensions + 1 < MOST_LOOPS else BRANCHING)(

@@ -29,6 +29,7 @@ from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
+from grammar.tiles import is_tile
 from grammar.tree import (
     Apply,
     Const,
@@ -122,7 +123,7 @@ def _draft_kernel(
     choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, tolerant: bool
 ) -> Kernel:
     main = _main_type(choose, profile, family)
-    draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(main), favoured=family.favoured)
+    draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(choose, main), favoured=family.favoured)
     draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
@@ -130,7 +131,7 @@ def _draft_kernel(
     draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.1 * (depth - 5)))
     name = draft.name("bits_kernel" if draft.patterns else "kernel")
     start(draft)
-    if depth >= 2 and not family.has(stencil) and draft.dimensions == 1 and chance(choose, 0.12):
+    if depth >= 2 and not is_tile(main) and not family.has(stencil) and draft.dimensions == 1 and chance(choose, 0.12):
         _guard_count(draft)
     value = _varied(draft, _result(draft, family, depth), depth)
     family.leave(draft, value, depth)
@@ -138,7 +139,8 @@ def _draft_kernel(
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
             type = weighted(choose, _second_types(draft, depth))
             height = _term_height(draft, max(1, depth - 1))
-            second = (grow_favoured if type is U32 else grow_term)(draft, type, height)
+            favoured = type is U32 or (is_tile(draft.main) and type is draft.main.scalar)
+            second = (grow_favoured if favoured else grow_term)(draft, type, max(height, 2) if favoured else height)
             store(draft, _varied(draft, second, depth), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
 
@@ -146,6 +148,8 @@ def _draft_kernel(
 def _second_types(draft: Draft, depth: int) -> list[tuple[Element, float]]:
     """What else a kernel may give; one about vectors their lengths, or which of their components is the greatest."""
     flags = 1.0 if depth > 2 else 0.0
+    if is_tile(draft.main):
+        return [(draft.main, 2.0), (draft.main.scalar, 1.0)]
     if not isinstance(draft.main, Composite):
         return [(draft.main, 8.0), (I32, 1.0), (BOOL, flags)]
     largest = 0.7 if "vector" in draft.favoured and depth > 2 else 0.0

@@ -16,6 +16,8 @@ from grammar.types import BOOL, FLOATS, Composite, Element
 
 def number(type: Element, value: float) -> Term:
     """A literal; of a composite, one that has it in all places; of rotations, the one that does nothing."""
+    if isinstance(type, Composite) and type.is_tile:
+        return Apply(_nullary(type, "tile_ones"), ()) if value == 1 else zero(type)
     if isinstance(type, Composite):
         filled = ROWS.get(f"{type.name}({type.scalar.name})")
         return zero(type) if filled is None else Apply(filled, (number(type.scalar, value),))
@@ -34,5 +36,5 @@ def identity(type: Composite) -> Term:
 
 @cache
 def _nullary(type: Composite, *names: str) -> Op:
-    wanted = names or (type.name, "quat_identity", "transform_identity")
+    wanted = names or (type.name, "quat_identity", "transform_identity", "tile_zeros")
     return next(op for op in COMPOSITE_ROWS if op.result is type and not op.params and op.name in wanted)

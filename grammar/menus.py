@@ -32,6 +32,11 @@ def _menu(profile: Profile, favoured: frozenset[str], kin: frozenset[Element], r
     return _wheel(profile, options)
 
 
+def offered(draft: Draft, ops: Sequence[Op]) -> Wheel[Op]:
+    """The profile's choice of some operations."""
+    return _wheel(draft.profile, [(op, 1.0) for op in ops])
+
+
 def _wheel(profile: Profile, options: list[tuple[Op, float]]) -> Wheel[Op]:
     """The profile's weights times the given ones; where it switches all of these off, the table's own instead."""
     weighed = [(op, profile.weight(op) * weight) for op, weight in options]
@@ -89,7 +94,7 @@ def _by_result() -> dict[Element, tuple[Op, ...]]:
 @cache
 def spans_for(op: Op) -> tuple[Span, ...]:
     """Per parameter, the most permissive range of values on which the operation is defined throughout."""
-    if isinstance(op.spelling, Item) and isinstance(op.params[0], Composite):
+    if (isinstance(op.spelling, Item) or op.name == "tile_extract") and isinstance(op.params[0], Composite):
         return (ANYWHERE, *((0, size - 1) for size in op.params[0].shape[: len(op.params) - 1]))
     if op.domain is None and not op.is_composite:
         return tuple(ANYWHERE for _ in op.params)

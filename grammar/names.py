@@ -50,12 +50,15 @@ NameRole = Literal[
     "transform_param",
     "twist_in",
     "twist_param",
+    "tile_in",
+    "tile_param",
     "local",
     "local_vector",
     "local_matrix",
     "local_quaternion",
     "local_transform",
     "local_twist",
+    "local_tile",
     "local_int",
     "local_bits",
     "local_bool",
@@ -179,6 +182,9 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "twist_in": _words("body_qd body_f twists wrenches qd f_ext v_s joint_S spatial_forces motions S"),
     "twist_param": _words("twist wrench qd f_ext motion S screw"),
     "local_twist": _words("v_s f_s t qd wrench v_j a_s f h total_f dv twist"),
+    "tile_in": _words("x a b A B input data src y values weights rows inputs lhs rhs left right u v signal samples"),
+    "tile_param": _words("alpha beta scale gain w t"),
+    "local_tile": _words("t a b x y s tile z u v acc c r w p q row block part out"),
     "local_vector": _words(
         "p v d x n dir delta r pos vel diff q f a b axis normal force offset e c u t w xi xj rel tangent center grad"
     ),
@@ -203,6 +209,7 @@ COMPOSITE_ROLES: Mapping[Kind, tuple[NameRole, NameRole, NameRole]] = {
     "quaternion": ("quaternion_in", "quaternion_param", "local_quaternion"),
     "transform": ("transform_in", "transform_param", "local_transform"),
     "twist": ("twist_in", "twist_param", "local_twist"),
+    "tile": ("tile_in", "tile_param", "local_tile"),
 }
 """Of arrays, of other parameters and of locals."""
 

@@ -35,13 +35,19 @@ class Prefix:
     token: str
 
 
+Known = int | str | tuple[int, ...]
+"""What is known when compiling: a whole number, a dotted name, or a shape."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of a dotted name: `wp.sin(x)`, `float(n)`, `wp.identity(n=3, dtype=float)`."""
+    """A call of a dotted name: `wp.sin(x)`, `float(n)`, `wp.identity(n=3, dtype=float)`, `wp.tile_map(wp.sin, t)`."""
 
     function: str
-    keywords: tuple[tuple[str, int | str], ...] = ()
-    """Behind the operands: names with a whole number or a dotted name each."""
+    keywords: tuple[tuple[str, Known], ...] = ()
+    """Behind the operands: names with what is known when compiling."""
+    first: tuple[Known, ...] = ()
+    """Before the operands, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Op:
     """A float argument's gradient flows through (Warp's registry says so). Otherwise the adjoint is zero."""
     group: str = "math"
     """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`, `vector`,
-    `matrix`, `quaternion`, `transform` or `spatial`."""
+    `matrix`, `quaternion`, `transform`, `spatial` or `tile`."""
     weight: float = 1.0
     """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
     is_composite: bool = False
@@ -138,14 +144,18 @@ class Op:
 
 def _variant(spelling: Spelling) -> str:
     """What tells rows of one name on the same types apart: `[0,1]`."""
-    fixed: tuple[int | str, ...] = ()
+    fixed: tuple[Known, ...] = ()
     if isinstance(spelling, Item):
         fixed = spelling.indices
     elif isinstance(spelling, Call):
-        fixed = tuple(value for _, value in spelling.keywords)
+        fixed = (*spelling.first, *(value for _, value in spelling.keywords))
     elif isinstance(spelling, Chain):
         fixed = (spelling.first, spelling.second)
-    return f"[{','.join(map(str, fixed))}]" if fixed else ""
+    return f"[{','.join(map(_shown, fixed))}]" if fixed else ""
+
+
+def _shown(known: Known) -> str:
+    return "x".join(map(str, known)) if isinstance(known, tuple) else str(known)
 
 
 def _row(key: str) -> Op:

@@ -17,6 +17,7 @@ from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.ranges import spans
 from grammar.terms import grow_condition, grow_term, lowered, new_scalar, stored_index
+from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
     Apply,
@@ -42,7 +43,9 @@ Leaving = Callable[[Draft, Grown, int], None]
 def store(draft: Draft, value: Grown, depth: int) -> None:
     index = draft.own
     type = value.term.type
-    if chance(draft.choose, 0.06) and type in ATOMIC:
+    if is_tile(type):
+        draft.block.append(Store(output(draft, type, Role.OUT), index, value.term))
+    elif chance(draft.choose, 0.06) and type in ATOMIC:
         _update(draft, value)
     elif chance(draft.choose, 0.03) and f"mul({type.name},{type.scalar.name})" in ROWS:
         _store_and_scale(draft, value, depth)
@@ -54,6 +57,17 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
         draft.block.append(If(condition.term, (Store(out, index, value.term),), (Store(out, index, other.term),)))
     else:
         draft.block.append(Store(output(draft, type, Role.OUT), index, value.term))
+
+
+def store_or_add(draft: Draft, value: Grown, depth: int) -> None:
+    """Every block its own tile, or all of them to one, or to a few."""
+    if not is_tile(value.term.type) or not chance(draft.choose, 0.25):
+        store(draft, value, depth)
+        return
+    bins = 4 if chance(draft.choose, 0.3) else 1
+    index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
+    out = output(draft, value.term.type, Role.ACCUMULATOR, bins)
+    draft.block.append(Atomic(AtomicKind.ADD, out, index, value.term))
 
 
 def _update(draft: Draft, value: Grown) -> None:

@@ -28,12 +28,13 @@ from grammar.draft import (
     outcome,
 )
 from grammar.literal import identity, number, zero
-from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, spans_for
+from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, offered, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
-from grammar.op import Chain, Item, Lanes, Member, Op
-from grammar.ops import ROWS
+from grammar.op import Chain, Lanes, Op
+from grammar.ops import ROWS, TABLE
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
-from grammar.tree import Apply, At, Const, Param, Read, Role, Term, Var, term_height
+from grammar.tiles import is_tile
+from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var, term_height
 from grammar.types import (
     BARE,
     BOOL,
@@ -47,6 +48,7 @@ from grammar.types import (
     Kind,
     Scalar,
 )
+from grammar.wording import is_clumsy, is_prefix
 
 MAX_ARRAYS = 4
 MAX_SCALARS = 3
@@ -108,8 +110,8 @@ def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     args: list[Grown] = []
     for k, type in enumerate(op.params):
         own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
-        if type not in draft.kin:
-            own = 1  # what is only converted is read and no more
+        if type not in draft.kin or (is_tile(draft.main) and not is_tile(type)):
+            own = 1  # what is only converted is read and no more, and what scales a tile
         constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.85 if shifts else 0.35)
         args.append(grow_constant(draft, type, within[k]) if constant else grow_argument(draft, type, own, within[k]))
     return args
@@ -154,7 +156,7 @@ def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     """The operation on these arguments, if it is defined on the active lanes, does something, and reads well."""
     terms, values = [arg.term for arg in args], [arg.value for arg in args]
-    value = None if _is_clumsy(op, terms) else outcome(draft, op, values)
+    value = None if is_clumsy(op, terms) else outcome(draft, op, values)
     if value is None:
         return None
     if op.name == "add" and isinstance(terms[0], Const):
@@ -182,59 +184,12 @@ def _undoes(draft: Draft, op: Op, args: list[Grown], value: Lanes) -> bool:
         for part in arg.parts:
             if gives_back(draft, value, part):
                 return True
-        if arg.parts and _is_prefix(arg.term):
+        if arg.parts and is_prefix(arg.term):
             bare = [arg.parts[0] if j == k else other.value for j, other in enumerate(args)]
             plain = outcome(draft, op, bare)
             if plain is not None and is_like(draft, value, plain):
                 return True
     return False
-
-
-def _is_clumsy(op: Op, terms: list[Term]) -> bool:
-    """What a person would say otherwise, as far as the terms show."""
-    if len(terms) == 2 and terms[0] == terms[1] and op.name not in SELF:
-        return True
-    if isinstance(op.spelling, Member | Item) and isinstance(terms[0], Apply):
-        return True  # of something without a name
-    if isinstance(op.spelling, Item) and any(isinstance(index, Const) for index in terms[1:]):
-        return True  # for which there are rows of their own
-    if op.name in PREFIXES and (_is_prefix(terms[0]) or _is_comparison(terms[0])):
-        return True
-    if op.name in ("add", "sub") and _is_prefix(terms[1]):
-        return True
-    if op.group == "comparison" and len(terms) == 2 and (_is_offset_by(*terms) or _is_offset_by(*terms[::-1])):
-        return True
-    return op.name in FOLDABLE and _could_be_folded(terms)
-
-
-SELF = ("mul", "matmul", "dot", "ddot", "outer", "transform_multiply")
-"""What is done to a value and itself."""
-
-FOLDABLE = ("add", "sub", "mul", "div")
-
-
-def _could_be_folded(terms: list[Term]) -> bool:
-    """`x + 1 + 2`, `2 * (3 * x)`: a person would have added the numbers up."""
-    return any(isinstance(t, Const) for t in terms) and any(
-        isinstance(t, Apply) and t.op.name in FOLDABLE and any(isinstance(a, Const) for a in t.args) for t in terms
-    )
-
-
-def _is_prefix(term: Term) -> bool:
-    return isinstance(term, Apply) and term.op.name in PREFIXES
-
-
-PREFIXES = ("neg", "pos", "invert", "logical_not")
-
-
-def _is_comparison(term: Term) -> bool:
-    """`not x < y`: a person would write `x >= y`."""
-    return isinstance(term, Apply) and term.op.group == "comparison" and len(term.args) == 2
-
-
-def _is_offset_by(term: Term, other: Term) -> bool:
-    """`x + y > x`: a person would have taken x off both sides."""
-    return isinstance(term, Apply) and term.op.name in ("add", "sub") and other in term.args
 
 
 def guarded(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None:
@@ -376,11 +331,13 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
         return lowered(draft, draft.pending.pop(owed[0]), height)
     weights = draft.profile.leaves
     found = _locals(draft, type, span)
+    if isinstance(type, Composite) and type.is_tile:
+        return pick(draft.choose, found) if found and chance(draft.choose, 0.5) else tile_leaf(draft, type)
     if draft.closed:
         return pick(draft.choose, found or _locals(draft, type, ANYWHERE) or _stuck())
     options: list[tuple[str, float]] = [
         ("local", weights["local"] if found else 0.0),
-        ("read", weights["read"]),
+        ("read", weights["read"] * (0.1 if is_tile(draft.main) else 1.0)),
         ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6 / type.width**0.5)),
         (
             "counter",
@@ -423,6 +380,34 @@ def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     return draft.grown(Read(param.name, index, type))
 
 
+def tile_leaf(draft: Draft, type: Composite) -> Grown:
+    """A tile that is loaded under a name; one of a single scalar is what a larger one comes to."""
+    if type.width == 1 and any(is_tile(other) and other.width > 1 for other in draft.kin):
+        return reduced(draft, type, 1)
+    read = read_element(draft, type)
+    for stmt in draft.block:  # nobody loads a tile twice
+        if isinstance(stmt, Assign) and stmt.value == read.term and Var(stmt.name, type) in draft.scope:
+            return draft.grown(Var(stmt.name, type))
+    return define(draft, local_role(type), read)
+
+
+def reduced(draft: Draft, type: Composite, height: int) -> Grown:
+    """`wp.tile_sum(t)` and its kin, under a name."""
+    known = [op for op in TABLE if op.result is type and len(op.params) == 1 and is_tile(op.params[0])]
+    sources = {op.params[0] for op in known if op.params[0] in draft.kin and op.group == "tile"}
+    if not sources:
+        raise StuckError
+    source = pick(draft.choose, sorted(sources, key=repr))
+    value = lowered(draft, grow_term(draft, source, height), 1)
+    wheel = offered(draft, [op for op in known if op.params == (source,)])
+    for _ in range(TRIES):
+        op = wheel.spin(draft.choose)
+        grown = None if op is None else attempt(draft, op, [value])
+        if grown is not None:
+            return define(draft, local_role(type), grown)
+    raise StuckError
+
+
 def index_into(draft: Draft, param: Param) -> Term:
     """The thread's own indices, or loop variables in their place."""
     assert isinstance(param.type, Array)
@@ -450,8 +435,9 @@ def new_array(draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: in
         role = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
         role = COMPOSITE_ROLES[type.kind][0]
+    flat = is_tile(type) and len(type.shape) < draft.dimensions
     if not dimensions:
-        dimensions = 1 if draft.dimensions > 1 and chance(draft.choose, 0.15) else draft.dimensions
+        dimensions = 1 if flat or (draft.dimensions > 1 and chance(draft.choose, 0.15)) else draft.dimensions
     return add_param(draft, Param(draft.name(role), Array(type, dimensions), Role.VALUE, low, high))
 
 
@@ -524,7 +510,14 @@ def constant(draft: Draft, type: Scalar, value: float | int) -> Const:
     return (known or draft.constants)[-1]
 
 
-CONSTANT: Mapping[Kind, float] = {"vector": 0.5, "matrix": 0.4, "quaternion": 0.2, "transform": 0.1, "twist": 0.0}
+CONSTANT: Mapping[Kind, float] = {
+    "vector": 0.5,
+    "matrix": 0.4,
+    "quaternion": 0.2,
+    "transform": 0.1,
+    "twist": 0.0,
+    "tile": 0.0,
+}
 """How often a composite that may be constant is."""
 
 

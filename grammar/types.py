@@ -1,4 +1,4 @@
-"""The types of the kernel language: scalars, composites of them such as vectors, and arrays of either.
+"""The types of the kernel language: scalars, composites of them such as vectors and tiles, and arrays of either.
 
 The key insight: a type is a value with the three facts everything else asks of it: how NumPy stores it, how a person
 spells it in a kernel's signature, and to which family it belongs. Overloads of the table are comprehensions over these.
@@ -71,7 +71,7 @@ BARE = (F32, I32, BOOL)
 """Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 
 
-Kind = Literal["vector", "matrix", "quaternion", "transform", "twist"]
+Kind = Literal["vector", "matrix", "quaternion", "transform", "twist", "tile"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -86,6 +86,8 @@ class Composite:
     """(3,) for a vector of three; (rows, columns) for a matrix."""
     rotation: int | None = None
     """From this scalar on it is a quaternion, which is a rotation where its length is 1."""
+    is_tile: bool = False
+    """The threads of a block hold it together: it is a part of an array, of any dimensions."""
 
     @property
     def width(self) -> int:
@@ -99,6 +101,8 @@ class Composite:
 
     @property
     def kind(self) -> Kind:
+        if self.is_tile:
+            return "tile"
         if self.rotation is None:
             return "matrix" if len(self.shape) == 2 else "twist" if self.width == 6 else "vector"
         return "quaternion" if self.width == 4 else "transform"
@@ -147,18 +151,38 @@ COMPOSITES: tuple[Composite, ...] = (
 )
 
 
+def _tile(shape: tuple[int, ...], scalar: Scalar, letter: str) -> Composite:
+    return Composite(f"tile{'x'.join(map(str, shape))}{letter}", "wp.tile", scalar, shape, is_tile=True)
+
+
+TILE_SHAPES = ((1,), (4,), (8,), (1, 4), (2, 4), (4, 2), (4, 4))
+"""Small ones: each of their scalars is worked out and differentiated by itself."""
+TILES = (
+    *(_tile(shape, F32, "f") for shape in TILE_SHAPES),
+    *(_tile(shape, F64, "d") for shape in ((1,), (4,))),
+)
+INT_TILES = tuple(_tile(shape, I32, "i") for shape in ((1,), (4,)))
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array of one to four dimensions."""
+    """An array of one to four dimensions. One of tiles is an array of scalars, cut into tiles that lie side by side."""
 
     element: Element
     dimensions: int = 1
+
+    @property
+    def laid_out(self) -> Array:
+        """What Warp is given: of tiles, an array of their scalars."""
+        if not isinstance(self.element, Composite) or not self.element.is_tile:
+            return self
+        return Array(self.element.scalar, max(self.dimensions, len(self.element.shape)))
 
     def __repr__(self) -> str:
         return f"array{f'{self.dimensions}d' * (self.dimensions > 1)}({self.element!r})"
 
 
-_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES)
+_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES, *TILES, *INT_TILES)
 ELEMENTS: Mapping[str, Element] = {type.name: type for type in _ALL}
 
 

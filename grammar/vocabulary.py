@@ -7,7 +7,7 @@ test grows kernels, reads them like anybody's, and finds in them all that is her
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from grammar.families import FAMILIES
 from grammar.op import Call, Chain, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES
+from grammar.tiles import is_tile
 from grammar.tree import WARPS, AtomicKind
 from grammar.types import ELEMENTS, Array
 
@@ -48,10 +49,15 @@ STATEMENTS = (
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
+    said.alone(said.call("wp.tile_store", 2, ["offset"])),
+    *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return"),
     *("return _", "return _, _"),
 )
-TERMS = (*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, *WARPS)
+TERMS = (
+    *(*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, *WARPS),
+    said.call("wp.tile_load", 1, ["shape", "offset"]),
+)
 """What is not an operation of the table; literals and names are no constructs."""
 
 
@@ -62,8 +68,8 @@ def written(op: Op) -> str:
             return said.infix(said.operator_text(getattr(cst, token)()))
         case Prefix(token):
             return said.prefix(said.operator_text(getattr(cst, token)()))
-        case Call(function, keywords):
-            return said.call(function, len(op.params), [name for name, _ in keywords])
+        case Call(function, keywords, first):
+            return said.call(function, len(first) + len(op.params), [name for name, _ in keywords])
         case Ternary():
             return said.TERNARY
         case Chain():
@@ -78,13 +84,21 @@ def written(op: Op) -> str:
 def vocabulary() -> frozenset[str]:
     """All constructs, named as `grammar.constructs` names those of real kernels."""
     parameters = (said.parameter(mark, type) for mark, types in parameter_types().items() for type in types)
-    return frozenset([*STATEMENTS, *TERMS, *map(written, ROWS.values()), *parameters])
+    return frozenset([*STATEMENTS, *TERMS, *map(written, ROWS.values()), *passed(), *parameters])
+
+
+def passed() -> Iterator[str]:
+    """Builtins that are passed to others: the `wp.sin` of `wp.tile_map(wp.sin, t)`."""
+    for op in ROWS.values():
+        first = op.spelling.first if isinstance(op.spelling, Call) else ()
+        yield from (name for name in first if isinstance(name, str))
 
 
 def parameter_types() -> Mapping[str, list[str]]:
-    """Types of parameters, of kernels and of functions."""
-    arrays = [Array(T, *[n][: n > 1]) for T in ELEMENTS.values() for n in DIMENSIONS]
-    types = [*ELEMENTS, *map(repr, arrays)]
+    """Types of parameters, of kernels and of functions; tiles are passed to none by themselves."""
+    alone = {name: T for name, T in ELEMENTS.items() if not is_tile(T)}
+    arrays = [Array(T, *[n][: n > 1]) for T in alone.values() for n in DIMENSIONS]
+    types = [*alone, *map(repr, arrays)]
     return {"kernel": types, "func": types}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from grammar.number import Calculus, composed
+from grammar.number import Calculus, composed, is_defined
 from grammar.op import Lanes, Op
 from grammar.types import BOOL, F32, F64, FLOATS, INTEGERS, Composite, Element, Scalar
 
@@ -66,10 +66,20 @@ def arguments(op: Op, exact: bool) -> tuple[Lanes, ...]:
 
 
 def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
-    """Ordinary values: floats of magnitude 1/16 to 8, small integers."""
+    """Ordinary values: floats of magnitude 1/16 to 8, small integers; roots of all scalars of a tile have no others."""
     width = sum(type.width for type in op.params if type is not BOOL)
     rng = np.random.Generator(np.random.PCG64(7))
-    return _drawn(op, rng, np.full((lanes, width), -1, np.intp), True)
+    drawn = _drawn(op, rng, np.full((lanes, width), -1, np.intp), True)
+    if op.name == "tile_cholesky":
+        return (drawn[0] + 64 * np.eye(int(op.params[0].width ** 0.5), dtype=drawn[0].dtype).reshape(-1),)
+    return tuple(map(np.abs, drawn)) if is_partial(op) else drawn
+
+
+def is_partial(op: Op) -> bool:
+    """Whether it does to each scalar of a tile what isn't defined on negative ones, or takes roots of a diagonal."""
+    if op.name != "tile_map":
+        return op.name == "tile_cholesky"
+    return not is_defined(op, [np.full((type.width, 1), -0.5) for type in op.params])
 
 
 def _drawn(op: Op, rng: np.random.Generator, chosen: Lanes, exact: bool) -> tuple[Lanes, ...]:

@@ -6,10 +6,13 @@ The key insight: whoever reads the text without knowing the tree must come to th
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import replace
 
-from grammar.op import Call, Chain, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, Item, Known, Member, Op, Prefix, Ternary
 from grammar.ops import SAMPLERS, TABLE
+from grammar.ops.tile import tile_of
+from grammar.tiles import is_tile
 from grammar.tree import (
     WARPS,
     Apply,
@@ -71,9 +74,9 @@ TOKENS = {
 
 CASTS = {scalar.spelling: scalar for scalar in SCALARS}
 ANNOTATIONS: dict[str, Type] = {
-    **{type.spelling: type for type in ELEMENTS.values()},
-    **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values()},
-    **{f"wp.array{n}d[{type.spelling}]": Array(type, n) for type in ELEMENTS.values() for n in (2, 3, 4)},
+    **{type.spelling: type for type in ELEMENTS.values() if not is_tile(type)},
+    **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values() if not is_tile(type)},
+    **{f"wp.array{n}d[{T.spelling}]": Array(T, n) for T in ELEMENTS.values() if not is_tile(T) for n in (2, 3, 4)},
 }
 
 
@@ -115,7 +118,34 @@ class Reader:
         self.name = node.name
         self.params = {arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in node.args.args if arg.annotation}
         self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
+        self.params |= dict(self.arrays_of_tiles(node))
         return self.block(node.body)
+
+    def arrays_of_tiles(self, node: ast.FunctionDef) -> Iterator[tuple[str, Type]]:
+        """Parameters that tiles are loaded from, by the shape of these and by what counts them."""
+        for call in ast.walk(node):
+            match call:
+                case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [shape, offset]):
+                    places = _parts(offset.value)
+                    rank = 1 + sum(not isinstance(place, ast.Constant) for place in places[1:])
+                    yield array, Array(self.tile(array, shape.value), rank)
+
+    def tile(self, array: str, shape: ast.expr) -> Composite:
+        type = self.params[array]
+        assert isinstance(type, Array)
+        found = tile_of(type.element.scalar, *(size.value for size in _parts(shape)))  # type: ignore[attr-defined]
+        assert found is not None
+        return found
+
+    def place(self, offset: ast.expr, tile: Composite, rank: int) -> Term:
+        """The index of a tile, from where it begins."""
+        parts = [self.counted(part, size) for part, size in zip(_parts(offset), tile.shape, strict=True)]
+        return parts[0] if rank == 1 else At(tuple(parts[:rank]))
+
+    def counted(self, node: ast.expr, size: int) -> Term:
+        term = self.term(node)
+        scaled = isinstance(term, Apply) and term.args[-1] == Const(I32, size) and size > 1
+        return term.args[0] if isinstance(term, Apply) and scaled else term
 
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
         return tuple(self.statement(stmt) for stmt in body)
@@ -170,6 +200,17 @@ class Reader:
                 assert isinstance(given, Array)
                 element = Read(array, self.index(index), given.element)
                 return AugStore(array, self.index(index), op_of(Infix(token(operator)), (element, term)), term)
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), held], offsets)) if (
+                function.startswith("tile_")
+            ):
+                tile = self.term(held)
+                assert is_tile(tile.type)
+                rank = sum(not isinstance(p, ast.Constant) for k in offsets for p in _parts(k.value))
+                where = self.place(offsets[0].value, tile.type, rank) if offsets else Const(I32, 0)
+                self.params[array] = Array(tile.type, max(1, rank))
+                if function == "tile_store":
+                    return Store(array, where, tile)
+                return Atomic(AtomicKind(function.removeprefix("tile_")), array, where, tile)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
                 return Atomic(AtomicKind(function), array, self.index(index), self.term(value))
             case ast.If(condition, body, orelse):
@@ -225,6 +266,14 @@ class Reader:
                 return self.apply(Prefix(token(operator)), operand)
             case ast.IfExp(condition, one, other):
                 return self.apply(Ternary(), condition, one, other)
+            case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [_, offset]):
+                of = self.params[array]
+                assert isinstance(of, Array)
+                assert is_tile(of.element)
+                return Read(array, self.place(offset.value, of.element, of.dimensions), of.element)
+            case ast.Call(ast.Attribute(_, "tile_map" | "tile_reduce" | "tile_full" | "tile_arange"), [first, *_], _):
+                keywords = tuple((k.arg or "", _plain(k.value)) for k in node.keywords)
+                return self.apply(Call(ast.unparse(node.func), keywords, (_plain(first),)), *node.args[1:])
             case ast.Call(function, args, keywords):
                 given = tuple((k.arg or "", _plain(k.value)) for k in keywords)
                 return self.call(ast.unparse(function), args, given)
@@ -239,7 +288,7 @@ class Reader:
             return self.apply(Item(literals), operand)
         return self.apply(Item(), operand, *indices)
 
-    def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, int | str], ...]) -> Term:
+    def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, Known], ...]) -> Term:
         """A cast of a literal is a literal of that type."""
         if function in self.functions:
             return Invoke(self.functions[function], tuple(map(self.term, args)))
@@ -254,8 +303,14 @@ class Reader:
         return Apply(op_of(spelling, args), args)
 
 
-def _plain(node: ast.expr) -> int | str:
-    """A whole number or a dotted name."""
+def _parts(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.Tuple) else [node]
+
+
+def _plain(node: ast.expr) -> Known:
+    """A whole number, a dotted name or a shape."""
+    if isinstance(node, ast.Tuple):
+        return tuple(part.value for part in node.elts)  # type: ignore[attr-defined] # numbers
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else ast.unparse(node)
 
 

@@ -21,9 +21,10 @@ from grammar.emit import emit
 from grammar.layout import Inputs
 from grammar.op import Call, Item, Lanes, Member, Op, Ternary
 from grammar.ops import COMPOSITE_ROWS, ROWS
+from grammar.tiles import is_tile
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
-from tests.composite_values import arguments, lanes_of, mistakes, reachable, regular_arguments, watched
+from tests.composite_values import arguments, is_partial, lanes_of, mistakes, reachable, regular_arguments, watched
 from tests.each import each
 from tests.test_table_warp import SPELT_ONLY, ulps_between
 from validate.oracle import compare
@@ -103,8 +104,11 @@ def answers_of(groups: Sequence[Sequence[Op]], with_adjoint: bool) -> Iterator[t
 
 
 def is_risky(op: Op) -> bool:
-    """Whether what it does is undefined for some arguments, so that no row beside it may have these either."""
-    return not watched(op, arguments(op, True))[0].all()
+    """Whether what it does is undefined for some arguments, so that no row beside it may have these either.
+
+    Or so is its adjoint, and no gradient would come through to an argument that they share.
+    """
+    return is_partial(op) or not watched(op, arguments(op, True))[0].all()
 
 
 def answered(rows: Sequence[Op], kernel: Kernel, handle: Any) -> Iterator[Answer]:
@@ -254,7 +258,9 @@ BUILTINS = {"matmul": "mul"}
 
 def is_registered(op: Op) -> bool:
     """Constructors, components, and what takes numbers known at compile time, are code generation's own business."""
-    spelt_apart = isinstance(op.spelling, Member | Item) or (isinstance(op.spelling, Call) and op.spelling.keywords)
+    fixed = isinstance(op.spelling, Call) and (op.spelling.keywords or op.spelling.first)
+    spelt_apart = isinstance(op.spelling, Member | Item) or fixed
+    spelt_apart = spelt_apart or op.name in ("tile", "untile")  # whose shape is that of the block
     return bool(op.params) and not spelt_apart and op.name not in (op.result.name, *SPELT_ONLY)
 
 
@@ -262,17 +268,33 @@ def is_registered(op: Op) -> bool:
 def test_row_agrees_with_the_registry(op: Op) -> None:
     from warp._src import codegen, context, types
 
-    warp: Any = wp
     name = "where" if isinstance(op.spelling, Ternary) else BUILTINS.get(op.name, op.name)
     builtin: Any = context.builtin_functions[name]
     if not builtin.is_builtin():  # written in Python: what it takes and gives follows from what it calls
         assert len(builtin.input_types) == len(op.params)
         return
-    taken = [getattr(warp, type.name) for type in op.params]
+    taken = [_of_warp(type) for type in op.params]
     matches: Any = codegen.func_match_args
-    overload = next(f for f in builtin.overloads if f.variadic or matches(f, taken, {}))
-    given = {"args": taken} if overload.variadic else dict(zip(overload.input_types, taken, strict=False))
+    fits: Any = matches if op.group != "tile" or name in OPERATORS else _takes_as_many
+    overload = next(f for f in builtin.overloads if (f.variadic and op.group != "tile") or fits(f, taken, {}))
+    in_one = overload.variadic and op.group != "tile"
+    given = {"args": taken} if in_one else dict(zip(overload.input_types, taken, strict=False))
     same_type: Any = types.types_equal
-    assert same_type(overload.value_func(given, {}), getattr(warp, op.result.name))
+    assert same_type(overload.value_func(given, {}), _of_warp(op.result))
     if op.result.scalar in FLOATS:
         assert op.differentiable == overload.is_differentiable
+
+
+OPERATORS = ("add", "sub", "mul", "div", "neg", "bit_and", "bit_or", "bit_xor")
+
+
+def _takes_as_many(overload: Any, taken: list[Any], _: object) -> bool:
+    return len(overload.input_types) - len(overload.defaults) <= len(taken) <= len(overload.input_types)
+
+
+def _of_warp(type: Element) -> Any:
+    """Warp's own type of that name."""
+    from warp._src import types
+
+    tile: Any = types.tile
+    return tile(dtype=getattr(wp, type.scalar.name), shape=type.shape) if is_tile(type) else getattr(wp, type.name)

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from grammar.defects import DEFECTS, Defect, defect
 from grammar.ops import row
-from grammar.tree import Apply, Assign, AugAssign, Break, Const, For, If, Kernel, Param, Read, Role, Store, Thread, Var
-from grammar.types import F32, F64, I32, Array
+from grammar.tree import (
+    Apply,
+    Assign,
+    AugAssign,
+    Break,
+    Const,
+    For,
+    If,
+    Kernel,
+    Param,
+    Read,
+    Role,
+    Store,
+    Term,
+    Thread,
+    Var,
+)
+from grammar.types import F32, F64, I32, Array, type_named
 
 REPRODUCERS = Path(__file__).parent.parent / "corpus" / "regressions" / "defects"
 
@@ -69,6 +86,21 @@ def test_idioms_are_recognised_and_their_harmless_kin_are_not() -> None:
     assert _named(kernel(start, For("j", None, Const(I32, 4), (widened,)))) == "float64-of-constant"
     assert _named(kernel(start, For("j", None, Const(I32, 40), (widened,)))) == ""
     assert _named(kernel(start, For("j", None, Const(I32, 4), (alone,)))) == ""
+
+
+def test_a_tile_is_transposed_after_it_was_used_or_before() -> None:
+    type = type_named("tile4x4f")
+    turned, square = row("tile_transpose(tile4x4f)"), row("mul(tile4x4f,tile4x4f)")
+    tile, params = Var("t", type), tuple(replace(param, type=Array(type)) for param in PARAMS)
+
+    def named(*terms: Term) -> str:
+        stores = (Store("out", LANE, term) for term in terms)
+        found = defect(Kernel("k", params, (Thread("i"), Assign("t", Read("x", LANE, type)), *stores), "tile_gemm"))
+        return "" if found is None else found.name
+
+    after, before = Apply(square, (tile, Apply(turned, (tile,)))), Apply(square, (tile, tile))
+    assert named(before, Apply(turned, (tile,))) == "tile-transpose-gradient"
+    assert named(after) == named(after, before) == named(tile, Apply(turned, (tile,))) == ""
 
 
 def _named(one: Kernel) -> str:

@@ -20,19 +20,23 @@ import pytest
 from grammar.emit import emit, emit_term, rebound_in_loops
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
+from grammar.tiles import is_tile
 from grammar.tree import (
     Apply,
     AtomicKind,
     Break,
     Const,
     Continue,
+    Param,
+    Read,
     Return,
+    Role,
     Stmt,
     Term,
     Var,
     constants,
 )
-from grammar.types import BOOL, F32, F64, I32, SCALARS
+from grammar.types import BOOL, F32, F64, I32, SCALARS, Array, Element
 from tests.builders import (
     OUT,
     I,
@@ -396,8 +400,11 @@ def test_text_ends_with_one_newline_and_has_no_trailing_space() -> None:
 @each(TABLE)
 def test_every_row_reads_back(op: Op) -> None:
     """Over variables, and over terms of every precedence in each place."""
-    leaves = tuple(Var(f"v{number}", type) for number, type in enumerate(op.params))
-    params = tuple(scalar(leaf.name, leaf.type) for leaf in leaves)
+    leaves = tuple(_leaf(f"v{number}", type) for number, type in enumerate(op.params))
+    params = tuple(
+        Param(leaf.array, Array(leaf.type), Role.VALUE) if isinstance(leaf, Read) else scalar(leaf.name, leaf.type)
+        for leaf in leaves
+    )
     plain = Apply(op, leaves)
     nested = [
         Apply(op, (*leaves[:place], _wrapped(leaves[place], inner), *leaves[place + 1 :]))
@@ -412,9 +419,16 @@ def test_every_row_reads_back(op: Op) -> None:
 INNER = ("ternary", "binary", "prefix")
 
 
-def _wrapped(leaf: Var, inner: str) -> Term:
-    """A term of the leaf's type whose outermost operation is of that kind."""
+def _leaf(name: str, type: Element) -> Var | Read:
+    """A parameter; a tile, which can't be one, is loaded."""
+    return Read(name, Var("i", I32), type) if is_tile(type) else Var(name, type)
+
+
+def _wrapped(leaf: Var | Read, inner: str) -> Term:
+    """A term of the leaf's type whose outermost operation is of that kind; of tiles, there are not all kinds."""
     type = leaf.type
+    if is_tile(type):
+        return do("add", leaf, leaf) if f"add({type.name},{type.name})" in ROWS else leaf
     match inner:
         case "ternary":
             return do("ternary", number(True), leaf, leaf)

@@ -241,6 +241,8 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "fluid_update": (lambda grown: most_reads(grown) >= 2, 0.9),
     "bit_mixing": (of_group("integer"), 0.75),
     "random_sampling": (has(tree.Sample), 0.9),
+    "tile_reduction": (of_group("tile"), 0.95),
+    "tile_gemm": (lambda grown: any(op.name == "tile_matmul" for op in operations(grown)) and has(For)(grown), 0.95),
 }
 """What kernels of a family have, and what share of them must have it."""
 

@@ -28,6 +28,7 @@ from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.serial import kernel_of, plain_of
+from grammar.tiles import is_tile, laid_out
 from grammar.tree import Kernel, Param
 from grammar.types import Array, Composite
 from validate.gradient import cotangents, expected_gradients, float_inputs
@@ -237,16 +238,20 @@ def _outputs(kernel: Kernel, inputs: Inputs) -> dict[str, tuple[list[Any], list[
     """By name: what must stand there, and how far off it may be."""
     shadowed = _shadowed(kernel, inputs)
     wanted = {p.name: expected(shadowed, p.name) for p in kernel.params if p.is_output}
-    return {name: _compared(e.lanes, e.tolerance, e.decided) for name, e in wanted.items()}
+    return {name: _compared(kernel, inputs, name, e.lanes, e.tolerance, e.decided) for name, e in wanted.items()}
 
 
 def _gradients(kernel: Kernel, inputs: Inputs, weights: Mapping[str, Lanes]) -> dict[str, tuple[list[Any], list[Any]]]:
     wanted = expected_gradients(kernel, inputs, _shadowed(kernel, inputs), weights, GRADIENT_PATTERNS[-1])
     results = {p.name: wanted[p.name] for p in float_inputs(kernel)}
-    return {name: _compared(e.value, e.tolerance, e.decided) for name, e in results.items()}
+    return {name: _compared(kernel, inputs, name, e.value, e.tolerance, e.decided) for name, e in results.items()}
 
 
-def _compared(wanted: Lanes, tolerance: Lanes, decided: Lanes) -> tuple[list[Any], list[Any]]:
+def _compared(kernel: Kernel, inputs: Inputs, name: str, *found: Lanes) -> tuple[list[Any], list[Any]]:
+    """Values, tolerances and where they are decided, of the one launch there is."""
+    type, shape = kernel.param(name).type, inputs.arrays[name].shape[1:]
+    assert isinstance(type, Array)
+    wanted, tolerance, decided = (laid_out(one.reshape(shape), type).reshape(-1) for one in found)
     known = decided & np.isfinite(tolerance)
     return _literal(wanted), [float(f"{t:.3g}") for t in np.where(known, tolerance, np.inf).tolist()]
 
@@ -254,6 +259,8 @@ def _compared(wanted: Lanes, tolerance: Lanes, decided: Lanes) -> tuple[list[Any
 def _typed(param: Param, values: Lanes) -> tuple[str, str, Any]:
     """The names of the type of an element and of its scalars, and the values; those of a matrix row by row."""
     element, values = param.element, np.asarray(values)
+    if isinstance(param.type, Array) and is_tile(element):
+        element, values = element.scalar, laid_out(values, param.type)
     if isinstance(element, Composite):
         values = values.reshape(*values.shape[:-1], *element.shape)
     return element.name, element.dtype.name, _literal(values)

@@ -45,8 +45,8 @@ for one of two outputs, and the other must not cover for it."""
 COARSE = (0.3, 0.1, 3e-3)
 """The three where float16 takes part, which has but eleven bits."""
 
-MOST = 48
-"""Scalars per lane that are differentiated, as many as three matrices of four by four have; further ones are counted as
+MOST = 64
+"""Scalars per lane that are differentiated, as many as four matrices of four by four have; further ones are counted as
 not checked."""
 
 Gradient = NDArray[np.float64]

@@ -220,7 +220,11 @@ class Shadowed(Algebra[Value]):
         if self.steps is not None:
             variants = self._all_used(op, args, variants)
         if not certain:
-            (self._watch_jumps if self.steps is None else self._watch_slope)(op, args, variants, active)
+            if self.steps is None:
+                self._watch_jumps(op, args, variants, active)
+            else:
+                flows = op.differentiable and (within is None or within.differentiable)
+                self._watch_slope(op, args, variants, active, flows)
         if op.result not in FLOATS:
             return Value(lanes)
         shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
@@ -316,8 +320,11 @@ class Shadowed(Algebra[Value]):
             blurred = [_blurred(arg, v, side) for arg, v in zip(args, variants, strict=True)]
             self.undecided |= active & _differ(op.jump(*blurred), pieces)
 
-    def _watch_slope(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
-        """Notes the lanes on which a step crosses a jump or a kink, or where the slope may be infinite."""
+    def _watch_slope(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask, flows: bool) -> None:
+        """Notes the lanes on which a step crosses a jump or a kink, or where the slope may be infinite.
+
+        Where no gradient flows, steps don't matter.
+        """
         if op.result is F16 and (op.domain is not None or not op.exact):
             given = [arg.lanes for arg in args]
             for lanes in (*given, np.asarray(op.meaning(*given))):
@@ -325,9 +332,9 @@ class Shadowed(Algebra[Value]):
         if op.jump is None and op.kink is None and op.domain is None:
             return
         if op.jump is not None:
-            moved = variants if op.differentiable else [v[:1] for v in variants]
+            moved = variants if flows else [v[:1] for v in variants]
             self.unsmooth |= active & _differ(op.jump(*moved), op.jump(*(arg.lanes for arg in args)))
-        if not op.differentiable:
+        if not flows:
             return
         if op.kink is not None:
             pieces = op.kink(*variants)

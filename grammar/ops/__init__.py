@@ -26,6 +26,7 @@ from grammar.ops import (
     rounding,
     select,
     spatial,
+    tile,
     transform,
     vector,
 )
@@ -42,7 +43,7 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
-_COMPOSITE = (vector, matrix, quaternion, transform, spatial, random)
+_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, random)
 TABLE: tuple[Op, ...] = _sharing_weight(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS)
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)

@@ -1,0 +1,139 @@
+"""Growing what kernels of tiles do beyond a term: sums of whole tiles, along rows, and products of matrices.
+
+The key insight: what a block computes is what any thread does, only wider, so terms of tiles grow like all others. But
+a tile is loaded under a name of its own, and one of a single scalar is what is left of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grammar.choose import chance, pick, weighted
+from grammar.draft import Draft, Grown, add_param, define, local, nested, run
+from grammar.literal import zero
+from grammar.menus import offered
+from grammar.op import Op
+from grammar.ops import ROWS
+from grammar.ops.tile import ROWS as TILE_ROWS
+from grammar.terms import attempt, grow_leaf, grow_term, reduced
+from grammar.tiles import is_tile
+from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
+from grammar.types import I32, Array, Composite, Element
+
+TRIPS = ((3, 4.0), (4, 4.0), (2, 3.0))
+"""Tiles along a row that loops go through."""
+
+MOST_READ = 64
+"""Scalars that the loop of a product reads: of more, not all gradients would be checked."""
+
+
+def tile_reduced(draft: Draft, type: Element, height: int) -> Grown:
+    """What a larger tile comes to; of any other type than that of a single scalar, a term."""
+    assert isinstance(type, Composite)
+    room = max(1, height - 1)
+    return reduced(draft, type, room) if type.width == 1 else grow_term(draft, type, room)
+
+
+# -- loops ------------------------------------------------------------------------------------------------------------
+
+
+def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
+    """Tiles along a row of a matrix are added up, then their scalars."""
+    assert isinstance(type, Composite)
+    piece = next((T for T in draft.kin if isinstance(T, Composite) and T.shape == (1, 4)), None)
+    if type.width > 1 or piece is None:
+        return tile_reduced(draft, type, height)
+    stop, trips = _bound(draft)
+    param = add_param(draft, Param(draft.name("tile_in"), Array(piece, 2), Role.VALUE, *_range(draft), trips))
+
+    def added(counter: Var) -> Grown:
+        read = define(draft, "local_tile", draft.grown(Read(param.name, At((draft.thread, counter)), piece)))
+        return grow_with_one(draft, read, height - 2)
+
+    summed = _accumulated(draft, piece, stop, added)
+    op = offered(draft, [op for op in TILE_ROWS if op.result is type and op.params == (piece,)]).spin(draft.choose)
+    assert op is not None
+    return define(draft, "local_tile", draft.grown(Apply(op, (summed.term,))))
+
+
+def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
+    """A system of equations whose matrix is one that its own transpose is multiplied by, and more on the diagonal."""
+    square = next((T for T in draft.kin if is_tile(T) and len(T.shape) == 2 and T.shape[0] == T.shape[1]), None)
+    if square is None or not is_tile(type) or type.shape != square.shape[1:]:
+        return tile_reduced(draft, type, height)
+    matrix = grow_leaf(draft, square)
+    turned = ROWS[f"tile_transpose({square.name})"]
+    product = ROWS[f"tile_matmul({square.name},{square.name})"]
+    diagonal = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, 1.0, 4.0))
+    shift = define(draft, "local_tile", draft.grown(Read(diagonal.name, draft.own, type)))
+    spread = Apply(product, (matrix.term, Apply(turned, (matrix.term,))))
+    system = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_diag_add"), (spread, shift.term))))
+    factor = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_cholesky"), (system.term,))))
+    name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve"))
+    return define(
+        draft, "local_tile", draft.grown(Apply(_on(square, name), (factor.term, grow_leaf(draft, type).term)))
+    )
+
+
+def _on(type: Composite, name: str) -> Op:
+    return next(op for op in TILE_ROWS if op.name == name and op.params[0] is type)
+
+
+def grow_with_one(draft: Draft, read: Grown, height: int) -> Grown:
+    """A tile that was just loaded, or what an operation on it alone gives."""
+    if height < 2 or chance(draft.choose, 0.4):
+        return read
+    type = read.term.type
+    op = offered(draft, [op for op in TILE_ROWS if op.result is type and op.params == (type,)]).spin(draft.choose)
+    square = ROWS[f"mul({type.name},{type.name})"]
+    grown = None if op is None or draft.choose(2) else attempt(draft, op, [read])
+    return grown or attempt(draft, square, [read, read]) or read
+
+
+def tile_product(draft: Draft, type: Element, height: int) -> Grown:
+    """`acc += wp.tile_matmul(a, b)` in a loop over the tiles of a row of one matrix and a column of another."""
+    factors = [op for op in TILE_ROWS if op.name == "tile_matmul" and op.result is type]
+    op = pick(draft.choose, factors)
+    i, j = draft.indices[:2]
+    left, right = (
+        add_param(draft, Param(draft.name("tile_in"), Array(T, 2), Role.VALUE, *_range(draft))) for T in op.params
+    )
+
+    def added(counter: Var) -> Grown:
+        places = (At((i, counter)), At((counter, j)))
+        tiles = [
+            define(draft, "local_tile", draft.grown(Read(param.name, place, T)))
+            for param, place, T in zip((left, right), places, op.params, strict=True)
+        ]
+        return draft.grown(Apply(op, tuple(tile.term for tile in tiles)))
+
+    del height
+    stop, _ = _bound(draft, MOST_READ // sum(T.width for T in op.params))
+    return _accumulated(draft, type, stop, added)
+
+
+def _range(draft: Draft) -> tuple[float, float]:
+    return (-1.0, 1.0) if draft.choose(2) else (0.0, 2.0)
+
+
+def _accumulated(draft: Draft, type: Element, stop: Term, added: Callable[[Var], Grown]) -> Grown:
+    """`acc = wp.tile_zeros(…)`, and what each trip of a loop adds to it."""
+    name = draft.name("accumulator")
+    run(draft, Assign(name, zero(type)))
+    counter = Var(draft.name("loop"), I32)
+    with nested(draft, draft.active) as body:
+        draft.interpreter.env[counter.name] = draft.interpreter.counter(0)
+        draft.indices.append(counter)
+        value = added(counter)
+        draft.block.append(AugAssign(name, ROWS[f"add({type.name},{type.name})"], value.term))
+    run(draft, For(counter.name, None, stop, tuple(body)))
+    return local(draft, name, type)
+
+
+def _bound(draft: Draft, most: int = 4) -> tuple[Term, int]:
+    """Where a loop stops, a number or a parameter, and how many trips it makes at most."""
+    if most < 3 or not chance(draft.choose, 0.4):
+        trips = weighted(draft.choose, [(trips, share) for trips, share in TRIPS if trips <= most])
+        return Const(I32, trips), trips
+    param = add_param(draft, Param(draft.name("int_scalar"), I32, Role.VALUE, 2, most))
+    return Var(param.name, I32), int(param.high)
