@@ -28,6 +28,11 @@ NAMES: Mapping[str, str] = {
     "lower_bound": "set aside: its argument has to be a sorted array",
     "select": "removed from Warp: where has taken its place",
     "array": "makes an array of a raw pointer",
+    "tile_empty": "what is in it is undefined until it is given a value",
+    **dict.fromkeys(
+        ("tile_stack", "tile_stack_push", "tile_stack_pop", "tile_stack_clear", "tile_stack_count"),
+        "what is on top depends on the order in which the threads of a block push",
+    ),
     "inverse_approx": BY_TABLE["div_approx"],
     "matrix(vec[3, Float],quat[Float],vec[3, Float],Float)": "removed from Warp: transform_compose has taken its place",
 }
