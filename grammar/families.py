@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from grammar.calls import call_function
 from grammar.choose import Choose, pick
+from grammar.distances import distance
 from grammar.draft import relatives
 from grammar.extremes import loop_extreme
 from grammar.features import (
@@ -212,6 +213,7 @@ FAMILIES: tuple[Family, ...] = (
         types=((F32, 8.0), (F64, 1.0)),
         dimensions=((2, 6.0), (3, 1.5), (1, 1.0)),
     ),
+    Family("signed_distance", 4, features=(((distance, 1.0),),), types=((F32, 1.0),), company=WITH_SCALARS),
     Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
     Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
