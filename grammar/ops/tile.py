@@ -247,7 +247,9 @@ def _shapes(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
             repeated = Call("wp.tile_broadcast", (("shape", to.shape),))
             yield _row("tile_broadcast", (T,), to, repeated, _repeated(T, to), weight=1.5)
         elif to.width == T.width and 1 not in (*T.shape, *to.shape):
-            yield _row("tile_reshape", (T,), to, Call("wp.tile_reshape", (("shape", to.shape),)), lambda a: a)
+            yield _row(
+                "tile_reshape", (T,), to, Call("wp.tile_reshape", (("shape", to.shape),)), lambda a: a, weight=0.8
+            )
     if len(T.shape) == 2:
         turned = tile_of(T.scalar, *T.shape[::-1])
         if turned is not None:
@@ -257,7 +259,7 @@ def _shapes(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
         if T.shape[0] == 1:
             line = tile_of(T.scalar, T.shape[1])
             assert line is not None
-            yield _row("tile_squeeze", (T,), line, Call("wp.tile_squeeze"), lambda a: a)
+            yield _row("tile_squeeze", (T,), line, Call("wp.tile_squeeze"), lambda a: a, weight=0.8)
 
 
 def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
@@ -333,7 +335,7 @@ def _whole(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     if T.width == 1:
         return
     for name, token in (("bit_and", "BitAnd"), ("bit_or", "BitOr"), ("bit_xor", "BitXor")):
-        yield _step(name, (T, T), T, Infix(token), parts.each(name))
+        yield _step(name, (T, T), T, Infix(token), parts.each(name), weight=0.7)
     one = tile_of(I32, 1)
     assert one is not None
     yield _step("tile_sum", (T,), one, Call("wp.tile_sum"), _single("add"), weight=2.0)
