@@ -19,7 +19,7 @@ OF_ANGLES = ("sin", "cos", "tan")
 GIVING_ANGLES = ("atan2", "atan", "asin", "acos")
 TURNS = 0.3
 """How often an angle is a multiple of pi, or is made a share of it."""
-MULTIPLES: Mapping[str, float] = {"wp.pi": 6.0, "wp.tau": 1.0, "wp.half_pi": 1.0}
+MULTIPLES: Mapping[str, float] = {"wp.pi": 6.0, "wp.tau": 1.5, "wp.half_pi": 1.5}
 
 
 def known(name: str, type: Scalar) -> Const:

@@ -18,16 +18,17 @@ from grammar.bits import rounds
 from grammar.choose import Choose, chance, pick, weighted
 from grammar.components import assign_parts, has_parts
 from grammar.defects import defect
-from grammar.draft import Draft, Grown, StuckError, add_param, run, start
+from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role, run, start
 from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.limits import limitation
 from grammar.neighbours import stencil
-from grammar.op import Lanes
+from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
+from grammar.rare import chosen_by, grow_row, main_for, rare
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -55,6 +56,8 @@ IN_PARTS = 0.12
 """How often a kernel about vectors or matrices assigns to single scalars of one."""
 ROOMY = 7
 """From this depth on some kernels are grown to fill the room; what people write has none to fill."""
+LEAST_FOR_RARE = 3
+"""Depth below which there is no room for a row of its own."""
 ATTEMPTS = 12
 """Drafts per kernel before a family is given up at this depth for this seed."""
 
@@ -76,10 +79,12 @@ def grow(
     `allow_known` it may hold the idioms of known defects.
     """
     tolerant = chance(choose, LIMITED)
-    for _ in range(attempts):
+    row = rare(choose, family, profile) if depth >= LEAST_FOR_RARE else None
+    for k in range(attempts):
+        row = row if k < attempts * 2 // 3 else None
         try:
             with np.errstate(all="ignore"):
-                kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes, tolerant))
+                kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes, tolerant, row))
         except StuckError:
             continue
         if kernel is not None and not tolerant and limitation(kernel):
@@ -120,10 +125,13 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
 
 
 def _draft_kernel(
-    choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, tolerant: bool
+    choose: Choose, family: Family, profile: Profile, depth: int, seed: int, lanes: int, tolerant: bool, row: Op | None
 ) -> Kernel:
-    main = _main_type(choose, profile, family)
-    draft = Draft(choose, profile, main, seed, lanes, kin=family.kin(choose, main), favoured=family.favoured)
+    about = None if row is None else main_for(family, row)
+    main = _main_type(choose, profile, family) if about is None else about
+    kin = family.kin(choose, main)
+    kin = kin if row is None else kin | {*row.params, row.result}
+    draft = Draft(choose, profile, main, seed, lanes, kin=kin, favoured=family.favoured)
     draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
@@ -133,8 +141,11 @@ def _draft_kernel(
     start(draft)
     if depth >= 2 and not is_tile(main) and not family.has(stencil) and draft.dimensions == 1 and chance(choose, 0.12):
         _guard_count(draft)
-    value = _varied(draft, _result(draft, family, depth), depth)
+    first = None if row is None else _of_row(draft, row, depth)
+    value = _varied(draft, _result(draft, family, depth, first), depth)
     family.leave(draft, value, depth)
+    if first is not None and not _is_part(draft, first):
+        store(draft, _varied(draft, first, depth), depth)
     if not family.atomic:
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
             type = weighted(choose, _second_types(draft, depth))
@@ -177,9 +188,26 @@ def _guard_count(draft: Draft) -> None:
     run(draft, If(beyond, (Return(),)))
 
 
-def _result(draft: Draft, family: Family, depth: int) -> Grown:
+def _of_row(draft: Draft, row: Op, depth: int) -> Grown:
+    """The value of a row, or one that it chooses; under a name. Raises StuckError."""
+    grown = grow_row(draft, row, max(1, depth - 3))
+    if grown is not None and row.result is BOOL:
+        grown = chosen_by(draft, grown, draft.main)
+    if grown is None:
+        raise StuckError
+    return define(draft, local_role(grown.term.type), grown)
+
+
+def _is_part(draft: Draft, first: Grown) -> bool:
+    """Whether the value of a row is of the type that the kernel computes in, and so part of its result."""
+    return first.term.type is draft.main
+
+
+def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Grown:
     """The value the kernel is about: the family's features, and an expression that uses them."""
     made = [weighted(draft.choose, list(table))(draft, draft.main, depth) for table in family.features]
+    if first is not None and _is_part(draft, first):
+        made.append(first)
     room = max(1, depth - len(made))
     small = bool(made) or not chance(draft.choose, 1 - 1 / depth**2)  # more, and the same few would come again
     if draft.patterns and depth >= 2 and chance(draft.choose, 0.5):

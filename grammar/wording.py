@@ -14,6 +14,8 @@ def is_clumsy(op: Op, terms: list[Term]) -> bool:
     """What a person would say otherwise, as far as the terms show."""
     if len(terms) == 2 and terms[0] == terms[1] and op.name not in SELF:
         return True
+    if op.name in MIXING and len(set(terms)) < len(terms):
+        return True
     if isinstance(op.spelling, Member | Item) and isinstance(terms[0], Apply):
         return True  # of something without a name
     if isinstance(op.spelling, Item) and any(isinstance(index, Const) for index in terms[1:]):
@@ -29,6 +31,9 @@ def is_clumsy(op: Op, terms: list[Term]) -> bool:
 
 SELF = ("mul", "matmul", "dot", "ddot", "outer", "transform_multiply")
 """What is done to a value and itself."""
+
+MIXING = ("lerp", "clamp", "smoothstep", "where", "ternary", "between")
+"""What needs three different values."""
 
 FOLDABLE = ("add", "sub", "mul", "div")
 

@@ -1,0 +1,92 @@
+"""Kernels grown around a row that people seldom use.
+
+The key insight: the row is drawn apart from everything else, so a test draws it itself and asks whether it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+import grammar.grow
+from grammar.check import problems
+from grammar.choose import Seed, seeded
+from grammar.families import FAMILIES, Family
+from grammar.grow import grow
+from grammar.op import Op
+from grammar.ops import ROWS
+from grammar.profiles import profile
+from grammar.rare import main_for, rare
+from grammar.tree import Apply, Kernel, all_terms
+from grammar.types import BOOL
+from tests.builders import LANES
+
+NATURAL = profile("natural")
+
+
+def drawn(family: Family, count: int) -> list[Op]:
+    rows = (rare(seeded(Seed(seed)), family, NATURAL) for seed in range(count))
+    return [row for row in rows if row is not None]
+
+
+def test_a_share_of_kernels_is_grown_around_a_row() -> None:
+    """But of those on tiles."""
+    by_family = [rows for rows in (drawn(family, 200) for family in FAMILIES) if rows]
+    assert len(by_family) == len(FAMILIES) - sum(family.name.startswith("tile_") for family in FAMILIES)
+    assert 0.25 < sum(map(len, by_family)) / (200 * len(by_family)) < 0.35
+
+
+def test_operations_are_as_likely_as_each_other() -> None:
+    """But for those of which a family has none: of nearly all names there are some in a few thousand draws."""
+    family = next(family for family in FAMILIES if family.name == "loop")
+    names = {row.name for row in drawn(family, 6000)}
+    wanted = {row.name for row in ROWS.values() if row.params and main_for(family, row)}
+    assert len(wanted - names) <= 20
+    assert len(names) >= 120
+
+
+def test_what_is_switched_off_is_not_drawn() -> None:
+    family = FAMILIES[0]
+    off = frozenset(row.name for row in drawn(family, 100))
+    quiet = replace(NATURAL, off=off)
+    assert all(rare(seeded(Seed(seed)), family, quiet) is None for seed in range(100))
+
+
+def test_a_kernel_is_about_what_the_row_takes_or_gives() -> None:
+    for family in FAMILIES:
+        for row in drawn(family, 100):
+            main = main_for(family, row)
+            assert main in (row.result, *row.params)
+            assert main is not BOOL
+            assert not family.types or main in dict(family.types)
+
+
+@pytest.mark.parametrize(
+    ("family", "keys"),
+    [
+        ("loop", ("cw_mul(vec3f,vec3f)", "quat_rotate(quatf,vec3f)", "argmax(vec3f)", "degrees(float32)")),
+        ("stencil", ("int8(float32)", "bit_and(uint32,uint32)", "copysign(float64,float64)")),
+        ("atomic_reduction", ("cbrt(float32)", "dot(vec3f,vec3f)")),
+        ("conditional", ("where(bool,vec2f,vec2f)", "less(float32,float32)")),
+    ],
+)
+def test_the_row_is_there(family: str, keys: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in keys:
+        row = ROWS[key]
+        monkeypatch.setattr(grammar.grow, "rare", lambda *_, row=row: row)
+        kernels = [_grown(family, seed) for seed in range(3)]
+        assert any(_holds(kernel, row) for kernel in kernels), key
+
+
+def _grown(family: str, seed: int) -> Kernel:
+    wanted = next(one for one in FAMILIES if one.name == family)
+    kernel = grow(seeded(Seed(seed)), wanted, NATURAL, 5, seed, LANES)
+    assert kernel is not None
+    assert problems(kernel) == ()
+    return kernel
+
+
+def _holds(kernel: Kernel, row: Op) -> bool:
+    return any(isinstance(term, Apply) and term.op is row for term in all_terms(kernel))
