@@ -57,6 +57,7 @@ def realism_command(
     against: Annotated[
         Path, typer.Option("--against", metavar="PATH", help="Real code: a .py file or a folder.", show_default=False)
     ],
+    most: Annotated[int, typer.Option("--most", min=1, help="At most so many parts of each difference.")] = 6,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Prints how far the Python of a data set is from real code, beside how far real code is from itself."""
@@ -64,7 +65,7 @@ def realism_command(
 
     from corpus.realism import command
 
-    command(folder, against, json, Console())
+    command(folder, against, most, json, Console())
 
 
 @app.command("minimize")

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -24,8 +24,8 @@ from corpus.store import column, shards
 from grammar.errors import UserError, refused
 
 KINDS = ("nodes", "bigrams", "calls")
-SHOWN = 6
-"""Of each distribution, so many parts of the difference."""
+MOST = 6
+"""Of each distribution, so many parts of the difference unless more are asked for."""
 
 
 @dataclass(slots=True)
@@ -45,6 +45,15 @@ class Syntax:
         return Syntax(self.functions + other.functions, *(a + b for a, b in pairs))
 
 
+class Part(NamedTuple):
+    """One key of a distribution: how much it adds to the divergence, and its share in either code."""
+
+    name: str
+    bits: float
+    here: float
+    there: float
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Of a data set from real code, for one of `KINDS`."""
@@ -53,8 +62,8 @@ class Difference:
     """Jensen–Shannon, in bits: 0 for equal distributions, 1 for those that have nothing in common."""
     floor: float
     """The same of one half of the real code from the other."""
-    parts: tuple[tuple[str, float, float], ...]
-    """What adds most to it: its share in the data set, and in the real code."""
+    parts: tuple[Part, ...]
+    """What adds most to it, the most first."""
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -156,19 +165,21 @@ def _parts(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, floa
     return parts
 
 
-def realism(folder: Path, against: Path) -> dict[str, Difference]:
-    """The differences of a data set from real code, by kind. Raises UserError."""
+def realism(folder: Path, against: Path, most: int = MOST) -> dict[str, Difference]:
+    """The differences of a data set from real code, by kind, with their `most` largest parts. Raises UserError."""
     ours, (first, second) = syntax_of_data(folder), halves(against)
     real = first + second
-    return {kind: _difference(*(getattr(part, kind) for part in (ours, real, first, second))) for kind in KINDS}
+    return {kind: _difference(*(getattr(part, kind) for part in (ours, real, first, second)), most) for kind in KINDS}
 
 
-def _difference(ours: Counter[str], real: Counter[str], first: Counter[str], second: Counter[str]) -> Difference:
+def _difference(
+    ours: Counter[str], real: Counter[str], first: Counter[str], second: Counter[str], most: int
+) -> Difference:
     if not (ours and first and second):
         raise UserError("too little code to compare: one side has nothing but empty kernels")
     parts = _parts(ours, real)
-    most = sorted(parts, key=lambda key: (-parts[key], key))[:SHOWN]
-    shares = tuple((key, ours[key] / ours.total(), real[key] / real.total()) for key in most)
+    first_keys = sorted(parts, key=lambda key: (-parts[key], key))[:most]
+    shares = tuple(Part(key, parts[key], ours[key] / ours.total(), real[key] / real.total()) for key in first_keys)
     return Difference(math.fsum(parts.values()), divergence(first, second), shares)
 
 
@@ -182,7 +193,7 @@ def as_data(found: Mapping[str, Difference]) -> dict[str, Any]:
             "divergence": one.divergence,
             "floor": one.floor,
             "ratio": one.divergence / one.floor if one.floor else None,
-            "parts": [{"name": name, "here": here, "there": there} for name, here, there in one.parts],
+            "parts": [part._asdict() for part in one.parts],
         }
         for kind, one in found.items()
     }
@@ -202,18 +213,19 @@ def show(found: Mapping[str, Difference], console: Console) -> None:
 
 def _largest(found: Mapping[str, Difference]) -> Table:
     table = Table(title="what adds most to it, by its share")
-    for name in ("of", "what", "here", "in real code"):
-        table.add_column(name, justify="right" if name in ("here", "in real code") else "left")
+    for name in ("of", "what", "here", "in real code", "adds"):
+        table.add_column(name, justify="left" if name in ("of", "what") else "right")
     for kind, one in found.items():
-        for number, (name, here, there) in enumerate(one.parts):
-            table.add_row(kind if number == 0 else "", name, f"{100 * here:.1f}%", f"{100 * there:.1f}%")
+        for number, part in enumerate(one.parts):
+            shares = (f"{100 * share:.1f}%" for share in (part.here, part.there))
+            table.add_row(kind if number == 0 else "", part.name, *shares, f"{part.bits:.4f}")
         table.add_section()
     return table
 
 
-def command(folder: Path, against: Path, as_json: bool, console: Console) -> None:
+def command(folder: Path, against: Path, most: int, as_json: bool, console: Console) -> None:
     """Prints how like real code a data set reads. Raises UserError."""
-    found = realism(folder, against)
+    found = realism(folder, against, most)
     if as_json:
         console.out(json.dumps(as_data(found), indent=1, ensure_ascii=False), highlight=False)
     else:

@@ -104,9 +104,10 @@ def test_the_data_set_is_compared_with_all_of_the_real_code(folder: Path, tmp_pa
     found = realism(folder, real_code(tmp_path / "a"))
     assert tuple(found) == KINDS
     for one in found.values():
+        assert [part.bits for part in one.parts] == sorted((part.bits for part in one.parts), reverse=True)
         assert 0.0 <= one.floor < one.divergence <= 1.0
-        assert all(here != there for _, here, there in one.parts)
-    shares = {name: (here, there) for name, here, there in found["calls"].parts}
+        assert all(part.here != part.there and part.bits > 0 for part in one.parts)
+    shares = {part.name: (part.here, part.there) for part in found["calls"].parts}
     assert shares["wp.tid"] == (1 / 3, 1 / 2)
     assert shares["range"] == (1 / 3, 0.0)
 
@@ -119,6 +120,8 @@ def test_the_command_prints_tables_or_json(folder: Path, tmp_path: Path, capsys:
     assert "floor" in text
     assert main(["realism", str(folder), "--against", str(code), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
+    assert main(["realism", str(folder), "--against", str(code), "--json", "--most", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["nodes"]["parts"] == data["nodes"]["parts"][:1]
     assert data["calls"]["divergence"] == realism(folder, code)["calls"].divergence
 
 
