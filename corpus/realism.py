@@ -167,9 +167,13 @@ def _parts(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, floa
 
 def realism(folder: Path, against: Path, most: int = MOST) -> dict[str, Difference]:
     """The differences of a data set from real code, by kind, with their `most` largest parts. Raises UserError."""
-    ours, (first, second) = syntax_of_data(folder), halves(against)
-    real = first + second
-    return {kind: _difference(*(getattr(part, kind) for part in (ours, real, first, second)), most) for kind in KINDS}
+    first, second = halves(against)
+    sides = (syntax_of_data(folder), first + second, first, second)
+    found = {}
+    for kind in KINDS:
+        ours, real, one, other = (getattr(side, kind) for side in sides)
+        found[kind] = _difference(ours, real, one, other, most)
+    return found
 
 
 def _difference(

@@ -23,7 +23,7 @@ from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.tree import Assign, At, Const, Function, Param, Stmt, Term, Thread, Var
+from grammar.tree import Assign, At, Const, Function, Param, Read, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 LIMIT = 1e4
@@ -79,8 +79,12 @@ class Draft:
     favoured: frozenset[str] = frozenset()
     """Groups of operations that the family favours."""
     locals_left: int = 6
+    most_arrays: int = 4
+    """So many that are read, unless there is no other way."""
     parts: dict[str, tuple[Lanes, ...]] = field(default_factory=dict)
     """Of locals that stand for an operation, the values of its arguments."""
+    reads: dict[Read, Var | None] = field(default_factory=dict)
+    """Elements of arrays that have been read, and the local that is one of them, if it has a name."""
     constants: list[Const] = field(default_factory=list)
     """Those of the module that have a name."""
     functions: list[Function] = field(default_factory=list)

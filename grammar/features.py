@@ -61,6 +61,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    term_height,
 )
 from grammar.types import I32, INTEGERS, UNSIGNED, Array, Composite, Element, Scalar
 
@@ -126,24 +127,34 @@ def _change(draft: Draft, variable: Var, height: int) -> tuple[Stmt, Lanes]:
         op = infix(weighted(draft.choose, infixes(type, [("add", 5.0), ("sub", 3.0), ("mul", 2.0)])), type)
         new = op(old, value.value)
         return (
-            (AugAssign(name, op, value.term), new) if is_sound(draft, new) else (Assign(name, value.term), value.value)
+            (updated(draft, variable, op, value.term, height), new)
+            if is_sound(draft, new)
+            else (Assign(name, value.term), value.value)
         )
     for _ in range(3):
         value = grow_value(draft, type, height)
         if value.term != variable and not is_like(draft, value.value, old):
-            return _updated(name, value.term), value.value
+            return _given(draft, variable, value.term), value.value
     other = _another(draft, draft.grown(variable))
     op = joining(type)
-    return AugAssign(name, op, other.term), op(old, other.value)
+    return updated(draft, variable, op, other.term, height), op(old, other.value)
 
 
-def _updated(name: str, value: Term) -> Stmt:
-    """The local gets the value: `v += b` rather than `v = v + b`."""
+def _given(draft: Draft, variable: Var, value: Term) -> Stmt:
+    """The local gets the value: mostly `v += b` rather than `v = v + b`."""
     match value:
-        case Apply(op, (Var(own, _), other)) if own == name and op.name in ("add", "sub", "mul"):
-            return AugAssign(name, op, other)
+        case Apply(op, (first, other)) if first == variable and op.name in ("add", "sub", "mul"):
+            return updated(draft, variable, op, other, term_height(value))
         case _:
-            return Assign(name, value)
+            return Assign(variable.name, value)
+
+
+def updated(draft: Draft, variable: Var, op: Op, value: Term, height: int) -> Stmt:
+    """`v += b`, or, now and then and where a term may be so high, `v = v + b`."""
+    whole = Apply(op, (variable, value))
+    if term_height(whole) <= height and chance(draft.choose, draft.profile.assigned):
+        return Assign(variable.name, whole)
+    return AugAssign(variable.name, op, value)
 
 
 def _without(draft: Draft, variable: Var, height: int) -> Grown:
@@ -238,12 +249,17 @@ def _rung(draft: Draft, subject: Grown) -> Grown | None:
     threshold = threshold_for(draft, subject, 0.25, 0.6)
     if threshold is None:
         return None
-    ops = [
-        op
+    weights = [
+        (op, draft.profile.weight(op))
         for op in menu_of_comparisons(draft.main)
-        if op.name in ("less", "greater") and op.params[0] is threshold.type
+        if op.name in ORDERINGS and op.params[0] is threshold.type
     ]
-    return attempt(draft, pick(draft.choose, ops), [subject, draft.grown(threshold)]) if ops else None
+    if not any(weight for _, weight in weights):
+        return None
+    return attempt(draft, weighted(draft.choose, weights), [subject, draft.grown(threshold)])
+
+
+ORDERINGS = ("less", "greater", "less_equal", "greater_equal")
 
 
 # -- loops ------------------------------------------------------------------------------------------------------------
@@ -322,7 +338,7 @@ def _addition(draft: Draft, accumulator: Var, height: int) -> Stmt:
     """A statement one higher than `height`: to the value comes what it has not used."""
     value = with_owed(draft, grow_value(draft, accumulator.type, max(1, height + draft.tall)), height + 1)
     op = infix(weighted(draft.choose, infixes(accumulator.type, [("add", 8.0), ("sub", 1.0)])), accumulator.type)
-    return AugAssign(accumulator.name, op, value.term)
+    return updated(draft, accumulator, op, value.term, height + 1)
 
 
 NEGATIONS = {

@@ -18,11 +18,13 @@ from typing import Any
 
 import libcst as cst
 
+from grammar.kinds import COMPOSITE_KINDS
 from grammar.survey import Tally, survey
 
-FOLDER_WEIGHTS: Mapping[str, int] = {"examples": 4, "tests": 1}
-"""Weight of a file by a folder on its path: examples are written to be read, tests to provoke."""
-OTHER_WEIGHT = 2
+FOLDER_WEIGHTS: Mapping[str, int] = {"examples": 12, "tests": 1}
+"""Weight of a file by a folder on its path: examples are written to be read, tests to provoke, and those are
+ten times as many."""
+OTHER_WEIGHT = 4
 
 LITERALS = 60
 LONGEST_LITERAL = 6
@@ -31,7 +33,7 @@ NAMES = 40
 LONGEST_NAME = 16
 FEWEST_FILES = 2
 
-TABLES = ("operations", "statements", "outside", "aug_operators", "leaves")
+TABLES = ("operations", "computed_types", "statements", "outside", "aug_operators", "updates", "leaves", "reads")
 SIZES = (
     "term_heights",
     "body_lengths",
@@ -40,6 +42,7 @@ SIZES = (
     "arrays_per_kernel",
     "scalars_per_kernel",
     "trip_counts",
+    "thread_dimensions",
 )
 NAME_ROLES = (
     "array_in",
@@ -56,6 +59,8 @@ NAME_ROLES = (
     "thread",
     "accumulator",
     "verb",
+    *(f"{kind}_{place}" for kind in COMPOSITE_KINDS for place in ("in", "param")),
+    *(f"local_{kind}" for kind in COMPOSITE_KINDS),
 )
 TEST_WORDS = (
     "test",
@@ -71,7 +76,7 @@ TEST_WORDS = (
     "assert",
     "kernel",
 )
-FOREIGN_WORDS = ("mesh", "bvh", "vec", "vec2", "vec3", "quat", "mat", "tile", "tiled", "ptr", "lock", "arr", "volume")
+FOREIGN_WORDS = ("mesh", "bvh", "vec", "vec2", "vec3", "mat", "tile", "tiled", "ptr", "lock", "arr", "volume")
 UNNATURAL = frozenset(TEST_WORDS + FOREIGN_WORDS)
 """Words of tests, and of types outside the scalar language."""
 

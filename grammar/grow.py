@@ -47,7 +47,19 @@ from grammar.tree import (
     height,
     subterms,
 )
-from grammar.types import ATOMIC, BOOL, FLOATS, I32, NUMBERS, U32, Composite, Element, Scalar
+from grammar.types import (
+    ATOMIC,
+    BOOL,
+    COMPOSITES,
+    FLOATS,
+    I32,
+    NUMBERS,
+    U32,
+    VECTORS,
+    Composite,
+    Element,
+    Scalar,
+)
 
 LIMITED = 0.2
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
@@ -129,13 +141,14 @@ def _draft_kernel(
 ) -> Kernel:
     about = None if row is None else main_for(family, row)
     main = _main_type(choose, profile, family) if about is None else about
-    kin = family.kin(choose, main)
+    kin = family.kin(choose, main) | _company(choose, profile, family, main)
     kin = kin if row is None else kin | {*row.params, row.result}
     draft = Draft(choose, profile, main, seed, lanes, kin=kin, favoured=family.favoured)
     draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)
+    draft.most_arrays = weighted(choose, list(profile.arrays.items())) - 1
     draft.tall = depth >= ROOMY and chance(choose, min(0.7, 0.1 * (depth - 5)))
     name = draft.name("bits_kernel" if draft.patterns else "kernel")
     start(draft)
@@ -168,11 +181,26 @@ def _second_types(draft: Draft, depth: int) -> list[tuple[Element, float]]:
 
 
 def _main_type(choose: Choose, profile: Profile, family: Family) -> Element:
-    """No kernel is about integers that is about functions of floats."""
+    """No kernel is about integers that is about functions of floats, nor about vectors if it is about numbers."""
     if family.types:
         return weighted(choose, family.types)
-    fitting: Sequence[Scalar] = FLOATS if "math" in family.favoured else ATOMIC if family.atomic else NUMBERS
-    return weighted(choose, [(scalar, profile.mains[scalar.name]) for scalar in fitting])
+    fitting: Sequence[Element] = FLOATS if "math" in family.favoured else ATOMIC if family.atomic else NUMBERS
+    if not family.atomic and not family.favoured:
+        fitting = (*fitting, *(type for type in COMPOSITES if type.name in profile.mains))
+    return weighted(choose, [(type, profile.mains[type.name]) for type in fitting])
+
+
+def _company(choose: Choose, profile: Profile, family: Family, main: Element) -> frozenset[Element]:
+    """Vectors in whose company numbers may be computed, in kernels of families that ask for no types."""
+    if family.types or (main not in FLOATS and not isinstance(main, Composite)):
+        return frozenset()
+    scalar = main.scalar
+    beside = [V for V in VECTORS if V.scalar is scalar and V.name in profile.mains]
+    if isinstance(main, Composite):
+        fitting = [V for V in beside if V.shape == main.shape[1:]]
+        return frozenset({scalar, *fitting})
+    sets = [(frozenset({V}), profile.mains[V.name]) for V in beside]
+    return weighted(choose, [(frozenset[Element](), profile.mains[scalar.name]), *sets])
 
 
 def _term_height(draft: Draft, depth: int, least: int = 1) -> int:
@@ -220,6 +248,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     if "scalar" in family.favoured:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
+    if depth >= FEWEST_LEVELS:
+        made += _prepared(draft, bool(family.favoured), room)
     draft.pending.extend(made)
     height = _term_height(draft, room, least=1 if small else min(3, room - 1))
     bare = not made and height > 1 and not family.atomic
@@ -229,6 +259,25 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     if not small and room > 2 and _is_slight(draft, value.term):
         value = combine(draft, [value, grow_term(draft, draft.main, room - 1)], depth)
     return value
+
+
+FEWEST_LEVELS = 3
+"""Below this depth there is no room for steps."""
+AROUND = 3
+"""Statements of a kernel beside its steps: the thread index, the value, the store."""
+MOST_STEPS = 6
+
+
+def _prepared(draft: Draft, favoured: bool, room: int) -> list[Grown]:
+    """Steps on the way to the value: locals of their own, as many as people's kernels are long."""
+    steps = weighted(draft.choose, list(draft.profile.kernel_lengths.items())) - AROUND - len(draft.block)
+    made = []
+    for _ in range(min(steps, MOST_STEPS)):
+        height = _term_height(draft, min(room, 4), least=2)
+        step = (grow_favoured if favoured and draft.choose(2) else grow_term)(draft, draft.main, height)
+        if isinstance(step.term, Apply) and draft.active.any():
+            made.append(define(draft, local_role(draft.main), step))
+    return made
 
 
 SLIGHT = 6

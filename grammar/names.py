@@ -250,6 +250,21 @@ def _unfit(role: NameRole) -> set[str]:
     return narrower | set(CURATED["array_out"] if role == "array_in" else ()) | {"face", "face_index", "eps"}
 
 
+SINGULARS = (
+    *(("ices", "ex"), ("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch")),
+    *(("ss", None), ("us", None), ("is", None), ("s", "")),
+)
+"""How words of more than one end, and what that becomes."""
+ODD_SINGULARS = {"vertices": "vertex", "matrices": "matrix", "indices": "idx"}
+
+
+def singular(word: str) -> str | None:
+    """`force` for `forces`; None where the word is none of more than one, or what it becomes is reserved."""
+    ending, other = next(((e, o) for e, o in SINGULARS if word.endswith(e)), ("", None))
+    name = ODD_SINGULARS.get(word) or (None if other is None or not ending else word[: -len(ending)] + other)
+    return name if name is not None and len(name) > 2 and name not in RESERVED else None
+
+
 @cache
 def verbs() -> tuple[str, ...]:
     """What kernel names begin with, those that are commonest in real kernels first."""

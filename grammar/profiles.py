@@ -7,15 +7,16 @@ features switched off per kernel, which reaches combinations that an average mix
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import TypeVar
 
 from grammar.choose import Choose
+from grammar.kinds import COMPOSITE_KINDS, strongest
 from grammar.natural import natural_data
 from grammar.op import Op
-from grammar.types import FLOATS, INTEGERS, NUMBERS
+from grammar.types import ELEMENTS, FLOATS, INTEGERS, NUMBERS, Composite, Element
 
 PROFILES = ("natural", "uniform")
 
@@ -24,20 +25,10 @@ AUG_OPERATORS = ("add", "mul", "sub", "div")
 
 FLOOR = 0.125
 """Least weight of an operation under `natural`, where 1 is an even share, so that all of the table is grown."""
-NATURAL_MAINS: Mapping[str, float] = {
-    "float32": 14.0,
-    "float64": 3.0,
-    "float16": 0.5,
-    "int32": 2.0,
-    "int64": 0.25,
-    "int16": 0.1,
-    "int8": 0.1,
-    "uint32": 0.5,
-    "uint64": 0.3,
-    "uint16": 0.1,
-    "uint8": 0.25,
-}
-"""By the arrays that kernels of Warp's examples and tests take, but that the rare types are less rare."""
+RAREST = 0.005
+"""Least share of a scalar type under `natural`, of the kernels that may compute in any."""
+GENERAL = ("vec2f", "vec3f", "vec4f", "vec2d", "vec3d", "mat22f", "mat33f")
+"""Composites in which kernels of any family may compute: those that add up and are scaled."""
 FAVOUR = 100.0
 """Weight of an operation that is favoured."""
 LEAST_SHARE = 0.005
@@ -52,7 +43,8 @@ class Profile:
 
     name: str
     operations: Mapping[str, float]
-    """Weight by name and kind of operand, such as `add(float)`, where 1 is an even share."""
+    """Weight by name and kind of operand, such as `add(float)`, where 1 is an even share. If empty, all rows have
+    their own weight."""
     statements: Mapping[str, float]
     """Weight by kind of statement. `for_static` has constant bounds, and `return` is a guard clause."""
     aug_operators: Mapping[str, float]
@@ -72,6 +64,14 @@ class Profile:
     """Trips of loops whose bounds are constants."""
     mains: Mapping[str, float]
     """Weight of the types that kernels compute in, by name."""
+    arrays: Mapping[int, float] = field(default_factory=dict)
+    """How many arrays a kernel has, outputs among them."""
+    connected: float = 0.15
+    """How often a condition is made of others."""
+    assigned: float = 0.0
+    """How often a local is updated by `x = x + y` rather than `x += y`."""
+    named_reads: float = 0.0
+    """How often an element that is read for the first time is given a name of its own."""
     floor: float = 1.0
     """Least weight of an operation, so that a new row of the table is grown at once."""
     off: frozenset[str] = frozenset()
@@ -89,18 +89,42 @@ class Profile:
         return {op: self._weigh(op) for op in TABLE}
 
     def _weigh(self, op: Op) -> float:
-        # `Op.weight` splits the share of a name over its overloads of the same result.
-        share = self.operations.get(counted_as(op), 1.0 if op.is_composite else 0.0)  # which the fit doesn't count yet
-        return 0.0 if op.name in self.off else max(share, self.floor) * op.weight
+        # `Op.weight` splits the share of a name over its scalar overloads of the same result.
+        share = max(self.operations.get(counted_as(op), 0.0), self.floor)
+        rows = _weight_together(op) if op.is_composite and self.operations else 1.0
+        return 0.0 if op.name in self.off else share * op.weight / (rows or 1.0)
 
 
 def counted_as(op: Op) -> str:
-    """The name and kind of operand by which operations are counted in real kernels, such as `add(float)`."""
-    if op.is_composite:
-        return f"{op.name}(vector)"
+    """The name and kind of operand by which operations are counted in real kernels: `add(float)`, `vec3(vector)`."""
+    types = [type for type in (*op.params, op.result) if isinstance(type, Composite)]
+    if types:
+        name = op.name[:-1] if op.name in ELEMENTS else op.name
+        return f"{name}({strongest([type.kind for type in types if type in op.params] or [types[0].kind])})"
     operand = op.params[-1]
     kind = "float" if operand in FLOATS else "int" if operand in INTEGERS else operand.name
     return f"{op.name}({kind})"
+
+
+@cache
+def _weights_together() -> Mapping[tuple[str, Element, Element], float]:
+    """By how rows are counted, what they give and what they are about, the sum of their weights."""
+    from grammar.ops import TABLE
+
+    sums: dict[tuple[str, Element, Element], float] = {}
+    for op in TABLE:
+        sums[_alike(op)] = sums.get(_alike(op), 0.0) + op.weight
+    return sums
+
+
+def _alike(op: Op) -> tuple[str, Element, Element]:
+    about = next((type for type in op.params if isinstance(type, Composite)), op.result)
+    return counted_as(op), op.result, about
+
+
+def _weight_together(op: Op) -> float:
+    """Of all rows of a composite type that share what is counted for this one."""
+    return _weights_together().get(_alike(op), op.weight)
 
 
 @cache
@@ -140,7 +164,7 @@ def _natural() -> Profile:
     heights = _sizes(data["term_heights"], 1, 8)
     return Profile(
         name="natural",
-        operations=_even_shares(data["operations"]),
+        operations=_shares_by_kind(data["operations"]),
         statements={kind: max(float(count), fewest) for kind, count in sorted(data["statements"].items())},
         aug_operators={name: float(data["aug_operators"].get(name, 1)) for name in AUG_OPERATORS},
         # Most terms of height 1 set an accumulator to zero or name an element: the rules that grow loops write those.
@@ -151,7 +175,11 @@ def _natural() -> Profile:
         float_literals=tuple((v, float(w)) for v, w in data["float_literals"] if v == 0 or 1e-6 <= abs(v) <= 100),
         int_literals=tuple((v, float(w)) for v, w in data["int_literals"] if abs(v) <= 100),
         trip_counts=_commonest_first(_sizes(data["trip_counts"], 2, 64)),
-        mains=NATURAL_MAINS,
+        mains=_mains(data["computed_types"]),
+        arrays=_sizes(data["arrays_per_kernel"], 3, 6),
+        connected=_share_of_connectives(data["operations"]),
+        assigned=_share_of_assigned(data["updates"]),
+        named_reads=1.6 * data["reads"]["named"] / data["reads"]["all"],  # what has no name is read again
         floor=FLOOR,
     )
 
@@ -172,12 +200,45 @@ def _uniform() -> Profile:
         int_literals=tuple((value, weight**0.5) for value, weight in natural.int_literals),
         trip_counts=tuple((value, weight**0.5) for value, weight in natural.trip_counts),
         mains={scalar.name: 1.0 for scalar in NUMBERS},
+        arrays=_flatter(natural.arrays),
+        connected=natural.connected,
+        assigned=0.5,
+        named_reads=0.5,
     )
+
+
+def _shares_by_kind(counts: Mapping[str, int]) -> dict[str, float]:
+    """Even shares; rigid types and matrices, which are rarer, among themselves."""
+    groups: dict[str, dict[str, int]] = {}
+    for key, count in counts.items():
+        kind = key[key.index("(") + 1 : -1]
+        groups.setdefault(kind if kind in COMPOSITE_KINDS and kind != "vector" else "", {})[key] = count
+    return {key: share for group in groups.values() for key, share in _even_shares(group).items()}
 
 
 def _even_shares(counts: Mapping[str, int]) -> dict[str, float]:
     mean = sum(counts.values()) / len(counts)
     return {key: count / mean for key, count in counts.items()}
+
+
+def _mains(computed: Mapping[str, int]) -> dict[str, float]:
+    """By what is computed and written, but that scalars of which hardly anything is are less rare."""
+    fewest = RAREST * sum(computed.values())
+    scalars = {scalar.name: max(float(computed.get(scalar.name, 0)), fewest) for scalar in NUMBERS}
+    return scalars | {name: float(computed[name]) for name in GENERAL if name in computed}
+
+
+def _share_of_connectives(operations: Mapping[str, int]) -> float:
+    def total(names: Iterable[str]) -> int:
+        return sum(count for key, count in operations.items() if key[: key.index("(")] in names)
+
+    comparisons = total(("less", "less_equal", "greater", "greater_equal", "equal", "not_equal"))
+    return total(("logical_and", "logical_or", "logical_not")) / comparisons
+
+
+def _share_of_assigned(updates: Mapping[str, int]) -> float:
+    named = {name: sum(updates.get(f"{name} {op}", 0) for op in AUG_OPERATORS) for name in ("assign", "aug_assign")}
+    return named["assign"] / sum(named.values())
 
 
 def _sizes(counts: Mapping[str, int], low: int, high: int) -> dict[int, float]:

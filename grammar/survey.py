@@ -1,7 +1,7 @@
 """Counts what real kernels are made of, in Python source read with libcst.
 
-The key insight: counting needs no compiler. A light inference of kinds (float, int, bool, composite, unknown) tells
-which terms and statements are of the scalar language; what is unknown is looked through, not guessed, and statements
+The key insight: counting needs no compiler. A light inference of kinds (float, int, bool, vector, …, unknown) tells
+which terms and statements are of the language; what is unknown is looked through, not guessed, and statements
 that lie outside are counted apart.
 """
 
@@ -13,6 +13,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import libcst as cst
+
+from grammar.kinds import (
+    COMPOSITE_KINDS,
+    COMPOSITES,
+    KINDS,
+    RESULTS,
+    SCALAR_KINDS,
+    product,
+    strongest,
+    subject,
+    type_spelt,
+)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -68,20 +80,15 @@ FLOAT_CALLS = _words(
     "sin cos tan asin acos atan atan2 sinh cosh tanh exp log log2 log10 pow power sqrt cbrt erf erfc erfinv erfcinv"
     " round rint trunc floor ceil frac degrees radians lerp smoothstep"
 )
-SAME_CALLS = _words("min max abs sign step clamp nonzero mod neg add sub mul div floordiv")
+SAME_CALLS = _words("min max abs sign step clamp nonzero mod neg add sub mul div floordiv cw_mul cw_div")
 """Builtins whose result has the kind of their arguments."""
 BOOL_CALLS = _words("isfinite isinf isnan")
 CALLS = FLOAT_CALLS | SAME_CALLS | BOOL_CALLS | {"where"}
 
-COMPOSITE = _words("vec2 vec3 vec4 vec2f vec3f vec4f quat quatf mat22 mat33 mat44 mat22f mat33f mat44f spatial_vector")
-"""Types whose components are floats: their kind is `composite`."""
-OUTSIDE_CALLS: Mapping[str, str] = (
-    dict.fromkeys(_words("length length_sq dot determinant trace ddot randf randn noise"), "float")
-    | dict.fromkeys(_words("randi tid"), "int")
-    | dict.fromkeys(COMPOSITE | _words("normalize cross cw_mul cw_div quat_rotate transform_point"), "composite")
-)
-"""Kinds of what builtins outside the scalar language give."""
-SCALARS = frozenset(["float", "int", "bool"])
+COMPONENTS = _words("x y z w")
+OTHER_CALLS: Mapping[str, str] = {"randf": "float", "randn": "float", "noise": "float", "randi": "int", "tid": "int"}
+"""Kinds of what other builtins give."""
+KNOWN = frozenset(KINDS)
 
 ARRAYS = _words("wp.array wp.array1d wp.array2d wp.array3d wp.array4d")
 ATOMICS = _words("atomic_add atomic_sub atomic_min atomic_max")
@@ -92,12 +99,12 @@ Tally = defaultdict[str, Counter[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a term is made of, as far as it is of the scalar language."""
+    """What a term is made of, as far as it is of the language."""
 
     kind: str
-    """`float`, `int`, `bool`, `composite`, or empty where unknown."""
+    """One of `KINDS`, or empty where unknown."""
     inside: bool = True
-    """Nothing in it lies outside the scalar language."""
+    """Nothing in it lies outside the language."""
     height: int = 1
     operations: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
@@ -114,7 +121,9 @@ class Scope:
     parameters: Mapping[str, str]
     is_kernel: bool
     roles: dict[str, str] = field(default_factory=dict)
-    """What each name of the scalar language is for; the last use decides."""
+    """What each name of a known kind is for; the last use decides."""
+    computed: set[str] = field(default_factory=set)
+    """Arrays to which what is stored is computed there, rather than a flag or a copy."""
 
     def count(self, table: str, key: Any) -> None:
         self.tally[table][key] += 1
@@ -124,7 +133,7 @@ class Scope:
 
 
 def read_term(node: cst.BaseExpression, scope: Scope) -> Term:
-    """What the expression is made of; parts outside the scalar language are looked through."""
+    """What the expression is made of; parts outside the language are looked through."""
     match node:
         case cst.Integer() | cst.Float():
             return _literal(node, 1)
@@ -146,6 +155,8 @@ def read_term(node: cst.BaseExpression, scope: Scope) -> Term:
             return _apply("ternary", [test, body, orelse], scope)
         case cst.Subscript():
             return _element(node, scope)
+        case cst.Attribute():
+            return _attribute(node, scope)
         case cst.Call(func=func, args=args):
             return _call(dotted(func), [arg.value for arg in args], scope)
         case _:
@@ -161,28 +172,29 @@ def _name(name: str, scope: Scope) -> Term:
     if name in ("True", "False"):
         return Term("bool", leaves=("constant",))
     kind = scope.kinds.get(name, "")
-    if kind not in SCALARS:
+    if kind not in KNOWN:
         return Term(kind, inside=False)
     return Term(kind, leaves=("scalar" if name in scope.parameters else "local",))
 
 
 def _apply(name: str, operands: Sequence[cst.BaseExpression], scope: Scope) -> Term:
-    """An operation at its operands, counted where its name or they say that it is scalar."""
+    """An operation at its operands, counted where its name or they say of what kind it is."""
     args = [read_term(operand, scope) for operand in operands]
-    kind = _operand_kind(name, {arg.kind for arg in (args[1:] if name in ("where", "ternary") else args)})
-    return _above("bool" if name in BOOLEAN | BOOL_CALLS else kind, args, _operation(name, kind))
+    kinds = [arg.kind for arg in (args[1:] if name in ("where", "ternary") else args)]
+    kind = _operand_kind(name, kinds)
+    result = product(*kinds) if kind in COMPOSITE_KINDS and len(kinds) == 2 else kind
+    return _above("bool" if name in BOOLEAN | BOOL_CALLS else result, args, _operation(name, kind))
 
 
-def _operand_kind(name: str, kinds: set[str]) -> str:
+def _operand_kind(name: str, kinds: Sequence[str]) -> str:
     """The kind that an operation works in. Comparisons with something unknown go by what is known."""
-    if name in FLOAT_CALLS and "composite" not in kinds:
+    if name in FLOAT_CALLS and not KNOWN.difference(SCALAR_KINDS).intersection(kinds):
         return "float"
-    order = ("composite", "float", "int", "bool") if name in BOOLEAN else ("composite", "", "float", "int", "bool")
-    return next((kind for kind in order if kind in kinds), "")
+    return strongest(kind for kind in kinds if kind) if name in BOOLEAN else strongest(kinds)
 
 
 def _operation(name: str, kind: str) -> tuple[str, ...]:
-    return (f"{name}({kind})",) if kind in SCALARS else ()
+    return (f"{name}({kind})",) if kind in KNOWN else ()
 
 
 def _above(kind: str, args: Sequence[Term], operations: tuple[str, ...], leaves: tuple[str, ...] = ()) -> Term:
@@ -205,7 +217,13 @@ def _call(function: str, args: Sequence[cst.BaseExpression], scope: Scope) -> Te
         return _cast(CASTS[function], read_term(args[0], scope))
     if function.startswith("wp.") and name in CALLS and args:
         return _apply(name, args, scope)
-    return _above(OUTSIDE_CALLS.get(name, ""), [read_term(arg, scope) for arg in args], ())
+    terms = [read_term(arg, scope) for arg in args]
+    if function.startswith("wp.") and name in COMPOSITES:
+        return _above(COMPOSITES[name][1], terms, _operation(*COMPOSITES[name]))
+    if function.startswith("wp.") and name in RESULTS:
+        kind = strongest(term.kind for term in terms if term.kind in COMPOSITE_KINDS)
+        return _above(RESULTS[name], terms, _operation(name, kind or subject(name)))
+    return _above(OTHER_CALLS.get(name, ""), terms, ())
 
 
 def _cast(name: str, operand: Term) -> Term:
@@ -223,13 +241,31 @@ def _element(node: cst.Subscript, scope: Scope) -> Term:
         return Term("int")
     indices = [part.slice.value for part in node.slice if isinstance(part.slice, cst.Index)]
     args = [read_term(index, scope) for index in indices]
-    kind = scope.kinds.get(name, "") if isinstance(node.value, cst.Name) else read_term(node.value, scope).kind
-    element = kind.removesuffix("[]") if kind.endswith("[]") else "float" if kind == "composite" else ""
-    if element not in SCALARS or kind == "composite" or len(args) != 1:
+    value = Term(scope.kinds.get(name, "")) if isinstance(node.value, cst.Name) else read_term(node.value, scope)
+    if value.kind in COMPOSITE_KINDS:
+        return _component(value, args)
+    element = value.kind.removesuffix("[]") if value.kind.endswith("[]") else ""
+    if element not in KNOWN or not args:
         return _above(element, args, ())
-    return (
-        Term(element, args[0].inside, leaves=("read",)) if args[0].height == 1 else _above(element, args, (), ("read",))
-    )
+    is_plain = all(arg.height == 1 for arg in args)
+    inside = all(arg.inside for arg in args)
+    return Term(element, inside, leaves=("read",)) if is_plain else _above(element, args, (), ("read",))
+
+
+def _component(value: Term, indices: Sequence[Term]) -> Term:
+    """`v[0]`, `m[i, j]`; where the index is a literal, it is no operand."""
+    kind = "vector" if value.kind == "matrix" and len(indices) == 1 else "float"
+    return _above(kind, [value, *(k for k in indices if not k.literals)], _operation("extract", value.kind))
+
+
+def _attribute(node: cst.Attribute, scope: Scope) -> Term:
+    """`v.x`; an attribute of anything else lies outside."""
+    if node.attr.value not in COMPONENTS:
+        return Term("", inside=False)
+    value = read_term(node.value, scope)
+    if value.kind not in ("vector", "quaternion"):
+        return Term("", inside=False)
+    return _above("float", [value], _operation(f"get_{node.attr.value}", value.kind))
 
 
 def dotted(node: cst.CSTNode) -> str:
@@ -285,34 +321,43 @@ def _survey_function(function: cst.FunctionDef, is_kernel: bool, tally: Tally) -
     _survey_block(function.body, scope, 0)
     for name, role in _parameter_roles(scope).items() | scope.roles.items():
         scope.count(f"names.{role}", name)
+    computed = (param.annotation for param in function.params.params if param.name.value in scope.computed)
+    scope.tally["computed_types"].update(filter(None, (_type_name(_declared(each)[0]) for each in computed)))
     if is_kernel:
         scope.count("names.kernel", function.name.value)
-    if is_kernel and all(kind.removesuffix("[]") in SCALARS for _, kind in declared):
+    if is_kernel and all(kind.removesuffix("[]") in KNOWN for _, kind in declared):
         _count_shape(function, scope)
 
 
 def _annotated(annotation: cst.Annotation | None) -> str:
-    """The kind that a parameter is annotated with, empty where it lies outside the scalar language."""
+    """The kind that a parameter is annotated with, empty where it lies outside the language."""
+    spelling, is_array = _declared(annotation)
+    return _kind(spelling) and _kind(spelling) + "[]" * is_array
+
+
+def _declared(annotation: cst.Annotation | None) -> tuple[str, bool]:
+    """How the type or that of the elements is spelt, and whether it is that of an array."""
     if annotation is None:
-        return ""
+        return "", False
     match annotation.annotation:
         case cst.Call(func=array, args=args) if dotted(array) in ARRAYS:
             given = {arg.keyword.value: arg.value for arg in args if arg.keyword}
-            return _array_of(given["dtype"]) if "dtype" in given else ""
+            return (dotted(given["dtype"]) if "dtype" in given else "", True)
         case cst.Subscript(value=array, slice=[cst.SubscriptElement(slice=cst.Index(value=element))]):
-            return _array_of(element) if dotted(array) in ARRAYS else ""
+            return (dotted(element) if dotted(array) in ARRAYS else "", True)
         case node:
-            return _kind(dotted(node))
+            return dotted(node), False
 
 
-def _array_of(element: cst.BaseExpression) -> str:
-    kind = _kind(dotted(element))
-    return kind and f"{kind}[]"
+def _type_name(spelling: str) -> str:
+    """The name of the type that is spelt so; empty where it lies outside the language."""
+    name = spelling.removeprefix("wp.")
+    return type_spelt(name) if spelling.startswith("wp.") and name in COMPOSITES else CASTS.get(spelling, "")
 
 
 def _kind(spelling: str) -> str:
-    if spelling.removeprefix("wp.") in COMPOSITE:
-        return "composite"
+    if spelling.removeprefix("wp.") in COMPOSITES:
+        return COMPOSITES[spelling.removeprefix("wp.")][1]
     return CASTS.get(spelling, "").removeprefix("u").rstrip("0123456789")
 
 
@@ -391,6 +436,7 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Tuple(elements=elements))], value=cst.Call(func=func)) if (
             dotted(func) == "wp.tid"
         ):
+            scope.count("thread_dimensions", len(elements))
             for name in (dotted(element.value) for element in elements):
                 scope.kinds[name], scope.roles[name] = "int", "thread"
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Subscript() as element)], value=value):
@@ -398,6 +444,7 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
         case cst.AugAssign(target=cst.Name(value=name), operator=operator, value=value) if type(operator) in INFIX:
             if _count_statement("aug_assign", read_term(value, scope), scope, scope.kinds.get(name, "")):
                 scope.count("aug_operators", INFIX[type(operator)])
+                scope.count("updates", f"aug_assign {INFIX[type(operator)]}")
                 if scope.roles.get(name) == "local":
                     scope.roles[name] = "accumulator"
         case cst.AugAssign(target=cst.Subscript() as element, operator=operator, value=value):
@@ -421,11 +468,17 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
 
 def _survey_assign(name: str, value: cst.BaseExpression, scope: Scope) -> None:
     if isinstance(value, cst.Call) and dotted(value.func) == "wp.tid":
+        scope.count("thread_dimensions", 1)
         scope.kinds[name], scope.roles[name] = "int", "thread"
         return
-    kind = read_term(value, scope).kind
-    if _count_statement("assign", read_term(value, scope), scope, kind) and name not in scope.kinds:
-        scope.roles[name] = {"float": "local", "int": "local_int", "bool": "local_bool"}[kind]
+    term = read_term(value, scope)
+    kind = term.kind
+    if isinstance(value, cst.BinaryOperation) and type(value.operator) in INFIX and dotted(value.left) == name:
+        scope.count("updates", f"assign {INFIX[type(value.operator)]}")
+    if scope.is_kernel and term.leaves == ("read",) and not term.operations:
+        scope.count("reads", "named")
+    if _count_statement("assign", term, scope, kind) and name not in scope.kinds:
+        scope.roles[name] = LOCAL_ROLES[kind]
     scope.kinds[name] = kind
 
 
@@ -433,16 +486,20 @@ def _survey_store(kind: str, element: cst.Subscript, value: cst.BaseExpression, 
     array = dotted(element.value)
     if not scope.kinds.get(array, "").endswith("[]"):
         scope.count("outside", kind)
-    elif _count_statement(kind, read_term(value, scope), scope, _element(element, scope).kind):
-        scope.roles[array] = "array_out"
+        return
+    scope.roles[array] = "array_out"
+    term = read_term(value, scope)
+    if term.operations:
+        scope.computed.add(array)
+    _count_statement(kind, term, scope, _element(element, scope).kind)
 
 
 def _count_statement(statement: str, term: Term, scope: Scope, kind: str) -> bool:
-    """Counts a statement that gives `term` to something of `kind`, and says whether both are scalar."""
-    is_scalar = term.kind in SCALARS and kind in SCALARS
-    scope.count("statements" if is_scalar else "outside", statement)
+    """Counts a statement that gives `term` to something of `kind`, and says whether both are known."""
+    is_known = term.kind in KNOWN and kind in KNOWN
+    scope.count("statements" if is_known else "outside", statement)
     _count_term(term, scope)
-    return is_scalar
+    return is_known
 
 
 def _count_term(term: Term, scope: Scope) -> None:
@@ -453,10 +510,17 @@ def _count_term(term: Term, scope: Scope) -> None:
     scope.tally["int_literals"].update(v for v in term.literals if isinstance(v, int))
     if scope.is_kernel:
         scope.tally["leaves"].update(term.leaves)
+        scope.tally["reads"]["all"] += term.leaves.count("read")
 
 
 # -- names and shape of a kernel --------------------------------------------------------------------------------------
 
+LOCAL_ROLES: Mapping[str, str] = {
+    "float": "local",
+    "int": "local_int",
+    "bool": "local_bool",
+    **{kind: f"local_{kind}" for kind in COMPOSITE_KINDS},
+}
 PARAMETER_ROLES: Mapping[str, str] = {
     "float": "scalar",
     "int": "int_scalar",
@@ -464,8 +528,8 @@ PARAMETER_ROLES: Mapping[str, str] = {
     "float[]": "array_in",
     "int[]": "array_index",
     "bool[]": "flag",
-    "composite": "other",
-    "composite[]": "other",
+    **{kind: f"{kind}_param" for kind in COMPOSITE_KINDS},
+    **{f"{kind}[]": f"{kind}_in" for kind in COMPOSITE_KINDS},
 }
 
 
@@ -474,10 +538,10 @@ def _parameter_roles(scope: Scope) -> dict[str, str]:
 
 
 def _count_shape(function: cst.FunctionDef, scope: Scope) -> None:
-    """Sizes of a kernel whose parameters are all of the scalar language."""
+    """Sizes of a kernel whose parameters are all of known kinds."""
     arrays = sum(kind.endswith("[]") for kind in scope.parameters.values())
     scope.count("arrays_per_kernel", arrays)
     scope.count("scalars_per_kernel", len(scope.parameters) - arrays)
-    local_roles = ("local", "local_int", "local_bool", "accumulator")
+    local_roles = ("accumulator", *LOCAL_ROLES.values())
     scope.count("locals_per_kernel", sum(role in local_roles for role in scope.roles.values()))
     scope.count("kernel_lengths", len(function.body.body))

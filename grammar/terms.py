@@ -30,9 +30,10 @@ from grammar.draft import (
 from grammar.literal import identity, number, zero
 from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, offered, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
-from grammar.op import Chain, Lanes, Op
+from grammar.op import Chain, Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
+from grammar.reads import read, with_name
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var, term_height
 from grammar.types import (
@@ -50,7 +51,6 @@ from grammar.types import (
 )
 from grammar.wording import is_clumsy, is_prefix
 
-MAX_ARRAYS = 4
 MAX_SCALARS = 3
 TRIES = 4
 """How many operations are tried on the arguments at hand before one of the arguments is taken as it is."""
@@ -109,12 +109,20 @@ def grow_arguments(draft: Draft, op: Op, height: int) -> list[Grown]:
     within = spans_for(op)
     args: list[Grown] = []
     for k, type in enumerate(op.params):
-        own = height if k == tall else 1 + draft.choose(height) * draft.choose(2)
+        own = height if k == tall else 1 + draft.choose(height) * min(1, draft.choose(3))
         if type not in draft.kin or (is_tile(draft.main) and not is_tile(type)):
             own = 1  # what is only converted is read and no more, and what scales a tile
-        constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.85 if shifts else 0.35)
+        constant = k != tall and len(op.params) > 1 and chance(draft.choose, 0.85 if shifts else _constants(draft))
         args.append(grow_constant(draft, type, within[k]) if constant else grow_argument(draft, type, own, within[k]))
+    if isinstance(op.spelling, Member | Item):
+        args[0] = with_name(draft, args[0])
     return args
+
+
+def _constants(draft: Draft) -> float:
+    """How often an argument is a number, where it may be: so often that among all leaves numbers have their share."""
+    leaves = draft.profile.leaves
+    return 1.5 * leaves["constant"] / sum(leaves.values())
 
 
 SHIFTS = ("lshift", "rshift", "power")
@@ -129,7 +137,7 @@ def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown
 
 
 def _deserves_name(draft: Draft, grown: Grown) -> bool:
-    share = 0.3 if term_height(grown.term) < 4 + draft.tall else 0.8
+    share = 0.18 if term_height(grown.term) < 4 + draft.tall else 0.6
     return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
 
 
@@ -156,7 +164,7 @@ def settle(draft: Draft, op: Op, args: list[Grown], height: int) -> Grown | None
 def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
     """The operation on these arguments, if it is defined on the active lanes, does something, and reads well."""
     terms, values = [arg.term for arg in args], [arg.value for arg in args]
-    value = None if is_clumsy(op, terms) else outcome(draft, op, values)
+    value = None if is_clumsy(draft, op, terms) else outcome(draft, op, values)
     if value is None:
         return None
     if op.name == "add" and isinstance(terms[0], Const):
@@ -232,7 +240,7 @@ def args_as_they_are(draft: Draft, type: Element, args: list[Grown]) -> Grown | 
 def grow_condition(draft: Draft, height: int) -> Grown:
     """A bool term that holds on some active lanes and fails on others."""
     for _ in range(TRIES):
-        if height >= 3 and chance(draft.choose, 0.15):
+        if height >= 3 and chance(draft.choose, draft.profile.connected):
             grown = _grow_connective(draft, height)
         elif chance(draft.choose, 0.08):
             grown = _grow_predicate(draft, height)
@@ -336,9 +344,9 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
     if draft.closed:
         return pick(draft.choose, found or _locals(draft, type, ANYWHERE) or _stuck())
     options: list[tuple[str, float]] = [
-        ("local", weights["local"] if found else 0.0),
+        ("local", weights["local"] * THERE if found else 0.0),
         ("read", weights["read"] * (0.1 if is_tile(draft.main) else 1.0)),
-        ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.6 / type.width**0.5)),
+        ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.8 / type.width**0.5)),
         (
             "counter",
             0.0 if type in (BOOL, *COMPOSITES) or (type is not I32 and height < 2) else 0.3 if draft.patterns else 0.03,
@@ -355,6 +363,10 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
             return read_element(draft, type, span)
 
 
+THERE = 2.5
+"""How much likelier locals are where there are any, so that over all leaves they have their share."""
+
+
 def _stuck() -> list[Grown]:
     raise StuckError
 
@@ -369,7 +381,7 @@ def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     """An element of an array, at the index at hand."""
     known = [p for p in draft.params if isinstance(p.type, Array) and p.element is type and p.role is Role.VALUE]
     fitting = [p for p in known if _fits(p, span) and p.size is None]
-    room = sum(isinstance(p.type, Array) for p in draft.params) < MAX_ARRAYS
+    room = sum(isinstance(p.type, Array) for p in draft.params) < draft.most_arrays
     if fitting and not (room and chance(draft.choose, 0.6 / len(fitting))):
         param = pick(draft.choose, fitting)
     else:
@@ -377,7 +389,7 @@ def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     index = index_into(draft, param)
     if room and draft.dimensions == 1 and chance(draft.choose, 0.02):
         index = stored_index(draft)
-    return draft.grown(Read(param.name, index, type))
+    return read(draft, Read(param.name, index, type))
 
 
 def tile_leaf(draft: Draft, type: Composite) -> Grown:
@@ -431,7 +443,7 @@ def new_array(draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: in
     """An array of so many dimensions; of 0, mostly of those that the grid of threads has."""
     low, high = _range(draft, type, span)
     role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
-    if type in INTEGERS and type is not I32:
+    if type in INTEGERS:
         role = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
         role = COMPOSITE_ROLES[type.kind][0]
@@ -448,7 +460,7 @@ def _fits(param: Param, span: Span) -> bool:
 def _scalar(draft: Draft, type: Element, span: Span) -> Grown | None:
     known = [p for p in draft.params if p.type is type and p.role is Role.VALUE]
     fitting = [p for p in known if _fits(p, span)]
-    if fitting and (len(known) >= MAX_SCALARS or not chance(draft.choose, 0.5)):
+    if fitting and (len(known) >= MAX_SCALARS or not chance(draft.choose, 0.35)):
         return draft.grown(Var(pick(draft.choose, fitting).name, type))
     if len(known) >= MAX_SCALARS or type is BOOL:
         return None

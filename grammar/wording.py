@@ -6,13 +6,15 @@ the arguments' own outermost operations.
 
 from __future__ import annotations
 
+from grammar.choose import chance
+from grammar.draft import Draft
 from grammar.op import Item, Member, Op
 from grammar.tree import Apply, Const, Term
 
 
-def is_clumsy(op: Op, terms: list[Term]) -> bool:
+def is_clumsy(draft: Draft, op: Op, terms: list[Term]) -> bool:
     """What a person would say otherwise, as far as the terms show."""
-    if len(terms) == 2 and terms[0] == terms[1] and op.name not in SELF:
+    if len(terms) == 2 and terms[0] == terms[1] and not (op.name in SELF and chance(draft.choose, SQUARED)):
         return True
     if op.name in MIXING and len(set(terms)) < len(terms):
         return True
@@ -29,6 +31,8 @@ def is_clumsy(op: Op, terms: list[Term]) -> bool:
     return op.name in FOLDABLE and _could_be_folded(terms)
 
 
+SQUARED = 0.25
+"""How often something is multiplied by itself, of the times that it comes to that."""
 SELF = ("mul", "matmul", "dot", "ddot", "outer", "transform_multiply")
 """What is done to a value and itself."""
 

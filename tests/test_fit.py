@@ -123,13 +123,49 @@ def drag(v: wp.vec3, body: Body, k: float):
 """
 
 
-def test_what_lies_outside_the_scalar_language_is_looked_through() -> None:
+def test_what_lies_outside_the_language_is_looked_through() -> None:
     tally = counts(FOREIGN)
-    assert tally["operations"] == {"mul(float)": 1, "add(float)": 1}
-    assert tally["statements"] == {"assign": 1}
-    assert tally["outside"] == {"assign": 1, "Assign": 1}
-    assert not tally["term_heights"]
-    assert set(tally["names.local"]) == {"speed"}
+    scalar, composite = {"mul(float)": 1, "add(float)": 1}, {"length(vector)": 1, "mul(vector)": 1}
+    assert tally["operations"] == scalar | composite | {"extract(vector)": 1}
+    assert tally["statements"] == {"assign": 2}
+    assert tally["outside"] == {"Assign": 1}
+    assert tally["term_heights"] == {2: 2, 3: 1}
+    assert (set(tally["names.local"]), set(tally["names.local_vector"])) == ({"speed"}, {"w"})
+
+
+RIGID = """
+@wp.kernel
+def turn(
+    t: wp.array(dtype=wp.transform), x: wp.array[wp.vec3d], m: wp.mat33, out: wp.array2d[wp.vec3d], n: wp.array[int],
+):
+    i, j = wp.tid()
+    v = x[i]
+    p = wp.transform_point(t[i], v)
+    p = p + m * v
+    p.x = wp.dot(v, wp.normalize(v))
+    out[i, j] = wp.vec3d(p.x, 2.0 * v[1], m[0, 1])
+    n[i] = 1
+"""
+
+
+def test_composites_are_counted_by_the_most_structured_kind() -> None:
+    tally = counts(RIGID)
+    assert tally["operations"] == {
+        "transform_point(transform)": 1,
+        "mul(matrix)": 1,
+        "add(vector)": 1,
+        "vec3(vector)": 1,
+        "get_x(vector)": 1,
+        "extract(vector)": 1,
+        "extract(matrix)": 1,
+        "mul(float)": 1,
+    }
+    assert tally["statements"] == {"assign": 3, "store": 2}
+    assert tally["updates"] == {"assign add": 1}
+    assert tally["thread_dimensions"] == {2: 1}
+    assert tally["reads"] == {"all": 2, "named": 1}
+    assert tally["computed_types"] == {"vec3d": 1}  # the other is given a flag
+    assert tally["names.array_out"] == {"out": 1, "n": 1}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +199,7 @@ def test_examples_weigh_more_than_tests(tmp_path: Path) -> None:
         "functions": 0,
         "unparsed_files": 1,
     }
-    assert data["operations"]["sin(float)"] == 4 + 1 + 2
+    assert data["operations"]["sin(float)"] == 12 + 1 + 4
     assert data["names"]["accumulator"] == {"total": 3}
     assert data["names"]["verb"] == {"scale": 3}
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grammar.names import CURATED, ROLES, NameRole, name_for, vocabulary
+from grammar.names import CURATED, ROLES, NameRole, name_for, singular, vocabulary
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import FLOOR, PROFILES, profile, swarm
 
@@ -175,3 +175,22 @@ def test_real_kernels_rank_the_words() -> None:
     assert vocabulary("scalar_positive") != CURATED["scalar_positive"]
     assert set(vocabulary("scalar_positive")) == set(CURATED["scalar_positive"])
     assert {"end", "v1"} <= set(vocabulary("local_int")) - set(CURATED["local_int"])
+
+
+@pytest.mark.parametrize(
+    ("word", "one"),
+    [
+        ("forces", "force"),
+        ("velocities", "velocity"),
+        ("masses", "mass"),
+        ("vertices", "vertex"),
+        ("mass", None),
+        ("radius", None),
+        ("hashes", "hash"),
+        ("ids", None),
+        ("density", None),
+        ("maps", None),
+    ],
+)
+def test_an_element_is_named_after_its_array(word: str, one: str | None) -> None:
+    assert singular(word) == one
