@@ -156,16 +156,16 @@ SHRUNK = {
     "cbrt": (applies("cbrt"), ["out[i] = wp.cbrt(x[i])"]),
     "where": (applies("where"), ["out[i] = wp.where(mask[i], x[i], a[i])"]),
     "add": (applies("add"), ["out[i] = x[i] + a[i]"]),
-    "lshift": (applies("lshift"), ["out[i] = x[i] << a[i]"]),
-    "bit_count": (applies("bit_count"), ["out[i] = wp.bit_count(x[i])"]),
-    "clamp": (applies("clamp"), ["out[i] = wp.clamp(x[i], a[i], y[i])"]),
+    "lshift": (applies("lshift"), ["out[i] = values[i] << counts[i]"]),
+    "bit_count": (applies("bit_count"), ["out[i] = wp.bit_count(values[i])"]),
+    "clamp": (applies("clamp"), ["out[i] = wp.clamp(values[i], counts[i], ids[i])"]),
     "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
     "atomic_min": (is_a(AtomicKind.MIN), ["wp.atomic_min(out, 0, x[i])"]),
     "atomic_max": (is_a(AtomicKind.MAX), ["wp.atomic_max(out, 0, x[i])"]),
     "if": (holds_a(If), ["a = x[i]", "if a < 0.0:", "a += 1.0", "out[i] = a"]),
     "while": (holds_a(While), HALVED),
     "break": (holds_a(Break), STOPPED),
-    "dot": (applies("dot", composite=True), ["out[i] = wp.dot(x[i], p[i])"]),
+    "dot": (applies("dot", composite=True), ["out[i] = wp.dot(x[i], points[i])"]),
 }
 
 
