@@ -1,7 +1,8 @@
 """Kernels as Python source, by way of libcst nodes only.
 
-The key insight: a spelling names a libcst class and a precedence, and parentheses stand exactly where precedence needs
-them, so what is printed is what a person would have typed and parses back to the same tree.
+The key insight: a spelling names a libcst class and a precedence, and parentheses stand where precedence needs them
+and about what bits are combined with, so what is printed is what a person would have typed and parses back to the same
+tree.
 """
 
 from __future__ import annotations
@@ -211,12 +212,27 @@ def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
     precedence = PRECEDENCE.get(token, COMPARISON)
     sign = operator(token)
     if precedence == COMPARISON:
-        target = cst.ComparisonTarget(sign, _term(right, COMPARISON + 1))
-        return cst.Comparison(_term(left, COMPARISON + 1), [target]), COMPARISON
+        target = cst.ComparisonTarget(sign, _term(right, _clearly(token, right, COMPARISON + 1)))
+        return cst.Comparison(_term(left, _clearly(token, left, COMPARISON + 1)), [target]), COMPARISON
+    if token in BITWISE:
+        first, second = _clearly(token, left, precedence), _clearly(token, right, precedence + 1)
+        return cst.BinaryOperation(_term(left, first), sign, _term(right, second)), precedence
     if precedence == POWER:  # from the right, and a sign binds tighter on that side
         return cst.BinaryOperation(_term(left, POWER + 1), sign, _term(right, UNARY)), POWER
     node = cst.BooleanOperation if token in ("And", "Or") else cst.BinaryOperation
     return node(_term(left, precedence), sign, _term(right, precedence + 1)), precedence
+
+
+BITWISE = ("BitOr", "BitXor", "BitAnd", "LeftShift", "RightShift")
+
+
+def _clearly(token: str, operand: Term, context: int) -> int:
+    """`context`, or one that asks for parentheses where few know by heart what binds tighter: `(a + b) << c`."""
+    if not (isinstance(operand, Apply) and isinstance(operand.op.spelling, Infix)):
+        return context
+    inner = operand.op.spelling.token
+    is_odd = inner != token and (token in BITWISE or inner in BITWISE)
+    return ATOM if is_odd else context
 
 
 def _chain(chain: Chain, args: Sequence[Term]) -> cst.BaseExpression:

@@ -68,6 +68,8 @@ class Family:
     """What its kernels compute in; none means any scalar type."""
     dimensions: tuple[tuple[int, float], ...] = ((1, 1.0),)
     """Of the grid of threads."""
+    is_gridded: bool = False
+    """Its kernels may as well have a grid of threads."""
     company: tuple[frozenset[Element], ...] = ()
     """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
 
@@ -176,13 +178,13 @@ SAMPLED: tuple[tuple[Element, float], ...] = ((F32, 8.0), (type_named("vec3f"), 
 """Of what there are samplers."""
 
 FAMILIES: tuple[Family, ...] = (
-    Family("arithmetic", 1, favoured=frozenset({"arithmetic"})),
-    Family("math", 2, favoured=frozenset({"math"})),
-    Family("conditional", 3, features=(BRANCHES,)),
-    Family("multi_branch", 3, features=(((branch_chain, 1.0),),)),
-    Family("loop", 3, features=(LOOPS,)),
-    Family("nested_loop", 4, features=(((loop_nested, 1.0),),)),
-    Family("scalar_parameter", 2, favoured=frozenset({"scalar", "arithmetic"})),
+    Family("arithmetic", 1, favoured=frozenset({"arithmetic"}), is_gridded=True),
+    Family("math", 2, favoured=frozenset({"math"}), is_gridded=True),
+    Family("conditional", 3, features=(BRANCHES,), is_gridded=True),
+    Family("multi_branch", 3, features=(((branch_chain, 1.0),),), is_gridded=True),
+    Family("loop", 3, features=(LOOPS,), is_gridded=True),
+    Family("nested_loop", 4, features=(((loop_nested, 1.0),),), is_gridded=True),
+    Family("scalar_parameter", 2, favoured=frozenset({"scalar", "arithmetic"}), is_gridded=True),
     Family("atomic_reduction", 1, leave=reduce, atomic=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),

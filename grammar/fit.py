@@ -33,7 +33,17 @@ NAMES = 40
 LONGEST_NAME = 16
 FEWEST_FILES = 2
 
-TABLES = ("operations", "computed_types", "statements", "outside", "aug_operators", "updates", "leaves", "reads")
+TABLES = (
+    "operations",
+    "computed_types",
+    "statements",
+    "outside",
+    "aug_operators",
+    "updates",
+    "leaves",
+    "reads",
+    "callers",
+)
 SIZES = (
     "term_heights",
     "body_lengths",

@@ -15,6 +15,7 @@ import numpy as np
 
 from grammar.alive import is_alive, live_names, names_in, swept
 from grammar.bits import rounds
+from grammar.calls import call_function
 from grammar.choose import Choose, chance, pick, weighted
 from grammar.components import assign_parts, has_parts
 from grammar.defects import defect
@@ -145,6 +146,8 @@ def _draft_kernel(
     kin = kin if row is None else kin | {*row.params, row.result}
     draft = Draft(choose, profile, main, seed, lanes, kin=kin, favoured=family.favoured)
     draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
+    if family.is_gridded and depth >= 2 and chance(choose, profile.gridded):
+        draft.dimensions = 2
     if draft.main in PATTERNS and chance(choose, 0.7):
         draft.patterns, draft.favoured = True, draft.favoured | {"integer"}
     draft.locals_left = 1 + depth + choose(depth)
@@ -248,6 +251,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     if "scalar" in family.favoured:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
+    if depth >= 4 and not family.has(call_function) and chance(draft.choose, draft.profile.calling):
+        made.append(call_function(draft, draft.main, room))
     if depth >= FEWEST_LEVELS:
         made += _prepared(draft, bool(family.favoured), room)
     draft.pending.extend(made)

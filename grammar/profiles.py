@@ -66,6 +66,10 @@ class Profile:
     """Weight of the types that kernels compute in, by name."""
     arrays: Mapping[int, float] = field(default_factory=dict)
     """How many arrays a kernel has, outputs among them."""
+    gridded: float = 0.25
+    """How often a kernel that may have a grid of threads has one."""
+    calling: float = 0.25
+    """How often a kernel calls functions of its own."""
     connected: float = 0.15
     """How often a condition is made of others."""
     assigned: float = 0.0
@@ -177,9 +181,11 @@ def _natural() -> Profile:
         trip_counts=_commonest_first(_sizes(data["trip_counts"], 2, 64)),
         mains=_mains(data["computed_types"]),
         arrays=_sizes(data["arrays_per_kernel"], 3, 6),
+        gridded=1 - data["thread_dimensions"]["1"] / sum(data["thread_dimensions"].values()),
+        calling=data["callers"]["calls"] / sum(data["callers"].values()),
         connected=_share_of_connectives(data["operations"]),
         assigned=_share_of_assigned(data["updates"]),
-        named_reads=1.6 * data["reads"]["named"] / data["reads"]["all"],  # what has no name is read again
+        named_reads=data["reads"]["named"] / data["reads"]["all"],
         floor=FLOOR,
     )
 

@@ -88,6 +88,8 @@ CALLS = FLOAT_CALLS | SAME_CALLS | BOOL_CALLS | {"where"}
 COMPONENTS = _words("x y z w")
 OTHER_CALLS: Mapping[str, str] = {"randf": "float", "randn": "float", "noise": "float", "randi": "int", "tid": "int"}
 """Kinds of what other builtins give."""
+PYTHONS = _words("float int bool range len min max abs")
+"""Functions of Python's that kernels call."""
 KNOWN = frozenset(KINDS)
 
 ARRAYS = _words("wp.array wp.array1d wp.array2d wp.array3d wp.array4d")
@@ -122,6 +124,8 @@ class Scope:
     is_kernel: bool
     roles: dict[str, str] = field(default_factory=dict)
     """What each name of a known kind is for; the last use decides."""
+    called: set[str] = field(default_factory=set)
+    """Functions of its own, neither Warp's nor Python's."""
     computed: set[str] = field(default_factory=set)
     """Arrays to which what is stored is computed there, rather than a flag or a copy."""
 
@@ -217,6 +221,8 @@ def _call(function: str, args: Sequence[cst.BaseExpression], scope: Scope) -> Te
         return _cast(CASTS[function], read_term(args[0], scope))
     if function.startswith("wp.") and name in CALLS and args:
         return _apply(name, args, scope)
+    if not function.startswith(("wp.", "?")) and function not in PYTHONS:
+        scope.called.add(function)
     terms = [read_term(arg, scope) for arg in args]
     if function.startswith("wp.") and name in COMPOSITES:
         return _above(COMPOSITES[name][1], terms, _operation(*COMPOSITES[name]))
@@ -325,6 +331,7 @@ def _survey_function(function: cst.FunctionDef, is_kernel: bool, tally: Tally) -
     scope.tally["computed_types"].update(filter(None, (_type_name(_declared(each)[0]) for each in computed)))
     if is_kernel:
         scope.count("names.kernel", function.name.value)
+        scope.count("callers", "calls" if scope.called else "calls none")
     if is_kernel and all(kind.removesuffix("[]") in KNOWN for _, kind in declared):
         _count_shape(function, scope)
 

@@ -137,7 +137,7 @@ def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown
 
 
 def _deserves_name(draft: Draft, grown: Grown) -> bool:
-    share = 0.18 if term_height(grown.term) < 4 + draft.tall else 0.6
+    share = 0.12 if term_height(grown.term) < 4 + draft.tall else 0.5
     return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
 
 

@@ -258,14 +258,14 @@ BETWEEN = ROWS["between[LessThanEqual,LessThan](float32,float32,float32)"]
         (do("sub", a, number(-1.0)), "a - -1.0"),
         (do("neg", number(-1.0)), "--1.0"),
         (do("invert", do("bit_or", k, m)), "~(k | m)"),
-        (do("bit_or", k, do("bit_and", m, n)), "k | m & n"),
+        (do("bit_or", k, do("bit_and", m, n)), "k | (m & n)"),
         (do("bit_and", do("bit_or", k, m), n), "(k | m) & n"),
         (do("bit_xor", do("bit_or", k, m), n), "(k | m) ^ n"),
-        (do("lshift", do("add", k, m), n), "k + m << n"),
+        (do("lshift", do("add", k, m), n), "(k + m) << n"),
         (do("add", do("lshift", k, m), n), "(k << m) + n"),
         (do("rshift", k, do("rshift", m, n)), "k >> (m >> n)"),
         (do("less", do("add", a, b), c), "a + b < c"),
-        (do("less", do("bit_and", k, m), n), "k & m < n"),
+        (do("less", do("bit_and", k, m), n), "(k & m) < n"),
         (do("equal", do("less", a, b), p), "(a < b) == p"),
         (do("equal", p, do("less", a, b)), "p == (a < b)"),
         (do("equal", do("equal", k, m), do("logical_not", p)), "(k == m) == (not p)"),
@@ -328,8 +328,15 @@ def test_no_pair_of_parentheses_can_be_spared() -> None:
         source = emit(sample.kernel)
         for changed in without_pairs(source):
             pairs += 1
-            assert _dumped(changed) != _dumped(source), f"{sample}: {changed}"
+            assert _dumped(changed) != _dumped(source) or _is_about_bits(changed, source), f"{sample}: {changed}"
     assert pairs > 100
+
+
+def _is_about_bits(changed: str, source: str) -> bool:
+    """Whether the line from which a pair has gone combines bits: there some are for the reader."""
+    lines = zip(changed.splitlines(), source.splitlines(), strict=True)
+    line = next(own for other, own in lines if other != own)
+    return any(sign in line for sign in ("<<", ">>", "&", "|", "^"))
 
 
 def _dumped(source: str) -> str:

@@ -109,6 +109,7 @@ def test_names_are_told_apart_by_what_they_are_for() -> None:
 def test_shape_of_a_kernel_is_measured() -> None:
     tally = counts(KERNEL)
     assert tally["functions"] == {"kernel": 1}
+    assert tally["callers"] == {"calls none": 1}
     assert (tally["arrays_per_kernel"], tally["scalars_per_kernel"]) == ({3: 1}, {2: 1})
     assert (tally["locals_per_kernel"], tally["kernel_lengths"]) == ({1: 1}, {8: 1})
 
