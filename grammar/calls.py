@@ -134,7 +134,9 @@ def new_arguments(draft: Draft, type: Element, height: int) -> list[Argument]:
     kinds: list[Element] = [type, type.scalar] if isinstance(type, Composite) else [type]
     more = weighted(draft.choose, [(1, 4.0), (2, 2.0), (0, 1.5)])
     for each in [*[type][: not args], *(pick(draft.choose, kinds) for _ in range(more))]:
-        args.append(grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE))
+        grown = grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE)
+        if all(isinstance(arg, Whole) or arg.term != grown.term for arg in args):  # nobody hands over the same twice
+            args.append(grown)
     return args
 
 
