@@ -158,7 +158,7 @@ SHRUNK = {
     "add": (applies("add"), ["out[i] = x[i] + a[i]"]),
     "lshift": (applies("lshift"), ["out[i] = values[i] << counts[i]"]),
     "bit_count": (applies("bit_count"), ["out[i] = wp.bit_count(values[i])"]),
-    "clamp": (applies("clamp"), ["out[i] = wp.clamp(values[i], counts[i], ids[i])"]),
+    "clamp": (applies("clamp"), ["out[i] = wp.clamp(x[i], a[i], input[i])"]),
     "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
     "atomic_min": (is_a(AtomicKind.MIN), ["wp.atomic_min(out, 0, x[i])"]),
     "atomic_max": (is_a(AtomicKind.MAX), ["wp.atomic_max(out, 0, x[i])"]),
