@@ -134,6 +134,10 @@ def applies(name: str, composite: bool = False) -> Callable[[Kernel], bool]:
     return lambda k: any(map(holds, all_terms(k)))
 
 
+def applies_row(key: str) -> Callable[[Kernel], bool]:
+    return lambda k: any(isinstance(term, Apply) and term.op.key == key for term in all_terms(k))
+
+
 def holds_a(kind: type[Stmt]) -> Callable[[Kernel], bool]:
     return lambda k: any(isinstance(s, kind) for s in statements(k.body))
 
@@ -158,7 +162,7 @@ SHRUNK = {
     "add": (applies("add"), ["out[i] = x[i] + a[i]"]),
     "lshift": (applies("lshift"), ["out[i] = values[i] << counts[i]"]),
     "bit_count": (applies("bit_count"), ["out[i] = wp.bit_count(values[i])"]),
-    "clamp": (applies("clamp"), ["out[i] = wp.clamp(x[i], a[i], input[i])"]),
+    "clamp": (applies_row("clamp(float32,float32,float32)"), ["out[i] = wp.clamp(x[i], a[i], input[i])"]),
     "atomic": (holds_a(Atomic), ["wp.atomic_add(out, 0, x[i])"]),
     "atomic_min": (is_a(AtomicKind.MIN), ["wp.atomic_min(out, 0, x[i])"]),
     "atomic_max": (is_a(AtomicKind.MAX), ["wp.atomic_max(out, 0, x[i])"]),
