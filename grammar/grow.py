@@ -251,9 +251,10 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     if "scalar" in family.favoured:
         scalars = [new_scalar(draft, draft.main) for _ in range(1 + draft.choose(2))]
         made += [draft.grown(Var(p.name, draft.main)) for p in scalars]
-    if depth >= 4 and not family.has(call_function) and chance(draft.choose, draft.profile.calling):
+    is_plain = not (is_tile(draft.main) or family.has(call_function))
+    if depth >= 4 and is_plain and chance(draft.choose, draft.profile.calling):
         made.append(call_function(draft, draft.main, room))
-    if depth >= FEWEST_LEVELS:
+    if depth >= FEWEST_LEVELS and not is_tile(draft.main):
         made += _prepared(draft, bool(family.favoured), room)
     draft.pending.extend(made)
     height = _term_height(draft, room, least=1 if small else min(3, room - 1))
