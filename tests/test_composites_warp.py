@@ -28,7 +28,8 @@ from tests.composite_values import arguments, is_partial, lanes_of, mistakes, re
 from tests.each import each
 from tests.test_table_warp import SPELT_ONLY, ulps_between
 from validate.oracle import compare
-from validate.shadow import Noise, expected, run_shadowed
+from validate.shadow import expected, run_shadowed
+from validate.variants import Noise
 
 pytestmark = pytest.mark.warp
 
@@ -170,7 +171,7 @@ def disagreement(op: Op, answer: Answer) -> str:
 def beyond_rounding(op: Op, answer: Answer) -> str:
     given = {name: column[np.newaxis] for name, column in values([op], answer.args).items()}
     count = lanes(answer.args)
-    shadowed = run_shadowed(kernel_of([op]), Inputs(count, given, {}), Noise(1, PATTERNS, count))
+    shadowed = run_shadowed(kernel_of([op]), Inputs(count, given, {}), Noise(PATTERNS, count))
     return compare("out0", expected(shadowed, "out0"), answer.result.reshape(-1))
 
 

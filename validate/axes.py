@@ -30,8 +30,9 @@ from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Threa
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import differentiated, flat, values_of
-from validate.shadow import Expected, Noise, Shadowed, Value, expected, run_shadowed
+from validate.shadow import Expected, Shadowed, Value, expected, run_shadowed
 from validate.specials import joined, special
+from validate.variants import Noise
 from validate.verdict import Outcome, Verdict
 
 SAME = Verdict(Outcome.VERIFIED)
@@ -208,11 +209,11 @@ class _Contracted(Shadowed):
         made = super().apply(op, args, active, within)
         if op.result not in FLOATS or made.shadow is not None:
             return made
-        return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis], op.exact))
+        return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis], op.exact, ()))
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
-    noise = Noise(1, PATTERNS, inputs.launches * inputs.lanes)
+    noise = Noise(PATTERNS, inputs.launches * inputs.lanes)
     return run_shadowed(kernel, inputs, noise, kind=_Contracted if contracted else Shadowed)
 
 

@@ -33,8 +33,9 @@ from grammar.tree import Kernel, Param
 from grammar.types import Array, Composite
 from validate.gradient import cotangents, expected_gradients, float_inputs
 from validate.oracle import GRADIENT_PATTERNS, PATTERNS, values_of
-from validate.shadow import Noise, Shadowed, expected, run_shadowed
+from validate.shadow import Shadowed, expected, run_shadowed
 from validate.specials import joined, special
+from validate.variants import Noise
 from validate.verdict import Outcome
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -231,7 +232,7 @@ def _only(inputs: Inputs, launch: int) -> Inputs:
 
 
 def _shadowed(kernel: Kernel, inputs: Inputs) -> Shadowed:
-    return run_shadowed(kernel, inputs, Noise(1, PATTERNS[-1], inputs.launches * inputs.lanes))
+    return run_shadowed(kernel, inputs, Noise(PATTERNS[-1], inputs.launches * inputs.lanes))
 
 
 def _outputs(kernel: Kernel, inputs: Inputs) -> dict[str, tuple[list[Any], list[Any]]]:

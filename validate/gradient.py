@@ -19,7 +19,8 @@ from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
 from grammar.types import F16, FLOATS, Array
-from validate.shadow import MARGIN, Event, Expected, Noise, Shadowed, Steps, Value, expected, run_shadowed
+from validate.shadow import MARGIN, Event, Expected, Shadowed, Value, expected, run_shadowed
+from validate.variants import Noise, Steps
 
 QUIET, NOISY = (1.0, -1.0), ((2.0, -2.0), (3.0, -3.0))
 """Steps in units of h, without noise, and with noise in turn. The latter are longer, so that they also tell how the
@@ -92,8 +93,7 @@ def expected_gradients(
     half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
     uncertain = (first.undecided | first.undefined)[:lanes]
     if steps is not None:
-        elements = len(steps.targets)
-        noise = Noise(1 + len(QUIET) * elements, patterns, lanes, len(QUIET) * elements)
+        noise = Noise(patterns, lanes, stepped=True)
         algebra = run_shadowed(kernel, inputs, noise, steps)
         uncertain |= algebra.unsmooth
         with np.errstate(all="ignore"):
@@ -132,6 +132,8 @@ def _steps(
     sizes: list[Gradient] = []
     for name, elements in read.items():
         room = int(share * len(elements) + 1e-9)
+        if room < len(elements):  # what all lanes read alike is but one element, which may be missed
+            elements = elements[np.argsort([-len(np.unique(slot)) for slot in elements], kind="stable")]
         missed[name] = elements[room:][elements[room:] >= 0]
         slots[name] = slice(len(targets), len(targets) + room)
         targets.extend(elements[:room])
@@ -143,14 +145,18 @@ def _steps(
 
 
 def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:
-    """Shape (slots, lanes): the different elements each lane read, −1 where it read fewer."""
-    if not reads:
-        return np.empty((0, lanes), np.intp)
-    table = np.array([np.where(active, where, -1)[:lanes] for where, active in reads])
-    table = -np.sort(-table, axis=0)
-    table[1:][table[1:] == table[:-1]] = -1
-    table = -np.sort(-table, axis=0)
-    return table[(table >= 0).any(axis=1)]
+    """Shape (slots, lanes): the different elements each lane read, −1 where it read fewer.
+
+    What is read at one place of the kernel is in one slot, mostly, so that few values hang on it.
+    """
+    table, slots = np.full((len(reads), lanes), -1), 0
+    for where, active in reads:
+        new = active[:lanes] & (table[:slots] != where[:lanes]).all(axis=0)
+        if new.any():
+            free = np.flatnonzero((table[: slots + 1, new] < 0).all(axis=1))[0]
+            table[free, new] = where[:lanes][new]
+            slots = max(slots, int(free) + 1)
+    return table[:slots]
 
 
 def _step(values: Lanes, target: NDArray[np.intp]) -> Gradient:
@@ -185,25 +191,26 @@ def _differences(
             continue
         weight = kept * _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
         for name, slots in steps.slots.items():
+            moved = [k for k in event.value.moved if slots.start <= k < slots.stop]
+            if not moved:
+                continue
             dtypes = (event.value.lanes.dtype, algebra.inputs.arrays[name].dtype, *by_way_of)
             eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-            slope, error = _slope(event.value, steps, slots, eps)
-            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[slots] + max(map(UNDERFLOW.__getitem__, dtypes))
-            _add(results[name], steps.targets[slots], weight, slope, error, uncertain)
+            slope, error = _slope(event.value, algebra.noise, steps, moved, eps)
+            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[moved] + max(map(UNDERFLOW.__getitem__, dtypes))
+            _add(results[name], steps.targets[moved], weight, slope, error, uncertain)
 
 
-def _slope(value: Value, steps: Steps, slots: slice, eps: float) -> tuple[Gradient, Gradient]:
+def _slope(value: Value, noise: Noise, steps: Steps, moved: Sequence[int], eps: float) -> tuple[Gradient, Gradient]:
     """The derivatives of a written value by these elements, and by how much right adjoints may differ from them.
 
     Both of shape (elements, lanes).
     """
     assert value.shadow is not None
-    h = steps.sizes[slots]
-    if value.shadow.shape[0] == 1:
-        return np.zeros(h.shape), np.zeros(h.shape)
-    moved = value.shadow[1:].reshape(-1, *steps.targets.shape)[:, slots]
-    plain = (moved[0] - moved[1]) / (2 * h)
-    noisy = (moved[2::2] - moved[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
+    h = steps.sizes[moved]
+    rows = noise.split(value.shadow)[:, [1 + value.moved.index(k) for k in moved]]
+    plain = (rows[0] - rows[1]) / (2 * h)
+    noisy = (rows[2::2] - rows[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
     error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
     return plain, error
 

@@ -22,8 +22,9 @@ from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import ExpectedGradient, cotangents, expected_gradients, float_inputs
-from validate.shadow import Expected, Noise, Shadowed, expected, run_shadowed
+from validate.shadow import Expected, Shadowed, expected, run_shadowed
 from validate.specials import joined, special
+from validate.variants import Noise
 from validate.verdict import GradientLabel, Outcome, Verdict
 
 PATTERNS = (3, 40)
@@ -69,7 +70,7 @@ def _check_values(
             return Verdict(Outcome.STRAY_WRITE, f"something was written beside or in {launch.stray}")
     computed = {p.name: flat([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
     for patterns in PATTERNS:
-        noise = Noise(1, patterns, inputs.launches * inputs.lanes)
+        noise = Noise(patterns, inputs.launches * inputs.lanes)
         shadowed = run_shadowed(kernel, inputs, noise)
         wanted = {name: expected(shadowed, name) for name in computed}
         mismatch = next((m for n, e in wanted.items() if (m := compare(n, e, computed[n]))), "")

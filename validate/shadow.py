@@ -3,20 +3,20 @@
 The key insight: one evaluation answers every question the oracle has, if a float carries *shadows*: float64 variants of
 the same lanes along a leading axis. Variant 0 is the value without float32's rounding; noise variants perturb every
 operation by what rounding may do, so their spread says how far Warp may rightly be off; step variants move one input
-element up or down, so their difference is the derivative. All variants follow the control flow of the value itself.
-Where an operation's `jump` or `kink` puts variants into different pieces, the lane is undecided or has no gradient.
+element up or down, so their difference is the derivative. A value has step variants for the elements it hangs on alone,
+which are few until the end. All variants follow the control flow of the value itself. Where an operation's `jump` or
+`kink` puts variants into different pieces, the lane is undecided or has no gradient.
 
 A float is *exact* while only exact rows led to it: then Warp must have the very same bits, and no shadow is kept.
-The noise is Monte Carlo arithmetic (Parker 1997); following one path in higher precision is Herbgrind's (Sanchez-Stern
-et al. 2018).
+Following one path in higher precision is Herbgrind's (Sanchez-Stern et al. 2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
-from typing import NamedTuple, assert_never
+from functools import cache
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +43,7 @@ from grammar.tree import (
     subterms,
 )
 from grammar.types import F16, F32, F64, FLOATS, INTEGERS, Scalar
-
-Variants = NDArray[np.float64]
-"""Shape (variants, lanes); (1, lanes) where all variants agree."""
+from validate.variants import LIBRARY, Errors, Noise, Steps, Variants, places
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
@@ -72,60 +70,14 @@ class Value:
 
     lanes: Lanes
     shadow: Variants | None = None
+    moved: tuple[int, ...] = ()
+    """The elements that its step variants move, in order; before them comes, in each row, the value unmoved."""
     parts: tuple[Value, ...] = ()
     """The scalars of a composite, which has nothing else."""
 
     @property
     def variants(self) -> Variants:
         return self.shadow if self.shadow is not None else self.lanes.astype(np.float64)[np.newaxis]
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Which input elements the step variants move, and how far.
-
-    Element k that a lane reads is `targets[k]` (−1: none) of the array whose range in `slots` holds k. The variants
-    after the first move it by `sizes[k]` times each of `factors`: all elements by the first factor, then by the next.
-    """
-
-    slots: Mapping[str, slice]
-    targets: NDArray[np.intp]
-    sizes: Variants
-    factors: tuple[float, ...]
-
-    def move(self, shadow: Variants, array: str, where: NDArray[np.intp]) -> None:
-        """Adds the steps to the variants of what each lane read of the array."""
-        mine = self.slots[array]
-        size = np.where(self.targets[mine] == where, self.sizes[mine], 0.0)
-        moved = shadow[1:].reshape(len(self.factors), *self.targets.shape)[:, mine]
-        moved += np.multiply.outer(self.factors, size)
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How the variants err: the first `quiet` don't; then, for each of `patterns`, come as many as there are steps.
-
-    A step up and the step down beside it err alike, so that their difference shows how the derivative itself depends on
-    rounding. In float64 the difference's own rounding is what matters, so there they err apart.
-    """
-
-    quiet: int
-    patterns: int
-    lanes: int
-    steps: int = 1
-
-    @property
-    def variants(self) -> int:
-        return self.quiet + self.patterns * self.steps
-
-    def blocks(self, shadow: Variants) -> Variants:
-        """The noisy variants as (patterns, up and down, elements, lanes), a view."""
-        ways = 2 if self.steps > 1 else 1
-        return shadow[self.quiet :].reshape(self.patterns, ways, self.steps // ways, -1)
-
-    def errors(self, turn: int, type: Scalar) -> Errors:
-        """Errors that fit `blocks`, of a size with those of the type."""
-        return errors(turn % POOL, self.patterns, self.lanes, type, type is F64 and self.steps > 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +141,8 @@ class Shadowed(Algebra[Value]):
         lanes = np.where(mask, new.lanes, old.lanes)
         if new.shadow is None and old.shadow is None:
             return Value(lanes)
-        return Value(lanes, np.where(mask, new.variants, old.variants))
+        moved = _together((new, old))
+        return Value(lanes, np.where(mask, self._spread_out(new, moved), self._spread_out(old, moved)), moved)
 
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Value:
         where = flat_index(self.inputs, array, index, active, self.undefined, part)
@@ -197,11 +150,12 @@ class Shadowed(Algebra[Value]):
         lanes = self.inputs.arrays[array].reshape(-1)[where]
         if self.steps is None or array not in self.steps.slots:
             return Value(lanes)
-        shadow = np.empty((self.noise.variants, lanes.size))
+        moved, sizes = self.steps.met(array, where, active)
+        shadow = np.empty((self.noise.variants(moved), lanes.size))
         shadow[:] = lanes
-        self.steps.move(shadow, array, where)
+        self.noise.split(shadow)[:, 1:] += np.multiply.outer(self.steps.factors, sizes)
         np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
-        return Value(lanes, shadow)
+        return Value(lanes, shadow, moved)
 
     def apply(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None = None) -> Value:
         exact = op.exact and (within is None or within.exact)
@@ -216,9 +170,12 @@ class Shadowed(Algebra[Value]):
                 self.undecided |= nowhere
         if exact and certain:
             return Value(lanes)
-        variants = [arg.variants if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
+        moved = _together(args)
+        variants = [
+            self._spread_out(arg, moved) if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args
+        ]
         if self.steps is not None:
-            variants = self._all_used(op, args, variants)
+            variants = self._all_used(op, args, variants, moved)
         if not certain:
             if self.steps is None:
                 self._watch_jumps(op, args, variants, active)
@@ -227,59 +184,68 @@ class Shadowed(Algebra[Value]):
                 self._watch_slope(op, args, variants, active, flows)
         if op.result not in FLOATS:
             return Value(lanes)
-        shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact)
+        shadow = self._noisy(op, np.asarray(op.meaning(*variants), np.float64), exact, moved)
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
             self.undecided |= active & ~np.isfinite(lanes)
         if self.steps is not None:
             self.unsmooth |= active & _underflown(lanes, shadow[0])
-            self._stepped(op, shadow, variants, active, self.steps)
-            return Value(lanes, shadow)
+            np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
+            if not op.exact:
+                self._passed_back(op, shadow, variants)
+                self._slope_apart(op, shadow, self.steps)
+            return Value(lanes, shadow, moved) if op.differentiable else Value(lanes, self._unmoved(shadow))
         if not certain:
             self.undecided |= active & _may_overflow(lanes, shadow)
         if rounds_inside(op):
             rounded = op.meaning(*(v.astype(op.result.dtype) if v.dtype.kind == "f" else v for v in variants))
-            shadow[self.noise.quiet :] = rounded[self.noise.quiet :]
+            shadow[1:] = rounded[1:]
         return Value(lanes, shadow)
 
-    def _stepped(self, op: Op, shadow: Variants, variants: Sequence[Lanes], active: Mask, steps: Steps) -> None:
-        """What is the matter only where steps are taken."""
-        np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
-        if not op.exact:
-            self._passed_back(op, shadow, variants)
-            self._slope_apart(op, shadow, steps)
-        if not op.differentiable:
-            shadow[1 : self.noise.quiet] = shadow[0]
-            blocks = self.noise.blocks(shadow)
-            blocks[:] = blocks[:, :1, :1]  # the noise stays, the step goes
+    def _spread_out(self, value: Value, moved: tuple[int, ...]) -> Variants:
+        """The variants of a value for these elements, its own among them; a single one where all are the same."""
+        if value.shadow is None or value.moved == moved:
+            return value.variants
+        result = np.empty((self.noise.variants(moved), value.lanes.size))
+        result[0] = value.shadow[0]
+        np.take(self.noise.split(value.shadow), places(value.moved, moved), axis=1, out=self.noise.split(result))
+        return result
 
-    def _noisy(self, op: Op, shadow: Variants, exact: bool) -> Variants:
+    def _unmoved(self, shadow: Variants) -> Variants:
+        """The noise stays, the step goes."""
+        result = np.empty((self.noise.variants(()), shadow.shape[1]))
+        result[:3] = shadow[0]
+        self.noise.blocks(result)[:] = self.noise.blocks(shadow)[:, :1, :1]
+        return result
+
+    def _noisy(self, op: Op, shadow: Variants, exact: bool, moved: Sequence[int]) -> Variants:
         """The variants with what rounding the result may do to each."""
         if shadow.shape[0] == 1:
-            shadow = np.repeat(shadow, self.noise.variants, axis=0)
+            shadow = np.repeat(shadow, self.noise.variants(moved), axis=0)
         blocks, errors = self.noise.blocks(shadow), self._errors(op)
         blocks *= errors.exact if exact else errors.inexact
         if self.steps is not None and op.result is F64 and not op.exact:
             blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
 
-    def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes]) -> list[Lanes]:
+    def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int]) -> list[Lanes]:
         """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
         exact = [arg.shadow is None for arg in args]
         several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
         several &= not all(exact)
         return [
-            self._used(op, v) if not known or (several and v.dtype.kind == "f") else v
+            self._used(op, v, moved) if not known or (several and v.dtype.kind == "f") else v
             for known, v in zip(exact, variants, strict=True)
         ]
 
-    def _used(self, op: Op, variants: Variants) -> Variants:
+    def _used(self, op: Op, variants: Variants, moved: Sequence[int]) -> Variants:
         """An argument as one use of it sees it, in the noisy steps: what is passed back to it is rounded.
 
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
         errors = self._errors(op, passed_back=True)
-        used = np.empty((self.noise.variants, variants.shape[1]))
-        used[: self.noise.quiet] = variants[: self.noise.quiet]
+        used = np.empty((self.noise.variants(moved), variants.shape[1]))
+        quiet = self.noise.quiet(used)
+        used[:quiet] = variants[:quiet]
         given = self.noise.blocks(variants) if len(variants) > 1 else variants[0]
         blocks = self.noise.blocks(used)
         np.multiply(given, errors.used, out=blocks)
@@ -300,8 +266,8 @@ class Shadowed(Algebra[Value]):
 
         In acos(x) · acos(x) near 1, values and slopes that err together would cancel; those of Warp don't.
         """
-        blocks, elements = self.noise.blocks(shadow), len(steps.targets)
-        quiet = shadow[1 : 1 + elements] - shadow[1 + elements : 1 + 2 * elements]
+        blocks, (up, down) = self.noise.blocks(shadow), self.noise.split(shadow)[:2]
+        quiet = up - down
         factors = np.array(steps.factors[2::2])[:, np.newaxis, np.newaxis]
         away = (blocks[:, 0] - blocks[:, 1] - factors * quiet) * (self._errors(op).sign[:, 0] / 2)
         blocks[:, 0] += away
@@ -354,6 +320,14 @@ class Shadowed(Algebra[Value]):
     ) -> None:
         where = flat_index(self.inputs, stmt.array, index, active, self.undefined, part)
         self.events.append(Event(stmt, where, value, active.copy(), part))
+
+
+def _together(values: Sequence[Value]) -> tuple[int, ...]:
+    """The elements that some of the values hang on."""
+    first = next((value.moved for value in values if value.moved), ())
+    if all(not value.moved or value.moved == first for value in values):
+        return first
+    return tuple(sorted({k for value in values for k in value.moved}))
 
 
 def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
@@ -418,59 +392,6 @@ def rounds_inside(op: Op) -> bool:
 def _float(op: Op) -> Scalar:
     """The type of the result, or that of which errors are taken where it is no float."""
     return op.result if isinstance(op.result, Scalar) and op.result in FLOATS else F32
-
-
-# -- the noise --------------------------------------------------------------------------------------------------------
-
-EPSILON = {type: float(np.finfo(type.dtype).eps) for type in FLOATS}
-
-ROUNDED = 0.5
-LIBRARY = {F32: 4.0, F64: 4.0, F16: ROUNDED + 4.0 * EPSILON[F32] / EPSILON[F16]}
-"""By how many epsilons of its type a result is off: that of an exact row is only rounded. Functions of a float16 are
-those of float32, rounded."""
-
-POOL = 61
-"""Draws of noise before they recur; prime, so that loops don't fall in step with them."""
-
-
-class Errors(NamedTuple):
-    """By what one operation is off, in the shape of `Noise.blocks`."""
-
-    exact: Variants
-    """Factor of a result that is only rounded."""
-    inexact: Variants
-    """Factor of what a library function gives."""
-    used: Variants
-    """(1 + a) · (1 + b), where an argument x moves from x₀ by a too much, and is off by b as a whole."""
-    kept: Variants
-    """a · (1 + b): times x₀, by how much x times `used` is then too large."""
-    unit: Variants
-    """Numbers in ± epsilon."""
-    sign: Variants
-    """Numbers in ± 1."""
-
-
-@lru_cache(maxsize=512)
-def errors(turn: int, patterns: int, lanes: int, type: Scalar, apart: bool) -> Errors:
-    """The same for all kernels: it only has to be unrelated to what they compute."""
-    eps = EPSILON[type]
-    a, b, result, sign = (_fitting(turn + k, patterns, lanes, apart) for k in range(4))
-    a, b, result = a * eps, b * eps, result * eps
-    each = (1 + ROUNDED * result, 1 + LIBRARY[type] * result, (1 + 2 * a) * (1 + b), 2 * a * (1 + b), sign * eps, sign)
-    for array in each:
-        array.setflags(write=False)
-    return Errors(*each)
-
-
-def _fitting(turn: int, patterns: int, lanes: int, apart: bool) -> Variants:
-    """Numbers in [−1, 1] that fit `Noise.blocks`: the same up and down unless they are to be apart."""
-    drawn = _signs(patterns, lanes)[turn % POOL]
-    return np.asarray(drawn.reshape(patterns, 2, 1, -1) if apart else drawn[:patterns, np.newaxis, np.newaxis])
-
-
-@lru_cache(maxsize=8)
-def _signs(patterns: int, lanes: int) -> Variants:
-    return np.random.Generator(np.random.PCG64([patterns, lanes])).uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))
 
 
 def run_shadowed(

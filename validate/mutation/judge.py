@@ -24,8 +24,9 @@ from grammar.op import Lanes
 from grammar.tree import Kernel
 from validate.gradient import cotangents, expected_gradients
 from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, differentiated, flat, values_of
-from validate.shadow import Noise, expected, run_shadowed
+from validate.shadow import expected, run_shadowed
 from validate.specials import joined, special
+from validate.variants import Noise
 
 FURTHER = 3
 """Seeds of inputs, beside the one a fault was checked on, before it is taken for none."""
@@ -198,7 +199,7 @@ def _differs(one: Lanes, other: Lanes) -> Mask:
 
 def _known(kernel: Kernel, inputs: Inputs, usual: Inputs | None, seed: int, look: int) -> Mapping[str, Known]:
     """By output, and by gradient where `usual` is given: what the oracle can decide at a look, and how exactly."""
-    noise = Noise(1, PATTERNS[look], inputs.launches * inputs.lanes)
+    noise = Noise(PATTERNS[look], inputs.launches * inputs.lanes)
     shadowed = run_shadowed(kernel, inputs, noise)
     known = {}
     for name in (p.name for p in kernel.params if p.is_output):
