@@ -14,7 +14,7 @@ from grammar.defects import DEFECTS, defect
 from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
 from grammar.ops import ROWS
 from grammar.tree import AtomicKind, Break, Continue, If, Kernel, Read, Stmt, Var
-from grammar.types import F64, I32
+from grammar.types import F64, I32, type_named
 from tests.builders import (
     OUT,
     I,
@@ -47,6 +47,7 @@ j, k, n = ints("j"), ints("k"), ints("n")
 v, s, t = var("v"), var("s"), var("t")
 N = scalar("n", I32, 3, 6)
 SCALE = scalar("a")
+TILE = type_named("tile4x4f")
 PARAMS = (X, Y, N, OUT)
 RESULT = put("out", do("add", v, at("y")))
 
@@ -392,6 +393,15 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             let("w", double(0.0)),
             loop("j", 3, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
             put("wide", var("w", F64)),
+        ),
+    ),
+    "tile transposed after a use": (
+        "tile-transpose-gradient",
+        kernel(
+            (array("a", TILE), out("squares", TILE), out("turned", TILE)),
+            let("t", at("a", I, TILE)),
+            put("squares", do("mul", var("t", TILE), var("t", TILE))),
+            put("turned", do("tile_transpose", var("t", TILE))),
         ),
     ),
     "number widened after it was an index": (
