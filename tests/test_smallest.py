@@ -83,8 +83,8 @@ def _is_constant(op: Op) -> bool:
 
 NESTED = {
     ("sqrt(float32)", 0, "abs(float32)"): "out[i] = wp.sqrt(wp.abs(x[i]))",
-    ("add(float32,float32)", 1, "mul(float32,float32)"): "out[i] = x[i] + a[i] * y[i]",
-    ("where(bool,float32,float32)", 0, "less(float32,float32)"): "out[i] = wp.where(x[i] < a[i], y[i], values[i])",
+    ("add(float32,float32)", 1, "mul(float32,float32)"): "out[i] = x[i] + a[i] * input[i]",
+    ("where(bool,float32,float32)", 0, "less(float32,float32)"): "out[i] = wp.where(x[i] < a[i], input[i], b[i])",
 }
 
 

@@ -33,6 +33,7 @@ from grammar.tree import (
     Stmt,
     Store,
     Term,
+    Thread,
     Var,
     While,
     Whole,
@@ -151,13 +152,18 @@ def in_terms(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[B
                 for new in _in_term(term, change):
                     yield (*body[:k], changed(stmt, name, new), *body[k + 1 :])
         for name in ("args", "others"):
-            terms = getattr(stmt, name, ())
+            terms = _several(stmt, name)
             for j, term in enumerate(terms):
                 for new in _in_term(term, change):
                     yield (*body[:k], changed(stmt, name, (*terms[:j], new, *terms[j + 1 :])), *body[k + 1 :])
         for name in ("body", "orelse"):
             for block in in_terms(getattr(stmt, name, ()), change):
                 yield (*body[:k], changed(stmt, name, block), *body[k + 1 :])
+
+
+def _several(stmt: Stmt, name: str) -> tuple[Term, ...]:
+    """The terms in one of its fields; the other indices of a grid are names."""
+    return () if isinstance(stmt, Thread) else getattr(stmt, name, ())
 
 
 def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
@@ -186,7 +192,7 @@ def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
         if term is not None:
             stmt = changed(stmt, name, mapped_term(term, change))
     for name in ("args", "others"):
-        terms = getattr(stmt, name, ())
+        terms = _several(stmt, name)
         if terms:
             stmt = changed(stmt, name, tuple(mapped_term(term, change) for term in terms))
     for name in ("body", "orelse"):
