@@ -64,7 +64,7 @@ def test_rows_hold_what_a_launch_gives(made: tuple[Path, Summary]) -> None:
         launched = _launched(wp, row, number)
         for tensor in row["outputs"]:  # type: ignore[attr-defined] # rows are plain JSON
             stored = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
-            np.testing.assert_allclose(launched[tensor["name"]], stored, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(launched[tensor["name"]].reshape(stored.shape), stored, rtol=1e-4, atol=1e-5)
 
 
 def _launched(wp: object, row: dict[str, object], number: int) -> dict[str, np.ndarray]:

@@ -323,7 +323,7 @@ def test_a_walk_over_choices_is_taken_up_where_it_stopped(tmp_path: Path) -> Non
 
 def found_by_fuzzing(plan: Plan, interesting: Interesting) -> Iterator[Finding]:
     """What a run finds if such kernels are at fault."""
-    for index in range(200):
+    for index in range(2000):
         recipe = recipe_of(plan, index, ())
         made, choices = grown_of(recipe, plan)
         if made is not None and interesting(made):

@@ -192,16 +192,17 @@ def test_a_fault_of_an_operation_in_another_shrinks_to_the_two(number: int) -> N
         return fails
 
     smallest = find(kernels(5), noted, settings=MANY, random=Random(number))
-    assert emit(smallest).splitlines()[-1].strip() == "out[i] = x[i] * a[i] + y[i]"
+    assert emit(smallest).splitlines()[-1].strip() == "out[i] = x[i] * a[i] + input[i]"
     assert len(judged) <= 800  # mostly some dozens, as with constructs
 
 
 TOGETHER = {
     "for": (holds_a(For), 14),
     "sin and for": (both(applies("sin"), holds_a(For)), 19),
-    "add and if": (both(applies("add"), holds_a(If)), 20),
-    "mul and atomic": (both(applies("mul"), holds_a(Atomic)), 14),
+    "add and if": (both(applies("add"), holds_a(If)), 25),
+    "mul and atomic": (both(applies("mul"), holds_a(Atomic)), 15),
 }
+"""With the most nodes of what each shrinks to: several kernels there are that no single step makes smaller."""
 
 
 @pytest.mark.parametrize("fault", TOGETHER)
