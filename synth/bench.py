@@ -19,9 +19,9 @@ from rich.table import Table
 from corpus import store
 from extract.compile import CompileOptions, compile_block, release, start
 from grammar.emit import emit
-from synth.block import PIPELINE, candidate
+from synth.block import PIPELINE, candidate, families_of
 from synth.run import Summary, run
-from synth.settings import Settings
+from synth.settings import Settings, checked
 
 DEPTHS = (2, 3, 5, 8)
 JOBS = (1, 2)
@@ -78,33 +78,36 @@ class Measure:
         return self.rows / (self.summary.wall - self.start.wall)
 
 
-def bench(n: int, profile: str) -> int:
+def bench(n: int, profile: str, family: tuple[str, ...] | None) -> int:
     """Measures runs of `n` rows at several depths and numbers of workers, and prints what they cost."""
     console = Console()
-    start, _ = _run(1, 1, 1, profile, block=1)
-    runs = {(depth, jobs): _run(depth, jobs, n, profile) for depth in DEPTHS for jobs in JOBS}
+    wanted = Settings(DEPTHS[0], n, Path(), profile=profile, family=family)
+    depths = [depth for depth in DEPTHS if families_of(replace(wanted, depth=depth))]
+    start, _ = _run(replace(wanted, depth=depths[0], n=1, jobs=1, block=1))
+    runs = {(depth, jobs): _run(replace(wanted, depth=depth, jobs=jobs)) for depth in depths for jobs in JOBS}
     measures = {key: Measure(summary, start, lines) for key, (summary, lines) in runs.items()}
     console.print(_overview(measures))
-    console.print(_phases({depth: measures[depth, 1] for depth in DEPTHS}))
+    console.print(_phases({depth: measures[depth, 1] for depth in depths}))
     for jobs in JOBS:
-        once = sum(measures[depth, jobs].once for depth in DEPTHS) / len(DEPTHS)
+        once = sum(measures[depth, jobs].once for depth in depths) / len(depths)
         workers = f"{jobs} worker{'s' * (jobs > 1)}"
         console.print(f"starting and ending {workers}: {once:.1f} CPU s, once a run, not counted above")
-    alone = one_by_one(DEPTHS[0], profile)
-    row = 1000 * measures[DEPTHS[0], 1].cpu / n
+    alone = one_by_one(replace(wanted, depth=depths[0]))
+    row = 1000 * measures[depths[0], 1].cpu / n
     console.print(
-        f"one kernel a module, as Warp compiles by default, at depth {DEPTHS[0]}: {alone:.0f} CPU ms to compile it, "
+        f"one kernel a module, as Warp compiles by default, at depth {depths[0]}: {alone:.0f} CPU ms to compile it, "
         f"nothing checked; a verified row: {row:.1f} CPU ms, {alone / row:.1f} times less"
     )
     return 0
 
 
-def _run(depth: int, jobs: int, n: int, profile: str, block: int | None = None) -> tuple[Summary, float]:
+def _run(wanted: Settings) -> tuple[Summary, float]:
     """A run in a folder of its own, and the mean number of lines of its rows."""
     with tempfile.TemporaryDirectory(prefix="warpsmith-bench-") as folder:
-        settings = Settings(depth, n, Path(folder) / "data", profile=profile, jobs=jobs)
-        summary = run(settings if block is None else replace(settings, block=block), PIPELINE)
-        lines = [text.count("\n") for text in _sources(Path(folder) / "data")]
+        settings = replace(wanted, out=Path(folder) / "data")
+        checked(settings, PIPELINE.families, PIPELINE.profiles)
+        summary = run(settings, PIPELINE)
+        lines = [text.count("\n") for text in _sources(settings.out)]
     return summary, sum(lines) / max(1, len(lines))
 
 
@@ -113,10 +116,9 @@ def _sources(folder: Path) -> Iterator[str]:
         yield from store.column(shard, "python")
 
 
-def one_by_one(depth: int, profile: str) -> float:
+def one_by_one(settings: Settings) -> float:
     """CPU milliseconds to compile one kernel alone with Warp's default options, the precompiled header being there."""
     start()
-    settings = Settings(depth, ALONE, Path(), profile=profile)
     kernels = [kernel for index in range(ALONE + 1) if (kernel := candidate(settings, index)) is not None]
     options = CompileOptions(optimization_level=2, fuse_fp=True, both_instantiations=True)
     seconds = []
