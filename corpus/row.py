@@ -26,6 +26,7 @@ from grammar.tree import (
     AugStore,
     Break,
     Continue,
+    Fieldwise,
     For,
     If,
     Kernel,
@@ -166,6 +167,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "for"
         case While():
             return "while"
+        case Fieldwise():
+            return "struct"
         case Break():
             return "break"
         case Continue():

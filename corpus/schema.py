@@ -64,7 +64,8 @@ COLUMNS = (
         "parameters",
         PARAMETERS,
         "Parameters in order: type, role (value, index, count, out, accumulator), the range [low, high] of their "
-        "values, and the length of an array where it is not one element per lane.",
+        "values, and the length of an array where it is not one element per lane. A field of a struct is named with "
+        "it, `params.dt`, and one of each struct of an array `bodies[].mass`.",
         repeats=True,
     ),
     Column("python", TEXT, "A runnable Python module that holds the kernel."),

@@ -23,9 +23,11 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
+from extract.arguments import layout, passed, record_type
 from extract.machine import Handle
-from extract.warp_private import ADJOINT_ENTRY, ARRAY_LAYOUT, BOUNDS_LAYOUT, ENTRY
+from extract.warp_private import ADJOINT_ENTRY, BOUNDS_LAYOUT, ENTRY
 from grammar.layout import grid
+from grammar.paths import ELEMENT, root
 from grammar.tiles import cut_up, is_tile, laid_out
 from grammar.tree import Param
 from grammar.types import Array, Composite, Element, Type
@@ -107,7 +109,8 @@ def differentiate(
 def _check(handle: Handle, params: Sequence[Param]) -> None:
     assert handle.code.alive, f"{handle.name} was released"
     expected = [argument.label for argument in handle.kernel.adj.args]
-    assert [param.name for param in params] == expected, f"{handle.name} takes {expected}"
+    given = list(dict.fromkeys(root(param.name).removesuffix(ELEMENT) for param in params))
+    assert given == expected, f"{handle.name} takes {expected}"
 
 
 def _is_differentiable(param: Param) -> bool:
@@ -119,9 +122,9 @@ def _is_differentiable(param: Param) -> bool:
 
 @lru_cache
 def _edge(dtype: np.dtype[Any]) -> bytes:
-    """The canaries on one side of an array."""
-    canary = {1: 0xA5, 2: 0x7DA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}[dtype.itemsize]
-    return np.full(GUARD, canary, f"u{dtype.itemsize}").tobytes()
+    """The canaries on one side of an array; of structs, as many as they are long."""
+    canary = {1: 0xA5, 2: 0x7DA5, 4: 0x7FA5A5A5, 8: 0x7FF5A5A5A5A5A5A5}[dtype.alignment]
+    return np.full(GUARD * (dtype.itemsize // dtype.alignment), canary, f"u{dtype.alignment}").tobytes()
 
 
 class _Guarded:
@@ -148,22 +151,53 @@ class _Guarded:
 
 
 def _memory(params: Sequence[Param], values: Values) -> dict[str, _Guarded]:
-    return {
-        p.name: _Guarded(laid_out(np.asarray(values[p.name]), p.type), p.element.dtype)
-        for p in params
-        if isinstance(p.type, Array)
-    }
+    """By place."""
+    memory = {}
+    for place, group in _places(params).items():
+        first = group[0].type
+        assert isinstance(first, Array)
+        if not place.endswith(ELEMENT):
+            memory[place] = _Guarded(laid_out(np.asarray(values[place]), first), group[0].element.dtype)
+        else:
+            memory[place] = _Guarded(_records(group, values), record_type(group))
+    return memory
+
+
+def _places(params: Sequence[Param]) -> dict[str, list[Param]]:
+    """The arrays there are in memory: those that are parameters or fields, and those of structs with their fields."""
+    places: dict[str, list[Param]] = {}
+    for param in params:
+        if isinstance(param.type, Array):
+            places.setdefault(_place(param), []).append(param)
+    return places
+
+
+def _place(param: Param) -> str:
+    return root(param.name) if ELEMENT in param.name else param.name
+
+
+def _records(group: Sequence[Param], values: Values) -> NDArray[Any]:
+    """The elements of an array of structs, of the values of its fields."""
+    first = group[0]
+    assert isinstance(first.type, Array)
+    records = np.zeros(np.shape(values[first.name])[: first.type.dimensions], record_type(group))
+    for param in group:
+        _field(records, param)[...] = values[param.name]
+    return records
+
+
+def _field(records: NDArray[Any], param: Param) -> NDArray[Any]:
+    for name in param.name.split(".")[1:]:
+        records = records[name]
+    return records
 
 
 def _gradient_memory(
     params: Sequence[Param], values: Values, cotangents: Mapping[str, NDArray[Any]]
 ) -> dict[str, _Guarded]:
     """Guarded gradients of the float arrays: cotangents where given, zeros elsewhere."""
-    return {
-        p.name: _Guarded(laid_out(_cotangent(p, values, cotangents), p.type), p.element.dtype)
-        for p in params
-        if isinstance(p.type, Array) and _is_differentiable(p)
-    }
+    floats = [p for group in _places(params).values() if any(map(_is_differentiable, group)) for p in group]
+    return _memory(floats, {p.name: _cotangent(p, values, cotangents) for p in floats})
 
 
 def _cotangent(param: Param, values: Values, cotangents: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -176,14 +210,18 @@ def _cotangent(param: Param, values: Values, cotangents: Mapping[str, NDArray[An
 
 
 def _arrays(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
-    """By parameter, in the form of `Values`."""
-    types = {param.name: param.type for param in params}
-    return {name: _values(guarded, types[name]) for name, guarded in memory.items()}
+    """By parameter, as they are in memory now; fields of structs are copied."""
+    return {p.name: _array(p, memory) for p in params if isinstance(p.type, Array)}
 
 
-def _values(guarded: _Guarded, type: Type) -> NDArray[Any]:
+def _array(param: Param, memory: Mapping[str, _Guarded]) -> NDArray[Any]:
+    array = memory[_place(param)].array
+    return np.ascontiguousarray(_field(array, param)) if ELEMENT in param.name else _values(array, param.type)
+
+
+def _values(array: NDArray[Any], type: Type) -> NDArray[Any]:
     assert isinstance(type, Array)
-    return cut_up(guarded.array, type)
+    return cut_up(array, type)
 
 
 def _copies(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> dict[str, NDArray[Any]]:
@@ -197,49 +235,19 @@ def _adjoint_result(
     forward: LaunchResult,
 ) -> AdjointResult:
     stray = _stray(params, memory) or next((name for name, g in gradients.items() if not g.edges_intact), "")
-    wanted = {p.name: _values(gradients[p.name], p.type) for p in params if p.name in gradients and not p.is_output}
+    wanted = {p.name: _array(p, gradients) for p in params if _is_differentiable(p) and not p.is_output}
     return AdjointResult(wanted, forward, _arrays(params, memory), stray)
 
 
 def _stray(params: Sequence[Param], memory: Mapping[str, _Guarded]) -> str:
-    for param in params:
-        guarded = memory.get(param.name)
-        if guarded is not None and not (guarded.edges_intact if param.is_output else guarded.unchanged):
-            return param.name
+    for place, group in _places(params).items():
+        guarded = memory[place]
+        if not (guarded.edges_intact if group[0].is_output else guarded.unchanged):
+            return group[0].name
     return ""
 
 
 # -- Warp's argument layout -------------------------------------------------------------------------------------------
-
-_FLOATING = ("float16", "float32", "float64")
-_SCALAR_LAYOUT = dict(
-    zip(
-        (
-            "float16",
-            "float32",
-            "float64",
-            "bool",
-            "int8",
-            "int16",
-            "int32",
-            "int64",
-            "uint8",
-            "uint16",
-            "uint32",
-            "uint64",
-        ),
-        "efd?bhiqBHIQ",
-        strict=True,
-    )
-)
-
-
-@lru_cache
-def _layout(types: tuple[Any, ...]) -> struct.Struct:
-    """The layout of the structure in which Warp passes arguments of the given types."""
-    return struct.Struct(
-        "@" + "".join(ARRAY_LAYOUT if isinstance(t, Array) else _SCALAR_LAYOUT[t.scalar.name] * t.width for t in types)
-    )
 
 
 def _grid(handle: Handle, lanes: int) -> tuple[int, ...]:
@@ -257,9 +265,9 @@ def _arguments(
 ) -> Any:
     """What an entry point takes as arguments: each array knows its gradient, as under `wp.Tape`."""
     fields: list[Any] = []
-    for param in params:
+    for param in passed(params):
         if isinstance(param.type, Array):
-            fields += _descriptor(param, memory[param.name], gradients.get(param.name))
+            fields += _descriptor(param, memory[_place(param)], gradients.get(_place(param)))
         else:
             fields += np.asarray(values[param.name], param.element.dtype).reshape(-1).tolist()
     return _packed(params, fields)
@@ -268,9 +276,9 @@ def _arguments(
 def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded]) -> Any:
     """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
     fields: list[Any] = []
-    for param in params:
+    for param in passed(params):
         is_array = isinstance(param.type, Array)
-        fields += _descriptor(param, gradients.get(param.name), None) if is_array else [0] * param.element.width
+        fields += _descriptor(param, gradients.get(_place(param)), None) if is_array else [0] * param.element.width
     return _packed(params, fields)
 
 
@@ -285,6 +293,8 @@ def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | Non
     itemsize = given.element.dtype.itemsize * given.element.width
     if guarded is None:
         return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
+    if ELEMENT in param.name:
+        itemsize = guarded.array.itemsize
     address = 0 if gradient is None else gradient.address
     count = given.dimensions
     shape, rest = guarded.array.shape[:count], (0,) * (4 - count)
@@ -293,7 +303,7 @@ def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | Non
 
 
 def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:
-    return ctypes.create_string_buffer(_layout(tuple(param.type for param in params)).pack(*fields))
+    return ctypes.create_string_buffer(layout(tuple((param.name, param.type) for param in params)).pack(*fields))
 
 
 # -- through Warp's public interface ----------------------------------------------------------------------------------
@@ -302,20 +312,21 @@ def _packed(params: Sequence[Param], fields: Sequence[Any]) -> Any:
 class _OnDevice:
     """Guarded arrays on any device, as Warp arrays."""
 
-    def __init__(self, memory: Mapping[str, _Guarded], params: Sequence[Param], device: str) -> None:
+    def __init__(self, memory: Mapping[str, _Guarded], handle: Handle, params: Sequence[Param], device: str) -> None:
         self.memory = memory
         self.whole: dict[str, Any] = {}
         self.inner: dict[str, Any] = {}
-        types = {param.name: param.type for param in params}
-        for name, guarded in memory.items():
-            type = types[name]
-            assert isinstance(type, Array)
-            type = type.laid_out
-            scalars = np.frombuffer(guarded.buffer, guarded.array.dtype)
-            whole: Any = wp.array(scalars, dtype=_of_warp(type.element.scalar), device=device)
-            self.whole[name] = whole
-            start, shape = whole.ptr + len(guarded.edge), guarded.array.shape[: type.dimensions]
-            self.inner[name] = wp.array(ptr=start, dtype=_of_warp(type.element), shape=shape, device=device)
+        groups, types = _places(params), {argument.label: argument.type for argument in handle.kernel.adj.args}
+        for place, guarded in memory.items():
+            param = groups[place][0]
+            assert isinstance(param.type, Array)
+            given = param.type.laid_out
+            whole: Any = wp.array(np.frombuffer(guarded.buffer, np.uint8), dtype=wp.uint8, device=device)
+            self.whole[place] = whole
+            start, shape = whole.ptr + len(guarded.edge), guarded.array.shape[: given.dimensions]
+            is_record = place.endswith(ELEMENT)
+            dtype = types[place.removesuffix(ELEMENT)].dtype if is_record else _of_warp(given.element)
+            self.inner[place] = wp.array(ptr=start, dtype=dtype, shape=shape, device=device)
 
     def fetch(self) -> None:
         """Bring everything back into the guarded memory it came from."""
@@ -328,8 +339,22 @@ def _of_warp(type: Element) -> Any:
     return getattr(wp, type.name)
 
 
-def _launch_arguments(params: Sequence[Param], values: Values, arrays: Mapping[str, Any]) -> list[Any]:
-    return [arrays[p.name] if isinstance(p.type, Array) else _number(p.element, values[p.name]) for p in params]
+def _launch_arguments(handle: Handle, params: Sequence[Param], values: Values, arrays: Mapping[str, Any]) -> list[Any]:
+    types = {argument.label: argument.type for argument in handle.kernel.adj.args}
+    made: dict[str, Any] = {}
+    for param in passed(params):
+        is_array = isinstance(param.type, Array)
+        value = arrays[_place(param)] if is_array else _number(param.element, values[param.name])
+        first, *fields = [param.name] if ELEMENT in param.name else param.name.split(".")
+        if not fields:
+            made[first] = value
+            continue
+        owner = made.setdefault(first, None) or types[first]()
+        made[first] = owner
+        for field in fields[:-1]:
+            owner = getattr(owner, field)
+        setattr(owner, fields[-1], value)
+    return list(made.values())
 
 
 def _number(type: Element, value: Any) -> Any:
@@ -339,8 +364,8 @@ def _number(type: Element, value: Any) -> Any:
 
 def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str) -> LaunchResult:
     memory = _memory(params, values)
-    on_device = _OnDevice(memory, params, device)
-    inputs = _launch_arguments(params, values, on_device.inner)
+    on_device = _OnDevice(memory, handle, params, device)
+    inputs = _launch_arguments(handle, params, values, on_device.inner)
     _launch_publicly(handle, params, lanes, inputs, device)
     on_device.fetch()
     return LaunchResult(_arrays(params, memory), _stray(params, memory))
@@ -365,10 +390,10 @@ def _differentiate_publicly(
     device: str,
 ) -> AdjointResult:
     memory, gradients = _memory(params, values), _gradient_memory(params, values, cotangents)
-    arrays, adjoints = _OnDevice(memory, params, device), _OnDevice(gradients, params, device)
+    arrays, adjoints = _OnDevice(memory, handle, params, device), _OnDevice(gradients, handle, params, device)
     for name, adjoint in adjoints.inner.items():
         arrays.inner[name].grad = adjoint
-    inputs = _launch_arguments(params, values, arrays.inner)
+    inputs = _launch_arguments(handle, params, values, arrays.inner)
     tape = wp.Tape()  # type: ignore[no-untyped-call]  # Warp does not annotate it
     with tape:
         _launch_publicly(handle, params, lanes, inputs, device)

@@ -29,7 +29,7 @@ class Unit:
     builder: Any
     """Warp's, which knows the functions that the kernel calls."""
     names: Mapping[str, str]
-    """By each mangled name, the kernel's first, what it is in text that is stored."""
+    """By each mangled name, the kernel's first, what it is in text that is stored; of functions and structs as well."""
     cpp: tuple[str, str, str, str]
 
     @property
@@ -44,7 +44,7 @@ class Unit:
         return warp_private.contiguous_only("".join(bodies), entry)
 
     def own(self, text: str) -> str:
-        """Text under the kernel's own name, and those of its functions."""
+        """Text under the kernel's own name, and those of its functions and structs."""
         for mangled, name in self.names.items():
             text = text.replace(mangled, name)
         return text
@@ -59,7 +59,7 @@ def define(name: str, source: str, module: Any) -> Mapping[str, Any]:
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     namespace: dict[str, Any] = {"__name__": module.name}
     try:
-        exec(compile(source, filename, "exec"), namespace)
+        exec(compile(source, filename, "exec", dont_inherit=True), namespace)  # not with our annotations as text
     finally:
         del linecache.cache[filename]
     assert isinstance(namespace[name], wp.Kernel), f"{name} is not a kernel"
@@ -71,10 +71,11 @@ def translate(index: int, name: str, source: str, module: Any, options: Mapping[
     try:
         namespace = define(name, source, module)
         kernel = namespace[name]
-        functions = warp_private.name_functions(namespace, f"{index:08x}")
+        symbol = f"{index:08x}"
+        parts = warp_private.name_functions(namespace, symbol) | warp_private.name_structs(namespace, symbol)
         try:
             builder = warp_private.build_adjoint(module, kernel, index.to_bytes(4, "big"), options)
-            names = {warp_private.mangled_name(kernel): name, **functions}
+            names = {warp_private.mangled_name(kernel): name, **parts}
             assert not any(mangled in source for mangled in names)
             return Unit(name, source, kernel, builder, names, warp_private.cpu_texts(kernel, builder, options))
         except Exception:  # whatever it is, it is raised again

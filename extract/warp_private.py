@@ -94,6 +94,7 @@ def forget_module(module: Any) -> None:
     context.user_modules.pop(module.name, None)
     module.unload()
     module.kernels.clear()
+    module.structs.clear()
     module._live_kernels.clear()
 
 
@@ -123,6 +124,28 @@ def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
     return names
 
 
+def name_structs(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
+    """Give the structs of a module names that end in `symbol`; returns Warp's own names by those.
+
+    Warp's own end in a hash of the fields, so two kernels of a translation unit may well have a struct of one name.
+    """
+    names = {}
+    for value in namespace.values():
+        if isinstance(value, codegen.Struct):
+            own, value.native_name = value.native_name, f"{value.key}_{symbol}"
+            for constructor in (value.default_constructor, value.value_constructor):
+                constructor.key = constructor.native_func = value.native_name
+            value.instance_type.native_name = value.native_name
+            value.hash += symbol.encode()  # by which Warp takes two for one when it prints a whole module
+            names[value.native_name] = own
+    return names
+
+
+def _declared(builder: Any) -> str:
+    """The text of the structs that a builder's kernel knows, inner ones first."""
+    return "".join(map(codegen.codegen_struct, builder.structs))
+
+
 def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> Any:
     """Let Warp translate a kernel; afterwards `kernel.adj` holds all its texts are printed from.
 
@@ -133,9 +156,7 @@ def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> 
     """
     kernel.adj.get_references()  # Warp's hasher calls it; it also finds the dimension of the thread grid
     kernel.grid_stride = codegen.resolve_grid_stride(kernel.options, options["default_grid_stride"])
-    builder = context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
-    assert not builder.structs, "kernels with structs of their own are not cut yet"
-    return builder
+    return context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
 
 
 def mangled_name(kernel: Any) -> str:
@@ -166,7 +187,8 @@ def _called(builder: Any, device: str, backward: bool) -> tuple[str, str]:
 def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, str, str]:
     """The C++ of just this kernel, mangled: arguments, forward, adjoint (empty if switched off), entry points.
 
-    The functions that it calls stand before it, forward and adjoint apart like the kernel itself.
+    The functions that it calls stand before it, forward and adjoint apart like the kernel itself, and structs before
+    the arguments.
     """
     name = mangled_name(kernel)
     text: str = codegen.codegen_kernel(kernel, "cpu", dict(options))
@@ -176,13 +198,14 @@ def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, st
         text, adjoint = _split(text, _head(codegen.cpu_kernel_template_backward, "{reverse_args}", name=name))
     args, forward = _split(text, _head(codegen.cpu_kernel_template_forward, "{forward_args}", name=name))
     called = _called(builder, "cpu", options["enable_backward"])
-    return args, called[0] + forward, called[1] + adjoint, entry
+    return _declared(builder) + args, called[0] + forward, called[1] + adjoint, entry
 
 
 def cuda_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str]:
     """The CUDA C++ of just this kernel and what it calls, mangled: forward, adjoint (empty if switched off)."""
     text: str = codegen.codegen_kernel(kernel, "cuda", dict(options))
     called = _called(builder, "cuda", options["enable_backward"])
+    called = _declared(builder) + called[0], called[1]
     if not options["enable_backward"]:
         return called[0] + text, ""
     strided = kernel.grid_stride

@@ -7,6 +7,7 @@ it. What can't reach an output at all is found by following names backwards from
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,12 +16,14 @@ from grammar.evaluate import EndlessLoopError, Plain, run_plain
 from grammar.inputs import column, regular
 from grammar.layout import Inputs
 from grammar.op import Lanes
+from grammar.paths import used_structs, within
 from grammar.tree import (
     Assign,
     AssignPart,
     Atomic,
     AugAssign,
     AugStore,
+    Fieldwise,
     For,
     If,
     Kernel,
@@ -90,7 +93,9 @@ def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
             return name in live
         case Unpack(names):
             return not live.isdisjoint(names)
-        case If() | For() | While():
+        case Fieldwise(_, target, ()):
+            return any(within(name, target) for name in live)
+        case If() | For() | While() | Fieldwise():
             return any(_is_live(inner, live) for block in blocks(stmt) for inner in block)
         case _:
             return True
@@ -102,7 +107,8 @@ def swept(kernel: Kernel) -> Kernel | None:
     body = _sweep(kernel.body, live)
     if body is None:
         return None
-    return Kernel(kernel.name, tuple(p for p in kernel.params if p.name in live), body, kernel.family)
+    params = tuple(p for p in kernel.params if p.name in live)
+    return replace(kernel, params=params, body=body, structs=used_structs(kernel.structs, params))
 
 
 def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | None:
@@ -128,6 +134,8 @@ def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | N
                 kept.append(While(condition, inner))
             case Unpack(names) if not live.issuperset(names):
                 return None
+            case Fieldwise(struct, target, fields):
+                kept.append(Fieldwise(struct, target, tuple(field for field in fields if _is_live(field, live))))
             case _:
                 kept.append(stmt)
     return tuple(kept)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import assert_never
 
+from grammar.paths import ELEMENT
 from grammar.tree import (
     Apply,
     Assign,
@@ -21,6 +22,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     Function,
     If,
@@ -63,7 +65,9 @@ class _Names(dict[str, str]):
         """Numbers of the functions that were met, in the whole module."""
 
     def __missing__(self, name: str) -> str:
-        self[name] = f"v{len(self)}"
+        """Of a field, also whose it is."""
+        owner, dot, _ = name.rpartition(".")
+        self[name] = f"{self[owner] if dot else ''}{dot}v{len(self)}{'[]' * name.endswith(ELEMENT)}"
         return self[name]
 
 
@@ -71,6 +75,7 @@ def _tokens(kernel: Kernel, literals: bool) -> Iterator[str]:
     names = _Names()
     for param in kernel.params:
         yield f"{names[param.name]}:{param.type!r}:{'out' if param.is_output else 'in'}"
+    yield from (f"{names[struct.path]}:{names[f'class {struct.name}']}" for struct in kernel.structs)
     yield from _block(kernel.body, names, literals)
 
 
@@ -127,6 +132,9 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
         case While(condition, block):
             yield from _term(condition, names, literals)
             yield from _block(block, names, literals)
+        case Fieldwise(struct, target, block):
+            yield from (names[f"class {struct}"], names[target])
+            yield from _block(block, names, literals)
         case Break() | Continue():
             pass
         case Return(value, others):
@@ -174,4 +182,5 @@ def _called(function: Function, names: _Names, literals: bool) -> Iterator[str]:
     if not known:
         own = _Names(names.functions)
         yield from (f"{own[param.name]}:{taken(param)!r}" for param in function.params)
+        yield from (own[struct.path] for struct in function.structs)
         yield from _block(function.body, own, literals)

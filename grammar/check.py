@@ -14,6 +14,8 @@ import numpy as np
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, Item, Member
 from grammar.ops import SAMPLERS
+from grammar.paths import ELEMENT, root
+from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
@@ -29,6 +31,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     Function,
     If,
@@ -56,14 +59,16 @@ from grammar.tree import (
 )
 from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
-Scope = dict[str, Element]
-"""The locals that are certainly assigned here, with their types."""
+Scope = dict[str, Element | str]
+"""The locals that are certainly assigned here, with their types; structs with their classes."""
 
 
 def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
     called = functions(kernel.body)
-    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called)]
+    passed = dict.fromkeys(root(param.name).removesuffix(ELEMENT) for param in kernel.params if "." in param.name)
+    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called), *passed]
+    names += {struct.name for struct in kernel.structs}
     values: dict[str, Const] = {}
     for term in all_terms(kernel):
         if isinstance(term, Const) and is_own(term) and repr(values.setdefault(term.name, term)) != repr(term):
@@ -71,14 +76,14 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
     inside = (problem for function in called for problem in _of_function(function))
-    return (*twice, *inside, *_Checker(kernel).complaints())
+    return (*twice, *struct_problems(kernel), *inside, *_Checker(kernel).complaints())
 
 
 def _of_function(function: Function) -> Iterator[str]:
     """What is wrong with it, seen as a kernel that takes its parameters and stores what it returns."""
     params = tuple(Param(param.name, taken(param), Role.VALUE) for param in function.params)
-    checker = _Checker(Kernel(function.name, params, function.body, ""), function.results)
-    scope = {param.name: param.type for param in function.params if isinstance(param, Var)}
+    checker = _Checker(Kernel(function.name, params, function.body, "", function.structs), function.results)
+    scope: Scope = {param.name: param.type for param in function.params if isinstance(param, Var)}
     for problem in (*checker.block(function.body, scope, loop=False), *checker.unread()):
         yield f"{function.name}: {problem}"
     if not _leaves(function.body):
@@ -93,6 +98,8 @@ class _Checker:
         self.results = results
         """What a function returns; nothing in a kernel."""
         self.params = {param.name: param for param in kernel.params}
+        self.roots = {root(param.name).removesuffix(ELEMENT) for param in kernel.params}
+        self.classes = Classes.of(kernel)
         self.read: set[str] = set()
         self.written: set[str] = set()
         self.own_only: set[str] = set()
@@ -108,7 +115,7 @@ class _Checker:
     def complaints(self) -> Iterator[str]:
         if not self.kernel.body or not isinstance(self.kernel.body[0], Thread):
             yield "the first statement is not the thread index"
-        scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
+        scope: Scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
         yield from self.block(self.kernel.body, scope, loop=False)
         yield from self.unread()
 
@@ -189,6 +196,8 @@ class _Checker:
                         self.shared.add(array)
                 else:
                     yield from self.changed(array, index, op.result, scope)
+                    if "." in array:
+                        yield f"{array} is changed by an operator that is no atomic, a field"
             case If(condition, yes, no):
                 yield from self.condition(condition, scope)
                 yield from self.fork(yes, no, scope, loop)
@@ -208,6 +217,12 @@ class _Checker:
                     yield "a loop has no body"
                 yield from self.condition(condition, scope)
                 yield from self.block(body, dict(scope), loop=True)
+            case Fieldwise(struct, target, body):
+                yield from self.classes.problems(stmt, {n: c for n, c in scope.items() if isinstance(c, str)})
+                if not target.endswith(ELEMENT):
+                    yield from self.own_name(target)
+                    scope[target] = struct
+                yield from self.block(body, scope, loop)
             case Break() | Continue():
                 if not loop:
                     yield f"{type(stmt).__name__.lower()} outside of a loop"
@@ -224,17 +239,21 @@ class _Checker:
 
     def own_name(self, name: str) -> Iterator[str]:
         """Of the thread index or a loop variable: nothing else in the kernel bears it."""
-        if name in self.params or name in self.types or name in self.counters:
+        if name in self.roots or name in self.types or name in self.counters:
             yield f"{name} is the name of something else, too"
 
     def define(self, name: str, type: Element, scope: Scope) -> Iterator[str]:
-        if name in self.params:
+        if root(name) in self.roots:
             yield f"parameter {name} is assigned to"
+        if "." in name and not isinstance(scope.get(root(name)), str):
+            yield f"{root(name)} is no struct here, or may be unassigned"
+        if isinstance(scope.get(name), str):
+            yield f"{name} is the name of something else, too"
         if name in self.counters:
             yield f"{name} is assigned to, which is the thread index or a loop variable"
         if name in RESERVED or name == self.kernel.name:
             yield f"{name} can't be the name of a local"
-        if self.types.setdefault(name, type) is not type:
+        if self.types.setdefault(name, type) != type:
             yield f"local {name} changes its type"
         scope[name] = type
 
@@ -290,16 +309,20 @@ class _Checker:
             yield f"{array} is written but is no output"
         elif param.element is not (type or value.type) or index.type is not I32:
             yield f"a value of type {value.type} is written to {array}, or at an index that is not an int32"
+        if "." in array and is_tile(value.type):
+            yield f"{array} is written as tiles, a field"
 
     def updated(self, array: str, value: Term, kind: AtomicKind) -> Iterator[str]:
         param = self.params.get(array)
+        if ELEMENT in array:
+            yield f"{array} is updated in place, a field of structs"
         if value.type.scalar not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
             yield f"{array} is updated in place but holds no numbers to begin with"
         if kind in BITWISE and value.type not in BITS:
             yield f"there is no {kind.value} of {value.type}"
 
     def augmented(
-        self, spelling: object, params: tuple[Element, ...], result: Element, target: Element | None, value: Term
+        self, spelling: object, params: tuple[Element, ...], result: Element, target: Element | str | None, value: Term
     ) -> Iterator[str]:
         if not isinstance(spelling, Infix) or params != (target, value.type) or result is not target:
             yield "an augmented assignment has no such operator on these types"
@@ -345,6 +368,7 @@ class _Checker:
                     yield f"{op.key} has an element of an array for the last of three"
             case Invoke(function, args):
                 yield from self.call(function, args, scope, reader)
+                yield from self.classes.passing(function, args, {n: c for n, c in scope.items() if isinstance(c, str)})
                 if function.others:
                     yield f"{function.name} returns several values where one should stand"
             case Whole():
@@ -362,6 +386,8 @@ class _Checker:
         yield from self.array(array.name, array.type)
         if self.dimensions(array.name) != array.array.dimensions:
             yield f"{array.name} is passed as an array of {array.array.dimensions} dimensions"
+        if ELEMENT in array.name:
+            yield f"{array.name} is passed as an array, a field of structs"
 
     def index(self, array: str, index: Term, scope: Scope, reader: str = "") -> Iterator[str]:
         parts = index.indices if isinstance(index, At) else (index,)

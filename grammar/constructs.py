@@ -8,7 +8,7 @@ types are not inferred.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import libcst as cst
@@ -29,6 +29,7 @@ CALL_COMPUTED = "a call of what a term gives"
 FUNCTION = "a function as a value"
 FROM_OUTSIDE = "a constant of the module"
 STRUCT = "a struct"
+STRUCT_OF = "a struct of given fields"
 FIELD = "a field of a struct"
 VIEW = "a part of an array"
 SLICE = "a[_:_]"
@@ -44,7 +45,8 @@ class Module:
     """What the kernels of a module may refer to."""
 
     functions: frozenset[str]
-    structs: frozenset[str]
+    structs: Mapping[str, Mapping[str, str]]
+    """By class, the fields with their types, or classes."""
     imported: Mapping[str, str]
     """Names that stand for something of Warp's: `{"vec3": "wp.vec3"}` after `from warp import vec3`."""
 
@@ -54,8 +56,10 @@ class Scope:
     module: Module
     arrays: Mapping[str, int]
     """Dimensions of the parameters that are arrays."""
-    structs: frozenset[str]
-    """Parameters that are structs."""
+    structs: Mapping[str, str]
+    """Parameters and locals that are structs, with their classes."""
+    records: Mapping[str, str]
+    """Parameters that are arrays of structs, with their classes."""
     bound: frozenset[str]
     """Parameters, locals, loop variables."""
 
@@ -133,14 +137,28 @@ def _blanks(count: int) -> str:
 
 def _module(source: cst.Module) -> Module:
     functions = frozenset(f.name.value for f in marked_functions(source) if mark_of(f) == "func")
-    structs = frozenset(_structs(source.body))
-    return Module(functions, structs, dict(_imported(source.body)))
+    classes = {node.name.value: node for node in _structs(source.body)}
+    module = Module(functions, {name: {} for name in classes}, dict(_imported(source.body)))
+    return replace(module, structs={name: dict(_fields(node, module)) for name, node in classes.items()})
 
 
-def _structs(body: Iterable[cst.CSTNode]) -> Iterator[str]:
+def _fields(node: cst.ClassDef, module: Module) -> Iterator[tuple[str, str]]:
+    for line in node.body.body:
+        for small in line.body if isinstance(line, cst.SimpleStatementLine) else ():
+            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
+                yield small.target.value, _class_in(small.annotation, module) or _type(small.annotation, module)
+
+
+def _class_in(annotation: cst.Annotation | None, module: Module) -> str:
+    """The struct's class that is annotated; empty for all else."""
+    name = "" if annotation is None else _resolved(annotation.annotation, module)
+    return name if name in module.structs else ""
+
+
+def _structs(body: Iterable[cst.CSTNode]) -> Iterator[cst.ClassDef]:
     for node in body:
         if isinstance(node, cst.ClassDef) and any(dotted(d.decorator) == "wp.struct" for d in node.decorators):
-            yield node.name.value
+            yield node
         elif isinstance(node, cst.BaseCompoundStatement):
             yield from _structs(node.body.body)
 
@@ -173,8 +191,11 @@ def _resolved(node: cst.CSTNode, module: Module) -> str:
 def _of_function(function: cst.FunctionDef, module: Module) -> Iterator[str]:
     params = {p.name.value: _type(p.annotation, module) for p in function.params.params}
     arrays = {name: int(text[5]) if text[5] != "(" else 1 for name, text in params.items() if text.startswith("array")}
-    structs = frozenset(name for name, text in params.items() if text == STRUCT)
-    scope = Scope(module, arrays, structs, frozenset(params) | frozenset(_targets(function.body)))
+    annotated = {p.name.value: p.annotation for p in function.params.params}
+    structs = {name: found for name, given in annotated.items() if (found := _class_in(given, module))}
+    records = {name: found for name, given in annotated.items() if (found := _class_of_elements(given, module))}
+    structs |= dict(_local_structs(function.body, records, module))
+    scope = Scope(module, arrays, structs, records, frozenset(params) | frozenset(_targets(function.body)))
     yield from (parameter(mark_of(function), text) for text in params.values())
     if any(p.default is not None for p in function.params.params):
         yield "a default argument"
@@ -213,6 +234,38 @@ def _array(name: str, dtype: cst.BaseExpression | None, ndim: cst.BaseExpression
     dimensions = ndim.value if isinstance(ndim, cst.Integer) else name.removeprefix("wp.array").removesuffix("d")
     inner = "any" if dtype is None else _type_of(dtype, module)
     return f"array{f'{dimensions}d' if dimensions not in ('', '1') else ''}({inner})"
+
+
+def array_of(element: str, dimensions: int) -> str:
+    return f"array{f'{dimensions}d' * (dimensions > 1)}({element})"
+
+
+def _class_of_elements(annotation: cst.Annotation | None, module: Module) -> str:
+    """The class of the structs in an array that is annotated; empty for all else."""
+    match annotation:
+        case cst.Annotation(cst.Call(func=func, args=args)) if _resolved(func, module) in ARRAYS:
+            given = [arg.value for arg in args if arg.keyword is None or arg.keyword.value == "dtype"]
+        case cst.Annotation(cst.Subscript(value=func, slice=[cst.SubscriptElement(slice=cst.Index(value=one)), *_])):
+            given = [one] if _resolved(func, module) in ARRAYS else []
+        case _:
+            given = []
+    return _class_in(cst.Annotation(given[0]), module) if given else ""
+
+
+def _local_structs(node: cst.CSTNode, records: Mapping[str, str], module: Module) -> Iterator[tuple[str, str]]:
+    """Locals that are made as structs, or read from an array of them."""
+    match node:
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=cst.Call(func=func)):
+            yield from [(name, found) for found in (_resolved(func, module),) if found in module.structs]
+        case cst.Assign(
+            targets=[cst.AssignTarget(target=cst.Name(value=name))], value=cst.Subscript(value=cst.Name(value=array))
+        ) if array in records:
+            yield name, records[array]
+        case _:
+            pass
+    for child in node.children:
+        if isinstance(child, cst.BaseSuite | cst.BaseStatement | cst.BaseSmallStatement | cst.Else):
+            yield from _local_structs(child, records, module)
 
 
 def _targets(node: cst.CSTNode) -> Iterator[str]:
@@ -321,7 +374,9 @@ def _of_target(target: cst.BaseExpression, sign: str, scope: Scope) -> Iterator[
             yield given("a", sign)
         case cst.Tuple():
             yield given("a, b", sign)
-        case cst.Subscript(value=cst.Subscript() as whole) | cst.Attribute(value=cst.Subscript() as whole):
+        case cst.Subscript(value=cst.Subscript() as whole) | cst.Attribute(value=cst.Subscript() as whole) if (
+            not _class_at(whole, scope)
+        ):
             yield given(PART_OF_ELEMENT, sign)
             yield from _of_term(whole, scope)
         case cst.Subscript() | cst.Attribute():
@@ -382,7 +437,7 @@ def _of_name(node: cst.Name | cst.Attribute, scope: Scope) -> Iterator[str]:
     first = name.partition(".")[0]
     if first in scope.bound or first == "?":
         if isinstance(node, cst.Attribute):
-            yield FIELD if dotted(node.value) in scope.structs else member(node.attr.value)
+            yield FIELD if _class_at(node.value, scope) else member(node.attr.value)
             yield from _of_term(node.value, scope)
     elif first == "wp":
         yield from [] if name in SPELLINGS else [name]
@@ -400,10 +455,37 @@ def _of_subscript(node: cst.Subscript, scope: Scope) -> Iterator[str]:
             yield VIEW
         case cst.Name(value=name) if name in scope.arrays:
             yield element(len(indices))
+        case cst.Attribute(value=struct, attr=field) if (dimensions := _dimensions(struct, field.value, scope)) > 0:
+            yield VIEW if len(indices) < dimensions else element(len(indices))
+            yield from _of_term(node.value, scope)
         case value:
             yield component(len(indices)) if len(indices) == len(node.slice) else SLICE
             yield from _of_term(value, scope)
     yield from _of_terms(indices, scope)
+
+
+def _class_at(node: cst.BaseExpression, scope: Scope) -> str:
+    """The class of the struct that a term is; empty if it is none."""
+    match node:
+        case cst.Name(value=name):
+            return scope.structs.get(name, "")
+        case cst.Subscript(value=cst.Name(value=array)):
+            return scope.records.get(array, "")
+        case cst.Attribute(value=owner, attr=field):
+            found = _field_type(owner, field.value, scope)
+            return found if found in scope.module.structs else ""
+        case _:
+            return ""
+
+
+def _field_type(owner: cst.BaseExpression, field: str, scope: Scope) -> str:
+    return scope.module.structs.get(_class_at(owner, scope), {}).get(field, "")
+
+
+def _dimensions(owner: cst.BaseExpression, field: str, scope: Scope) -> int:
+    """Of the array that a field of a struct is; 0 if it is none."""
+    found = _field_type(owner, field, scope)
+    return (int(found[5]) if found[5] != "(" else 1) if found.startswith("array") else 0
 
 
 def _of_call(node: cst.Call, scope: Scope) -> Iterator[str]:
@@ -433,7 +515,7 @@ def _called(name: str, args: int, keywords: Sequence[str], scope: Scope) -> str:
     if first in scope.bound or first == "?":
         return call(member(name.rpartition(".")[2]), args, keywords)
     if name in scope.module.structs:
-        return STRUCT
+        return STRUCT_OF if args or keywords else STRUCT
     if name in scope.module.functions:
         return CALL_OF_OWN
     if name in PLAIN_BUILTINS:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
@@ -23,11 +24,14 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
+    Invoke,
     Kernel,
     Stmt,
     Term,
     Var,
+    While,
     all_terms,
     blocks,
     bodies,
@@ -136,6 +140,28 @@ def _reads(body: tuple[Stmt, ...], name: str, unrolled: bool = False) -> Iterato
             yield from _reads(block, name, unrolled or (isinstance(stmt, For) and is_unrolled(stmt)))
 
 
+def _overwrites_a_field(kernel: Kernel) -> bool:
+    """Whether a field is given a value in or after a loop at run time that reads it, or after a call that takes it."""
+    stmts = list(statements(kernel.body))
+    loaded = {id(field) for stmt in stmts if isinstance(stmt, Fieldwise) for field in stmt.body}
+    read: set[str] = set()
+    for stmt in stmts:
+        if isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt)):
+            read |= {term.name for term in terms_in((stmt,)) if isinstance(term, Var) and "." in term.name}
+        within = terms_in((stmt,)) if isinstance(stmt, For) else chain.from_iterable(map(subterms, own_terms(stmt)))
+        read |= {name for term in within if isinstance(term, Invoke) for name in _passed_whole(term)}
+        if isinstance(stmt, Assign | AugAssign) and stmt.name in read and id(stmt) not in loaded:
+            return True
+    return False
+
+
+def _passed_whole(call: Invoke) -> Iterator[str]:
+    """Fields of locals that a function is given by way of their struct."""
+    for param, arg in zip(call.function.params, call.args, strict=True):
+        if "." in param.name and isinstance(arg, Var):
+            yield arg.name
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect(
         "tile-transpose-gradient",
@@ -198,5 +224,14 @@ DEFECTS: tuple[Defect, ...] = (
         "v.x += a passes the gradient of v.x twice to what v was made of; v[0] += a does not",
         "",
         adds_by_letter,
+    ),
+    Defect(
+        "overwritten-field-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "s.x = v overwrites the field in place, and going back, a loop at run time and a function that s was passed to"
+        " are gone through with the value that the field has at the end rather than that which they read",
+        "",
+        _overwrites_a_field,
     ),
 )

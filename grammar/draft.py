@@ -19,7 +19,7 @@ from grammar.choose import Choose, pick
 from grammar.evaluate import Interpreter, Plain
 from grammar.inputs import REGULAR_SETS, column
 from grammar.layout import Inputs, Mask
-from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for
+from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for, singular
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
@@ -95,6 +95,8 @@ class Draft:
     """Whether unsigned integers are patterns of bits, which wrap, rather than counts, which don't."""
     tolerant: bool = False
     """Whether Warp may document the kernel's adjoint as wrong."""
+    gathers: bool = False
+    """Whether what has an element per thread will be the fields of structs."""
     tall: bool = False
     """Whether the kernel is to fill the height it may have, by statements within statements."""
     interpreter: Interpreter[Lanes] = field(init=False)
@@ -120,6 +122,8 @@ class Draft:
 
     def name(self, role: NameRole) -> str:
         name = name_for(role, self.choose, self.taken)
+        one = singular(name) if self.gathers else None
+        name = name if one is None or one in self.taken else one
         self.taken.add(name)
         return name
 

@@ -10,12 +10,27 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence, Set
 from functools import cache, lru_cache
-from typing import Any, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 import libcst as cst
-from libcst._nodes.internal import CodegenState
 
-from grammar.op import Call, Chain, Infix, Item, Known, Member, Prefix, Ternary
+from grammar.nodes import (
+    EMPTY,
+    END,
+    SPACE,
+    RememberedSubscript,
+    call,
+    called_with,
+    dotted,
+    identifier,
+    in_parentheses,
+    known_node,
+    operator,
+    subscript,
+)
+from grammar.op import Call, Chain, Infix, Item, Member, Prefix, Ternary
+from grammar.paths import ELEMENT, root
+from grammar.signature import classes, marked, parameters
 from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     WARPS,
@@ -30,17 +45,20 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     Function,
     If,
     Invoke,
     Kernel,
+    Param,
     Read,
     Return,
     Sample,
     Size,
     Stmt,
     Store,
+    Struct,
     Term,
     Thread,
     Unpack,
@@ -52,9 +70,8 @@ from grammar.tree import (
     constants,
     functions,
     statements,
-    taken,
 )
-from grammar.types import BARE, I32, Array, Composite, Element, Scalar, Type
+from grammar.types import BARE, I32, Composite, Element, Scalar
 
 ATOM = 14
 UNARY = 11
@@ -88,11 +105,12 @@ MAX_UNROLL = 16
 
 
 def emit(kernel: Kernel) -> str:
-    """The whole runnable module: `import warp as wp`, constants, the functions that the kernel calls, the kernel."""
+    """The whole runnable module: `import warp as wp`, constants, structs, functions that are called, the kernel."""
     named = [_constant(name, const) for name, const in constants(kernel).items()]
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
-    return cst.Module([_import_warp(), *named, *map(_function, functions(kernel.body)), _kernel(kernel)]).code
+    called = map(_function, functions(kernel.body))
+    return cst.Module([_import_warp(), *named, *classes(kernel), *called, _kernel(kernel)]).code
 
 
 def emit_term(term: Term) -> str:
@@ -102,28 +120,6 @@ def emit_term(term: Term) -> str:
 
 def _printed(node: cst.CSTNode) -> str:
     return cst.Module(body=[]).code_for_node(node)
-
-
-class _Remembered(cst.CSTNode):
-    """Prints what it printed before: libcst goes from node to node, and some expressions stand in nearly every line."""
-
-    def _codegen_impl(self, state: CodegenState) -> None:
-        state.add_token(_text(self))
-
-
-class _Attribute(_Remembered, cst.Attribute):
-    pass
-
-
-class _Subscript(_Remembered, cst.Subscript):
-    pass
-
-
-@lru_cache(maxsize=4096)
-def _text(node: _Remembered) -> str:
-    state = CodegenState(default_indent="", default_newline="")
-    super(_Remembered, node)._codegen_impl(state)  # type: ignore[safe-super]  # next in line is the class that prints
-    return "".join(state.tokens)
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -140,15 +136,15 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
         case Const(type, value, name):
             return _named(name, type) if name else _const(type, value)
         case Var(name, _):
-            return identifier(name), ATOM
+            return dotted(name), ATOM
         case Read(array, index, type):
             return _tile_load(array, index, type) if is_tile(type) else _element(array, index), ATOM
         case Invoke(called, args):
-            return call(called.name, [_term(arg, 0) for arg in args]), ATOM
+            return call(called.name, list(_arguments(called, args))), ATOM
         case Size(array, _, axis):
-            return _subscript(dotted(f"{array}.shape"), cst.Integer(str(axis))), ATOM
+            return subscript(dotted(f"{array.partition(ELEMENT)[0]}.shape"), cst.Integer(str(axis))), ATOM
         case Whole(name, _):
-            return identifier(name), ATOM
+            return dotted(name), ATOM
         case At():
             raise AssertionError("indices are no value")
         case Apply(op, args):
@@ -158,7 +154,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 case Prefix(token):
                     return _prefix(token, args[0])
                 case Call(function, keywords, first):
-                    return call(function, [*map(_known, first), *(_term(arg, 0) for arg in args)], keywords), ATOM
+                    return call(function, [*map(known_node, first), *(_term(arg, 0) for arg in args)], keywords), ATOM
                 case Ternary():
                     return _ternary(args), 0
                 case Chain():
@@ -167,23 +163,11 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     return cst.Attribute(_term(args[0], ATOM), identifier(name)), ATOM
                 case Item(indices):
                     known = [cst.Integer(str(index)) for index in indices]
-                    return _subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
+                    return subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
                 case _:
                     assert_never(op.spelling)
         case _:
             assert_never(term)
-
-
-@cache
-def identifier(text: str) -> cst.Name:
-    """Nodes without children of their own may stand in many places."""
-    return cst.Name(text)
-
-
-@cache
-def operator(kind: str) -> Any:
-    """An operator of libcst, by the name of its class."""
-    return getattr(cst, kind)()
 
 
 def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression, int]:
@@ -255,88 +239,67 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
     return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
 
 
-@lru_cache(maxsize=4096)
-def dotted(name: str) -> cst.Name | cst.Attribute:
-    first, *rest = name.split(".")
-    node: cst.Name | cst.Attribute = identifier(first)
-    for part in rest:
-        node = _Attribute(node, identifier(part))
-    return node
-
-
-NOTHING = cst.SimpleWhitespace("")
-SPACE = cst.SimpleWhitespace(" ")
-OPEN, CLOSE = cst.LeftSquareBracket(), cst.RightSquareBracket()
-END = cst.TrailingWhitespace()
-EMPTY = cst.EmptyLine(indent=False)
-"""Nodes without children of their own may stand in many places, too; libcst would make new ones at each."""
-
-
-def call(function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, Known]] = ()) -> cst.Call:
-    return _call(function, args, [(name, _known(value)) for name, value in keywords])
-
-
-def _call(
-    function: str, args: Sequence[cst.BaseExpression], keywords: Sequence[tuple[str, cst.BaseExpression]]
-) -> cst.Call:
-    nodes = [cst.Arg(arg, whitespace_after_star=NOTHING, whitespace_after_arg=NOTHING) for arg in args]
-    nodes += [cst.Arg(node, identifier(name), equal=cst.AssignEqual(NOTHING, NOTHING)) for name, node in keywords]
-    return cst.Call(dotted(function), nodes, whitespace_after_func=NOTHING, whitespace_before_args=NOTHING)
-
-
-def _known(value: Known) -> cst.BaseExpression:
-    match value:
-        case int():
-            return cst.Integer(str(value))
-        case str():
-            return dotted(value)
-        case _:
-            return _in_parentheses([cst.Integer(str(part)) for part in value])
-
-
-def _in_parentheses(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
-    """In parentheses; of one part, with its comma."""
-    elements = [cst.Element(part) for part in parts]
-    return cst.Tuple(elements if len(elements) > 1 else [cst.Element(parts[0], cst.Comma())])
-
-
 # -- tiles ------------------------------------------------------------------------------------------------------------
 
 
 def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
     assert isinstance(type, Composite)
     shape = type.shape[0] if len(type.shape) == 1 else type.shape
-    return _call("wp.tile_load", [identifier(array)], [("shape", _known(shape)), ("offset", _offset(index, type))])
+    return called_with(
+        "wp.tile_load", [dotted(array)], [("shape", known_node(shape)), ("offset", _offset(index, type))]
+    )
 
 
 def _tile_call(function: str, array: str, index: Term, value: Term) -> cst.Expr:
     """`wp.tile_store(array, value, offset=…)`, or likewise `wp.tile_atomic_add`; no offset where it is 0."""
     assert isinstance(value.type, Composite)
     offset = [] if index == Const(I32, 0) else [("offset", _offset(index, value.type))]
-    return cst.Expr(_call(function, [identifier(array), _term(value, 0)], offset))
+    return cst.Expr(called_with(function, [dotted(array), _term(value, 0)], offset))
 
 
 def _offset(index: Term, type: Composite) -> cst.BaseExpression:
     terms = [_term(term, 0) for term in offset_of(index, type)]
-    return terms[0] if len(terms) == 1 else _in_parentheses(terms)
+    return terms[0] if len(terms) == 1 else in_parentheses(terms)
 
 
-def _subscript(
-    value: cst.BaseExpression, *indices: cst.BaseExpression, kind: type[cst.Subscript] = cst.Subscript
-) -> cst.Subscript:
-    parts = [cst.SubscriptElement(cst.Index(index)) for index in indices]
-    return kind(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)
-
-
-def _element(array: str, index: Term) -> cst.Subscript:
+def _element(array: str, index: Term) -> cst.Subscript | cst.Attribute:
+    """`x[i]`, or `bodies[i].x` of an array of structs."""
+    name, _, field = array.partition(ELEMENT)
+    node: cst.Subscript | cst.Attribute
     if isinstance(index, At):
-        return _subscript(identifier(array), *(_term(part, 0) for part in index.indices))
-    return _at(array, index.name) if isinstance(index, Var) else _subscript(identifier(array), _term(index, 0))
+        node = subscript(dotted(name), *(_term(part, 0) for part in index.indices))
+    else:
+        node = _at(name, index.name) if isinstance(index, Var) else subscript(dotted(name), _term(index, 0))
+    for part in field.split(".")[1:]:
+        node = cst.Attribute(node, identifier(part))
+    return node
 
 
 @lru_cache(maxsize=4096)
 def _at(array: str, variable: str) -> cst.Subscript:
-    return _subscript(identifier(array), identifier(variable), kind=_Subscript)
+    return subscript(dotted(array), dotted(variable), kind=RememberedSubscript)
+
+
+def _arguments(function: Function, args: Sequence[Term]) -> Iterator[cst.BaseExpression]:
+    """What a function is called with: a struct once, for all of its fields."""
+    passed: set[str] = set()
+    for param, arg in zip(function.params, args, strict=True):
+        if param.name == root(param.name):
+            yield _term(arg, 0)
+        elif root(param.name) not in passed:
+            passed.add(root(param.name))
+            yield _owner(arg)
+
+
+def _owner(term: Term) -> cst.BaseExpression:
+    """The struct that a term is a field of: `p` of `p.x`, `bodies[i]` of `bodies[i].x`."""
+    match term:
+        case Var(name, _):
+            return dotted(name.rpartition(".")[0])
+        case Read(array, index, _):
+            return _element(array.rpartition(".")[0], index)
+        case _:
+            raise AssertionError("fields are of locals, parameters or elements")
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -367,9 +330,9 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Thread():
             return _assign(_tuple([identifier(name) for name in stmt.names]), call("wp.tid", []))
         case Assign(name, value):
-            return _assign(identifier(name), _initial(value, names) if name in names.rebound else _term(value, 0))
+            return _assign(dotted(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
-            return _augmented(identifier(name), op.spelling, value)
+            return _augmented(dotted(name), op.spelling, value)
         case AssignPart(_, _, _, value, op):
             target = _part(stmt)
             return _assign(target, _term(value, 0)) if op is None else _augmented(target, op.spelling, value)
@@ -386,8 +349,10 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value):
-            args = [identifier(array), _term(index, 0), _term(value, 0)]
+            args = [dotted(array), _term(index, 0), _term(value, 0)]
             return cst.Expr(call(f"wp.{kind.value}", args))
+        case Fieldwise():
+            return _whole(stmt)
         case Break():
             return cst.Break()
         case Continue():
@@ -413,6 +378,18 @@ def _part(stmt: AssignPart) -> cst.Attribute | cst.Subscript:
 
 def _tuple(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
     return cst.Tuple([cst.Element(part) for part in parts], [], [])
+
+
+def _whole(stmt: Fieldwise) -> cst.Assign:
+    match stmt.body:
+        case ():
+            return _assign(dotted(stmt.target), call(stmt.struct, []))
+        case (Assign(_, Read() as element), *_):
+            return _assign(dotted(stmt.target), _owner(element))
+        case (Store(array, index, value), *_):
+            return _assign(_element(array.rpartition(".")[0], index), _owner(value))
+        case _:
+            raise AssertionError("a struct is loaded, made or stored")
 
 
 def _orelse(orelse: tuple[Stmt, ...], names: _Names) -> cst.If | cst.Else | None:
@@ -504,70 +481,31 @@ def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str
 # -- the module -------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _annotation(type: Type) -> cst.BaseExpression:
-    if isinstance(type, Array):
-        given = type.laid_out
-        name = "wp.array" if given.dimensions == 1 else f"wp.array{given.dimensions}d"
-        return _subscript(dotted(name), dotted(given.element.spelling), kind=_Subscript)
-    return dotted(type.spelling)
-
-
-@lru_cache(maxsize=4096)
-def _param(name: str, type: Type) -> cst.Param:
-    return cst.Param(identifier(name), cst.Annotation(_annotation(type)))
-
-
-LINE = 100
-"""A signature longer than this has a line for each parameter."""
-
-
-def _parameters(name: str, of: Sequence[tuple[str, Type]]) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    params = [_param(*declared) for declared in of]
-    width = sum(len(param) + _width(type) for param, type in of)
-    if width + len(name) < LINE:
-        return params, NOTHING
-    apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
-    close = cst.ParenthesizedWhitespace(indent=True)
-    commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
-    return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
-
-
 def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
     value = call("wp.constant", [_const(const.type, const.value)[0]])
     return cst.SimpleStatementLine([_assign(identifier(name), value)], trailing_whitespace=END)
 
 
-def _width(type: Type) -> int:
-    """Of an annotation and what is around it."""
-    return len(type.element.spelling) + 14 if isinstance(type, Array) else len(type.spelling) + 4
-
-
 def _kernel(kernel: Kernel) -> cst.FunctionDef:
-    params = [(param.name, param.type) for param in kernel.params]
-    return _definition("wp.kernel", kernel.name, params, kernel.body)
+    return _definition("wp.kernel", kernel.name, kernel.params, kernel.structs, kernel.body)
 
 
 def _function(function: Function) -> cst.FunctionDef:
-    params = [(param.name, taken(param)) for param in function.params]
-    return _definition("wp.func", function.name, params, function.body)
+    return _definition("wp.func", function.name, function.params, function.structs, function.body)
 
 
-def _definition(decorator: str, name: str, of: Sequence[tuple[str, Type]], body: tuple[Stmt, ...]) -> cst.FunctionDef:
-    params, opening = _parameters(name, of)
+def _definition(
+    decorator: str, name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], body: tuple[Stmt, ...]
+) -> cst.FunctionDef:
+    params, opening = parameters(name, of, structs)
     return cst.FunctionDef(
         name=identifier(name),
         params=cst.Parameters(params),
         whitespace_before_params=opening,
         body=_block(body, _names(body)),
-        decorators=[_decorator(decorator)],
+        decorators=[marked(decorator)],
         leading_lines=[EMPTY, EMPTY],
     )
-
-
-@cache
-def _decorator(name: str) -> cst.Decorator:
-    return cst.Decorator(dotted(name))
 
 
 @cache

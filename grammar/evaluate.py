@@ -31,6 +31,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     Function,
     If,
@@ -277,6 +278,8 @@ class Interpreter(Generic[V]):
             case Thread():
                 each = coordinates(self.inputs.launches, self.inputs.lanes, len(stmt.names))
                 self.env |= {name: self.algebra.lift(lanes, I32) for name, lanes in zip(stmt.names, each, strict=True)}
+            case Fieldwise(_, _, body):
+                return self.block(body, active)
             case Break():
                 self.loops[-1].broken |= active
                 return self.nowhere

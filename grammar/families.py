@@ -25,6 +25,7 @@ from grammar.features import (
     loop_while,
 )
 from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
+from grammar.motion import moving, state_of_motion
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
 from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add
 from grammar.ranges import PATTERNS
@@ -73,6 +74,9 @@ class Family:
     company: tuple[frozenset[Element], ...] = ()
     """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
 
+    structs: bool = False
+    """What its kernels take and give is gathered in structs; in others now and then."""
+
     def kin(self, choose: Choose, main: Element) -> frozenset[Element]:
         """The types in which a kernel computes that is about the main one; tiles have one kind of company at a time."""
         around = [types for types in self.company if main in types]
@@ -112,6 +116,7 @@ SPACE: tuple[tuple[Element, float], ...] = (
     *((V, 0.4) for V in INT_VECTORS),
     *SCALAR,
 )
+MOVING = tuple((T, weight) for T, weight in SPACE if T.scalar in (F32, F64))
 WITH_SCALARS: tuple[frozenset[Element], ...] = tuple(frozenset({V, V.scalar}) for V in VECTORS if V.width == 3)
 
 LINEAR: tuple[tuple[Element, float], ...] = (
@@ -219,6 +224,16 @@ FAMILIES: tuple[Family, ...] = (
     Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
     Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
+    Family(
+        "struct_particle",
+        4,
+        features=(((state_of_motion, 1.0),),),
+        favoured=frozenset({"vector"}),
+        leave=moving,
+        types=MOVING,
+        company=WITH_SCALARS,
+        structs=True,
+    ),
     Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
     Family(
         "rigid_transform", 2, favoured=frozenset({"quaternion", "transform", "spatial"}), types=RIGID, company=TURNING

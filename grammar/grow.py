@@ -22,6 +22,7 @@ from grammar.defects import defect
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role, run, start
 from grammar.families import Family
 from grammar.features import INNER, combine
+from grammar.gather import gathered
 from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes, Op
@@ -98,6 +99,7 @@ def grow(
         try:
             with np.errstate(all="ignore"):
                 kernel = swept(_draft_kernel(choose, family, profile, depth, seed, lanes, tolerant, row))
+                kernel = None if kernel is None else gathered(choose, kernel, family.structs)
         except StuckError:
             continue
         if kernel is not None and not tolerant and limitation(kernel):
@@ -146,6 +148,7 @@ def _draft_kernel(
     kin = kin if row is None else kin | {*row.params, row.result}
     draft = Draft(choose, profile, main, seed, lanes, kin=kin, favoured=family.favoured)
     draft.dimensions, draft.tolerant = weighted(choose, family.dimensions), tolerant
+    draft.gathers = family.structs
     if family.is_gridded and depth >= 2 and chance(choose, profile.gridded):
         draft.dimensions = 2
     if draft.main in PATTERNS and chance(choose, 0.7):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from grammar.layout import Inputs, grid
 from grammar.op import Lanes
+from grammar.paths import leaf
 from grammar.ranges import is_wide
 from grammar.tree import Kernel, Param, Role
 from grammar.types import BOOL, INTEGERS, Array, Composite, Element, Scalar
@@ -54,16 +55,16 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
         case Role.COUNT:
             return np.full(shape, lanes - COUNT_SLACK, np.int32)
         case Role.OFFSETS:
-            ends = np.floor(np.sort(uniform(seed, param.name, (launches, lanes - 1))) * (lanes + 1))
+            ends = np.floor(np.sort(uniform(seed, leaf(param.name), (launches, lanes - 1))) * (lanes + 1))
             return np.pad(ends, ((0, 0), (1, 1)), constant_values=((0, 0), (0, lanes))).astype(np.int32)
         case Role.INDEX:
-            return (uniform(seed, param.name, shape) * lanes).astype(np.int32)
+            return (uniform(seed, leaf(param.name), shape) * lanes).astype(np.int32)
         case Role.VALUE | Role.SEED | Role.ACCUMULATOR:
             if element is BOOL:
-                return uniform(seed, param.name, shape) < 0.5
+                return uniform(seed, leaf(param.name), shape) < 0.5
             if element in INTEGERS:
                 return _integers(param, seed, shape)
-            share = uniform(seed, param.name, shape)
+            share = uniform(seed, leaf(param.name), shape)
             values = param.low + (param.high - param.low) * share
             return turned(values, element).astype(element.dtype)
 
@@ -90,8 +91,8 @@ def turned(values: Lanes, element: Element) -> Lanes:
 def _integers(param: Param, seed: int, shape: tuple[int, ...]) -> Lanes:
     dtype = param.element.dtype
     if is_wide(param.low, param.high):
-        return (_bits(seed, param.name, shape) >> np.uint64(64 - 8 * dtype.itemsize)).astype(dtype)
-    return np.floor(param.low + uniform(seed, param.name, shape) * (param.high - param.low + 1)).astype(dtype)
+        return (_bits(seed, leaf(param.name), shape) >> np.uint64(64 - 8 * dtype.itemsize)).astype(dtype)
+    return np.floor(param.low + uniform(seed, leaf(param.name), shape) * (param.high - param.low + 1)).astype(dtype)
 
 
 MIXES = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))

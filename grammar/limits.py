@@ -18,6 +18,7 @@ import numpy as np
 
 from grammar.emit import is_unrolled
 from grammar.op import Lanes, Op
+from grammar.paths import fieldwise
 from grammar.tree import (
     Apply,
     Assign,
@@ -31,6 +32,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     If,
     Invoke,
@@ -196,6 +198,8 @@ class _Walk:
                 self.needed(self.term(condition)[1] and self.carries_gradient(body))
                 self.loop(body, dynamic=True)
                 self.term(condition)
+            case Fieldwise(_, _, body):
+                self.block(body)
             case _:
                 pass
 
@@ -334,7 +338,7 @@ def _known_place(stmt: AssignPart, counters: Mapping[str, int]) -> int | None:
 def _read_before_assigned(body: tuple[Stmt, ...]) -> Iterator[str]:
     """The names that the body takes over from the trip before."""
     before: set[str] = set()
-    for stmt in body:
+    for stmt in fieldwise(body):
         yield from (name for name in _reads(stmt) if name not in before)
         if isinstance(stmt, Assign | Unpack):
             before |= set(assigned(stmt))

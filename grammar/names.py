@@ -10,7 +10,7 @@ import keyword
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache
 from itertools import count
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from grammar.choose import Choose
 from grammar.natural import natural_data
@@ -37,6 +37,9 @@ NameRole = Literal[
     "constant",
     "whole_constant",
     "random_state",
+    "position",
+    "velocity",
+    "time_step",
     "array_offsets",
     "range_start",
     "range_end",
@@ -75,6 +78,43 @@ GRIDS: tuple[tuple[str, ...], ...] = (
     *(("i", "j", "k", "l"), ("x", "y", "z", "w"), ("row", "col", "layer", "channel"), ("tx", "ty", "tz", "tw")),
 )
 """What the indices of a grid of threads are called together."""
+
+
+class StructNames(NamedTuple):
+    """What a struct is called: where it is passed, its class, and one of several."""
+
+    path: str
+    name: str
+    one: str = ""
+
+
+def _structs(text: str) -> tuple[StructNames, ...]:
+    return tuple(StructNames(*words.split()) for words in text.split(","))
+
+
+SETTINGS = _structs(
+    "params Params, sim SimParams, args Args, config Config, settings Settings, model Model, props Properties,"
+    " solver SolverParams, material Material, env Environment, opts Options, limits Limits"
+)
+"""Structs of numbers."""
+STATES = _structs(
+    "state State, model Model, data Data, system System, mesh Mesh, body_state BodyState, fields Fields, sim SimState,"
+    " buffers Buffers, inputs Inputs, cloth Cloth, fluid Fluid"
+)
+"""Structs of arrays."""
+WITHIN = _structs("material Material, bounds Bounds, rest RestState, integrator Integrator, grid Grid, drag Drag")
+"""Structs within these."""
+RECORDS = _structs(
+    "particles Particle particle, bodies Body body, points Point point, cells Cell cell, nodes Node node,"
+    " agents Agent agent, samples Sample sample, rays Ray ray, items Item item, springs Spring spring,"
+    " vertices Vertex vertex, contacts Contact contact, elements Element element, records Record record"
+)
+"""Arrays of structs."""
+RESULTS = _structs(
+    "results Result r, out Output o, output Output o, states State s, responses Response r, estimates Estimate e,"
+    " outputs Result r, updates Update u"
+)
+"""Arrays of structs that are written."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -150,6 +190,9 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " contact_force residual_of normal_stress ease reflect_value mobility"
     ),
     "array_offsets": _words("offsets row_offsets starts indptr row_ptr cell_start bsr_offsets neighbor_offsets"),
+    "position": _words("x pos q position p"),
+    "velocity": _words("v vel qd velocity u"),
+    "time_step": _words("dt h time_step step_size delta_t"),
     "range_start": _words("start begin row_start first lo k0"),
     "range_end": _words("end stop row_end last hi k1"),
     "constant": _words(
@@ -251,7 +294,7 @@ def _unfit(role: NameRole) -> set[str]:
 
 
 SINGULARS = (
-    *(("ices", "ex"), ("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch")),
+    *(("ices", "ex"), ("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")),
     *(("ss", None), ("us", None), ("is", None), ("s", "")),
 )
 """How words of more than one end, and what that becomes."""

@@ -32,6 +32,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     If,
     Invoke,
@@ -116,7 +117,7 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Unpack(names, function, tuple(map(change, args)))
         case Return(value, others) if value is not None:
             return Return(change(value), tuple(map(change, others)))
-        case Thread() | Break() | Continue() | Return():
+        case Thread() | Break() | Continue() | Return() | Fieldwise():
             return stmt
         case _:
             assert_never(stmt)
@@ -168,7 +169,7 @@ def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
         match stmt:
             case Thread():
                 taken |= set(stmt.names)
-            case Assign(name, _) | For(name, _, _, _) | Sample(name, _, _, _):
+            case Assign(name, _) | For(name, _, _, _) | Sample(name, _, _, _) | Fieldwise(_, name, _):
                 taken.add(name)
             case Unpack(names):
                 taken |= set(names)

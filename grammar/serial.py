@@ -16,7 +16,7 @@ from grammar.check import problems
 from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Const, Function, Kernel, Param, Role, Stmt, Term
+from grammar.tree import AtomicKind, Const, Function, Kernel, Param, Role, Stmt, Struct, Term
 from grammar.types import COMPOSITES, ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1
@@ -24,7 +24,9 @@ VERSION = 1
 KIND = "is"
 """The key that holds a node's class."""
 
-NODES: Mapping[str, type] = {node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param, Function)}
+NODES: Mapping[str, type] = {
+    node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param, Struct, Function)
+}
 
 
 class NotAKernelError(UserError):
@@ -202,6 +204,8 @@ READERS: Mapping[str, Reader] = {
     "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
     "Function": _node(frozenset({"Function"})),
     "tuple[Stmt, ...]": _each(_stmt),
+    "tuple[Assign | Store, ...]": _each(_node(frozenset({"Assign", "Store"}))),
+    "tuple[Struct, ...]": _each(_node(frozenset({"Struct"}))),
     "tuple[Param, ...]": _each(_node(frozenset({"Param"}))),
 }
 """By annotation. A node with another one can't be read until it is named here."""

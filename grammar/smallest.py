@@ -33,6 +33,7 @@ from grammar.names import RESERVED
 from grammar.neighbours import gather, stencil
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
+from grammar.paths import ELEMENT, root
 from grammar.profiles import profile
 from grammar.rewrites import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array
@@ -48,6 +49,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     If,
     Kernel,
@@ -58,6 +60,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    Struct,
     Term,
     Thread,
     Unpack,
@@ -83,6 +86,8 @@ class Trait(Enum):
     SCALING = "multiplication of an element in place"
     RUN_TIME_BOUND = "bound of a loop that is known at run time"
     SCALAR = "scalar parameter"
+    STRUCT = "struct parameter"
+    RECORD = "array of structs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,20 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
+    Trait.STRUCT: replace(
+        _of((Store(OUT, I, Apply(MUL, (Var("params.s", F32), HERE))),), X, replace(FACTOR, name="params.s")),
+        structs=(Struct("params", "Params"),),
+    ),
+    Trait.RECORD: replace(
+        _of(
+            (
+                Fieldwise("Point", "p", (Assign("p.x", Read("points[].x", I, F32)),)),
+                Store(OUT, I, Var("p.x", F32)),
+            ),
+            replace(X, name="points[].x"),
+        ),
+        structs=(Struct("points[]", "Point"),),
+    ),
 }
 TYPES = (F64, I32, BOOL)
 STANDS_FOR: Mapping[type[Stmt], Construct] = {
@@ -162,6 +181,7 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
     AugAssign: Trait.UPDATE,
     AssignPart: Trait.PART,
     AugStore: Trait.ARRAY_UPDATE,
+    Fieldwise: Trait.RECORD,
 }
 
 
@@ -181,7 +201,7 @@ def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
             case Apply(op, _):
                 found.append(op)
             case Var(name, _) if name in scalars:
-                found.append(Trait.SCALAR)
+                found.append(Trait.STRUCT if "." in name else Trait.SCALAR)
             case Read(_, Read(), _):
                 found.append(gather)
             case Size():
@@ -361,30 +381,33 @@ def beside(kernel: Kernel, other: Kernel) -> Kernel:
     """A kernel that does what the one does, then the other, with which it has no names in common but of inputs."""
     params = tuple(dict.fromkeys(kernel.params + other.params))
     ordered = [p for p in params if not p.is_output] + [p for p in params if p.is_output]
-    return Kernel(kernel.name, tuple(ordered), kernel.body + other.body[1:], "combined")
+    structs = (*kernel.structs, *other.structs)
+    return Kernel(kernel.name, tuple(ordered), kernel.body + other.body[1:], "combined", structs)
 
 
 def _fitted(kernel: Kernel, place: Kernel) -> Kernel:
     """The kernel with other names where `place` has the same, except for inputs that are the same, and the thread."""
-    shared = {p.name for p in kernel.params if not p.is_output and p in place.params}
+    shared = {p.name for p in kernel.params if not p.is_output and p in place.params and p.name == root(p.name)}
     taken = {*names_of(place), *RESERVED}
     names: dict[str, str] = {}
     for name in dict.fromkeys(names_of(kernel)):
         names[name] = name if name in shared else next(new for new in _numbered(name) if new not in taken)
         taken.add(names[name])
     names[_thread(kernel)] = _thread(place)
-    params = tuple(replace(param, name=names[param.name]) for param in kernel.params)
+    params = tuple(replace(param, name=_moved(param.name, names)) for param in kernel.params)
     body = with_statements(kernel.body[1:], lambda stmt: (_renamed(stmt, names),))
-    return replace(kernel, params=params, body=(place.body[0], *body))
+    structs = tuple(Struct(_moved(struct.path, names), names[struct.name]) for struct in kernel.structs)
+    return replace(kernel, params=params, body=(place.body[0], *body), structs=structs)
 
 
 def names_of(kernel: Kernel) -> Iterator[str]:
-    """Of parameters, then of locals and loop variables."""
-    yield from (param.name for param in kernel.params)
+    """Of parameters and classes, then of locals and loop variables; of what has fields, its own."""
+    yield from (root(param.name).removesuffix(ELEMENT) for param in kernel.params)
+    yield from (struct.name for struct in kernel.structs)
     for stmt in statements(kernel.body):
         match stmt:
-            case Thread(name) | Assign(name, _) | For(name, _, _, _):
-                yield name
+            case Thread(name) | Assign(name, _) | For(name, _, _, _) | Fieldwise(_, name, _):
+                yield root(name).removesuffix(ELEMENT)
             case Unpack(several):
                 yield from several
             case _:
@@ -402,30 +425,39 @@ def _numbered(name: str) -> Iterator[str]:
     yield from (f"{name}_{k}" for k in count(1))
 
 
+def _moved(name: str, names: Mapping[str, str]) -> str:
+    """The name with another for what it is a field of."""
+    own = root(name).removesuffix(ELEMENT)
+    return names[own] + name.removeprefix(own)
+
+
 def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
     """The statement with other names, also in its own terms; those that it holds stay as they are."""
 
     def part(term: Term) -> Term:
         match term:
             case Var(name, type):
-                return Var(names[name], type)
+                return Var(_moved(name, names), type)
             case Read(array, index, type):
-                return Read(names[array], index, type)
-            case Size(array, type):
-                return Size(names[array], type)
+                return Read(_moved(array, names), index, type)
+            case Size(array, type, axis):
+                return Size(_moved(array, names), type, axis)
             case Whole(name, array):
-                return Whole(names[name], array)
+                return Whole(_moved(name, names), array)
             case _:
                 return term
 
     match with_own_terms(stmt, lambda term: with_terms(term, part)):
         case (Assign(name) | AugAssign(name) | AssignPart(name)) as named:
-            return replace(named, name=names[name])
+            return replace(named, name=_moved(name, names))
         case Unpack(several, function, args):
             return Unpack(tuple(names[name] for name in several), function, args)
         case (Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _)) as writing:
-            return replace(writing, array=names[array])
+            return replace(writing, array=_moved(array, names))
         case For(variable, start, stop, body):
             return For(names[variable], start, stop, body)
+        case Fieldwise(struct, target, body):
+            fields = tuple(_renamed(field, names) for field in body)
+            return Fieldwise(names[struct], _moved(target, names), fields)  # type: ignore[arg-type] # of the same kinds
         case other:
             return other

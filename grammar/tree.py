@@ -294,10 +294,24 @@ class Return:
     others: tuple[Term, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fieldwise:
+    """A struct as a whole, done field by field: what is spelt `p = bodies[i]`, `p = Body()` or `out[i] = p`.
+
+    A load assigns the local's fields that are read, the making of one none yet, a store stores all fields.
+    """
+
+    struct: str
+    """Its class."""
+    target: str
+    """The local, or the array of structs."""
+    body: tuple[Assign | Store, ...] = ()
+
+
 Assigning = Assign | AugAssign | AssignPart | Sample | Unpack
 """Statements that give values to locals."""
 Simple = Thread | Assigning | Store | AugStore | Atomic
-Stmt = Simple | If | For | While | Break | Continue | Return
+Stmt = Simple | If | For | While | Break | Continue | Return | Fieldwise
 
 
 def assigned(stmt: Assigning) -> tuple[str, ...]:
@@ -347,6 +361,19 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
+class Struct:
+    """What is passed under one name: all parameters whose names begin with its path and a dot are fields of it.
+
+    `params.dt` is a field of the struct `params`, `params.rest.length` one of the struct within it; `bodies[].mass`,
+    which is spelt `bodies[i].mass`, is one of each struct in the array `bodies`.
+    """
+
+    path: str
+    name: str
+    """Of the class, `@wp.struct`, which structs that have the same fields may share."""
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """A function that kernels call, `@wp.func`: it sees but its parameters, and every way through it returns.
 
@@ -359,6 +386,7 @@ class Function:
     result: Element
     others: tuple[Element, ...] = ()
     """Further results, which make it one for `Unpack` only."""
+    structs: tuple[Struct, ...] = ()
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -378,6 +406,8 @@ class Kernel:
     params: tuple[Param, ...]
     body: tuple[Stmt, ...]
     family: str
+    structs: tuple[Struct, ...] = ()
+    """Those that the parameters stand in, outer ones first."""
 
     def param(self, name: str) -> Param:
         return {p.name: p for p in self.params}[name]
@@ -442,7 +472,7 @@ def blocks(stmt: Stmt) -> tuple[tuple[Stmt, ...], ...]:
     match stmt:
         case If(_, body, orelse):
             return (body, orelse) if orelse else (body,)
-        case For(_, _, _, body) | While(_, body):
+        case For(_, _, _, body) | While(_, body) | Fieldwise(_, _, body):
             return (body,)
         case _:
             return ()
@@ -517,13 +547,14 @@ def _call_height(function: Function, args: tuple[Term, ...]) -> int:
 
 
 def stmt_height(stmt: Stmt) -> int:
-    """One more than the highest statement within; an `elif` stands beside its `if`, not within."""
+    """One more than the highest statement within; an `elif` stands beside its `if`, not within, and so do fields."""
     heights = list(map(term_height, own_terms(stmt)))
     if isinstance(stmt, Unpack):
         heights.append(_call_height(stmt.function, stmt.args))
     for block in blocks(stmt):
         is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
-        heights += [stmt_height(inner) + (not is_elif) for inner in block]
+        level = is_elif or isinstance(stmt, Fieldwise)
+        heights += [stmt_height(inner) + (not level) for inner in block]
     return max(heights, default=1)
 
 

@@ -32,6 +32,8 @@ ARRAY_UPDATES = ("add", "sub", "mul", "div", "bit_and", "bit_or", "bit_xor")
 """Operators of `array[i] OP= value`."""
 PARTS = (said.component(1), said.component(2), *map(said.member, LETTERS))
 """Parts of locals that are assigned to."""
+FIELD_UPDATES = ("add",)
+"""Operators of `p.x OP= value`."""
 
 
 def _signs(names: Sequence[str]) -> tuple[str, ...]:
@@ -49,15 +51,14 @@ STATEMENTS = (
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
     *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
+    *(said.given(said.FIELD, sign) for sign in ("=", *_signs(FIELD_UPDATES))),
     said.alone(said.call("wp.tile_store", 2, ["offset"])),
     *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),
     *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return"),
     *("return _", "return _, _"),
 )
-TERMS = (
-    *(*map(said.element, DIMENSIONS), said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, *WARPS),
-    said.call("wp.tile_load", 1, ["shape", "offset"]),
-)
+FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
+TERMS = (*map(said.element, DIMENSIONS), *FORMS, said.call("wp.tile_load", 1, ["shape", "offset"]), *WARPS)
 """What is not an operation of the table; literals and names are no constructs."""
 
 
@@ -99,7 +100,8 @@ def parameter_types() -> Mapping[str, list[str]]:
     alone = {name: T for name, T in ELEMENTS.items() if not is_tile(T)}
     arrays = [Array(T, *[n][: n > 1]) for T in alone.values() for n in DIMENSIONS]
     types = [*alone, *map(repr, arrays)]
-    return {"kernel": types, "func": types}
+    records = [said.array_of(said.STRUCT, n) for n in DIMENSIONS]
+    return {"kernel": [*types, said.STRUCT, *records], "func": [*types, said.STRUCT]}
 
 
 def as_data() -> dict[str, Any]:

@@ -26,6 +26,7 @@ from grammar.tree import (
     Break,
     Const,
     Continue,
+    Fieldwise,
     For,
     Function,
     If,
@@ -116,6 +117,8 @@ class Lane:
             case While(condition, body):
                 while self.holds(condition) and self.goes_on(body):
                     pass
+            case Fieldwise(_, _, body):
+                self.block(body)
             case Break():
                 raise BreakLoop
             case Continue():

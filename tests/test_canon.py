@@ -18,6 +18,7 @@ from grammar.emit import emit
 from grammar.literal import number as literal
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
+from grammar.paths import ELEMENT
 from grammar.tree import WARPS, Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
 from grammar.types import F32, F64, I32, Array, Composite, Scalar
 from tests.builders import (
@@ -48,14 +49,29 @@ from tests.builders import (
     while_,
 )
 
-NAMES = ("name", "names", "others", "state", "array", "variable")
+NAMES = ("name", "names", "others", "state", "array", "variable", "path", "struct", "target")
 """The fields of nodes that hold a name."""
+
+
+def by_part(new: Callable[[str], str]) -> Callable[[str], str]:
+    """Of fields of structs, each part of the name; what it is called tells fields of several structs apart."""
+
+    def changed(name: str) -> str:
+        parts = name.split(".")
+        owners = ("_of_".join(part.removesuffix(ELEMENT) for part in parts[k::-1]) for k in range(len(parts)))
+        return ".".join(new(own) + ELEMENT * part.endswith(ELEMENT) for own, part in zip(owners, parts, strict=True))
+
+    return changed
 
 
 def renamed(node: Any, new: Callable[[str], str]) -> Any:
     """The tree with other names throughout, whatever its nodes are."""
+    return _renamed(node, by_part(new))
+
+
+def _renamed(node: Any, new: Callable[[str], str]) -> Any:
     if isinstance(node, tuple):
-        return tuple(renamed(part, new) for part in node)
+        return tuple(_renamed(part, new) for part in node)
     if isinstance(node, Op | Scalar | Composite | Array) or not is_dataclass(node):
         return node
     if isinstance(node, Const) and node.name in WARPS:
@@ -65,7 +81,7 @@ def renamed(node: Any, new: Callable[[str], str]) -> Any:
         value = getattr(node, field.name)
         named = field.name in NAMES and isinstance(value, str) and bool(value)
         several = field.name in NAMES and isinstance(value, tuple) and all(isinstance(part, str) for part in value)
-        changes[field.name] = new(value) if named else tuple(map(new, value)) if several else renamed(value, new)
+        changes[field.name] = new(value) if named else tuple(map(new, value)) if several else _renamed(value, new)
     return replace(node, **changes)  # type: ignore[type-var] # mypy doesn't tell instances of dataclasses from classes
 
 
@@ -282,11 +298,13 @@ def test_kernels_of_one_hash_are_one_kernel() -> None:
 def _numbered(grown: Kernel) -> Kernel:
     """Parameters, then locals, named by number in the order in which they appear."""
     order: dict[str, str] = {grown.name: "kernel"}
-    for param in grown.params:
-        order[param.name] = f"v{len(order)}"
-    body = renamed(grown.body, lambda name: order.setdefault(name, f"v{len(order)}"))
-    params = tuple(replace(param, name=order[param.name]) for param in grown.params)
-    return Kernel("kernel", params, body, grown.family)
+
+    def numbered(name: str) -> str:
+        return order.setdefault(name, f"v{len(order)}")
+
+    params = tuple(replace(param, name=by_part(numbered)(param.name)) for param in grown.params)
+    structs = renamed(grown.structs, numbered)
+    return Kernel("kernel", params, renamed(grown.body, numbered), grown.family, structs)
 
 
 def test_neighbours_don_t_run_into_each_other() -> None:

@@ -245,6 +245,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
         ),
         0.9,
     ),
+    "struct_particle": (lambda grown: bool(grown.structs), 1.0),
     "bit_mixing": (of_group("integer"), 0.75),
     "random_sampling": (has(tree.Sample), 0.9),
     "tile_reduction": (of_group("tile"), 0.95),

@@ -7,13 +7,14 @@ the rule is about; `test_oracle` asks Warp itself whether the gradients of eithe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from grammar.defects import DEFECTS, defect
 from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Break, Continue, If, Kernel, Read, Stmt, Var
+from grammar.tree import Assign, AtomicKind, Break, Continue, Fieldwise, If, Kernel, Read, Stmt, Struct, Var
 from grammar.types import F64, I32, type_named
 from tests.builders import (
     OUT,
@@ -393,6 +394,20 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             let("w", double(0.0)),
             loop("j", 3, change("w", "add", do("mul", at("z", j, F64), do("float64", j)))),
             put("wide", var("w", F64)),
+        ),
+    ),
+    "field given a value that a loop read": (
+        "overwritten-field-gradient",
+        replace(
+            kernel(
+                (array("bodies[].x"), N, OUT),
+                Fieldwise("Body", "b", (Assign("b.x", at("bodies[].x")),)),
+                let("v", 0.0),
+                loop("j", n, change("v", "add", do("mul", var("b.x"), var("b.x")))),
+                let("b.x", v),
+                put("out", var("b.x")),
+            ),
+            structs=(Struct("bodies[]", "Body"),),
         ),
     ),
     "tile transposed after a use": (

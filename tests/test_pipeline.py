@@ -60,7 +60,8 @@ def test_rows_hold_what_a_launch_gives(made: tuple[Path, Summary]) -> None:
     import warp as wp
 
     start()
-    for number, row in enumerate(rows(made[0])[:12]):
+    plain = [row for row in rows(made[0]) if "@wp.struct" not in str(row["python"])]  # see tests/test_structs.py
+    for number, row in enumerate(plain[:12]):
         launched = _launched(wp, row, number)
         for tensor in row["outputs"]:  # type: ignore[attr-defined] # rows are plain JSON
             stored = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])

@@ -187,6 +187,7 @@ def test_real_kernels_rank_the_words() -> None:
         ("mass", None),
         ("radius", None),
         ("hashes", "hash"),
+        ("boxes", "box"),
         ("ids", None),
         ("density", None),
         ("maps", None),

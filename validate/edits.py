@@ -12,6 +12,7 @@ from typing import Any
 
 from grammar.alive import live_names, names_in
 from grammar.check import problems
+from grammar.paths import used_structs
 from grammar.tree import (
     Apply,
     Assign,
@@ -46,7 +47,7 @@ from grammar.types import BOOL, F64, FLOATS, INTEGERS, Scalar
 Body = tuple[Stmt, ...]
 
 Measure = tuple[int, int, int, int, int]
-"""Statements, weight of terms, complexity of constants, parameters, places of float64: compared in this order."""
+"""Statements, weight of terms, complexity of constants, parameters and structs, places of float64: in this order."""
 
 SIMPLE: dict[Scalar, tuple[float | int | bool, ...]] = {
     **dict.fromkeys(FLOATS, (0.0, 1.0, 0.5, 2.0)),
@@ -65,7 +66,7 @@ def measure(kernel: Kernel) -> Measure:
     constants = sum(complexity(term) for term in terms if isinstance(term, Const))
     wide = sum(term.type.scalar is F64 for term in terms) + sum(p.element.scalar is F64 for p in kernel.params)
     heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AssignPart | AugStore | Atomic))
-    return len(stmts), heavy, constants, len(kernel.params), wide
+    return len(stmts), heavy, constants, len(kernel.params) + len(kernel.structs), wide
 
 
 def weight(term: Term) -> int:
@@ -97,7 +98,8 @@ def tidied(kernel: Kernel) -> Kernel | None:
         before = body
         body = _filled(body, live_names(body))
     used = {name for stmt in statements(body) for name in _names(stmt)}
-    kernel = replace(kernel, params=tuple(p for p in kernel.params if p.name in used), body=body)
+    params = tuple(p for p in kernel.params if p.name in used)
+    kernel = replace(kernel, params=params, body=body, structs=used_structs(kernel.structs, params))
     is_kernel = any(param.is_output for param in kernel.params) and not problems(kernel)
     return kernel if is_kernel else None
 

@@ -27,6 +27,7 @@ from grammar.inputs import REGULAR_SETS, regular
 from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
+from grammar.paths import ELEMENT, within
 from grammar.serial import kernel_of, plain_of
 from grammar.tiles import is_tile, laid_out
 from grammar.tree import Kernel, Param
@@ -164,8 +165,8 @@ def _filled(stmt: Statement, kernel: Kernel, case: str) -> Sequence[Statement]:
     """A statement of the driver; in place of its empty `CASE`, the kernel and the data."""
     match stmt:
         case cst.SimpleStatementLine(body=[cst.AnnAssign(target=cst.Name("CASE")) as given]):
-            function = cst.parse_module(emit(kernel)).body[-1]
-            return [function, stmt.with_changes(body=[given.with_changes(value=cst.parse_expression(case))])]
+            _, *parts = cst.parse_module(emit(kernel)).body  # all but the import of Warp
+            return [*parts, stmt.with_changes(body=[given.with_changes(value=cst.parse_expression(case))])]
         case _:
             return [stmt]
 
@@ -189,6 +190,8 @@ def case_of(finding: Finding) -> dict[str, Any]:
         "arguments": {p.name: _typed(p, values[p.name]) for p in kernel.params},
         "arrays": [p.name for p in kernel.params if isinstance(p.type, Array)],
         "written": [p.name for p in kernel.params if p.is_output],
+        "structs": {struct.path: struct.name for struct in kernel.structs},
+        "shapes": {path: _shape(kernel, path, values) for path in records(kernel)},
         "cotangents": {},
         "outputs": {},
         "gradients": {},
@@ -206,6 +209,18 @@ def case_of(finding: Finding) -> dict[str, Any]:
             return case
 
 
+def records(kernel: Kernel) -> list[str]:
+    """The paths of its arrays of structs."""
+    return [struct.path for struct in kernel.structs if struct.path.endswith(ELEMENT)]
+
+
+def _shape(kernel: Kernel, path: str, values: Mapping[str, Lanes]) -> tuple[int, ...]:
+    """Of an array of structs."""
+    first = next(param for param in kernel.params if within(param.name, path))
+    assert isinstance(first.type, Array)
+    return np.shape(values[first.name])[: first.type.dimensions]
+
+
 def inputs_of(finding: Finding) -> Inputs:
     """All launches that the checks make."""
     usual = regular(finding.kernel, finding.seed, finding.lanes)
@@ -214,10 +229,10 @@ def inputs_of(finding: Finding) -> Inputs:
 
 def _launch_at_fault(finding: Finding) -> int:
     """The number of the launch that the detail speaks of, which counts elements over all launches; else the first."""
-    name, bracket, rest = finding.detail.partition("[")
-    number, closing, _ = rest.partition("]")
-    names = {p.name: p for p in finding.kernel.params if isinstance(p.type, Array)}
-    param = names.get(name.removeprefix("d/d"))
+    told, closing, _ = finding.detail.replace(ELEMENT, "").partition("]")
+    name, bracket, number = told.removeprefix("d/d").partition("[")
+    names = {p.name.replace(ELEMENT, ""): p for p in finding.kernel.params if isinstance(p.type, Array)}
+    param = names.get(name)
     if not (bracket and closing and number.isdecimal() and param):
         return 0
     inputs = inputs_of(finding)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from grammar.fields import without_structs
 from grammar.literal import number
 from grammar.op import Op
 from grammar.ops import ROWS
@@ -82,6 +83,12 @@ def _without_inner_writes(stmt: Stmt, array: str) -> Stmt:
         if hasattr(stmt, name):
             stmt = changed(stmt, name, _without_writes(getattr(stmt, name), array))
     return stmt
+
+
+def drop_structs(kernel: Kernel) -> Iterator[Kernel]:
+    """With parameters and locals in place of the fields of structs."""
+    if kernel.structs:
+        yield without_structs(kernel)
 
 
 def drop_statements(kernel: Kernel) -> Iterator[Kernel]:
@@ -367,6 +374,7 @@ def _narrow_stmt(stmt: Stmt) -> Stmt:
 
 PASSES: tuple[Pass, ...] = (
     drop_outputs,
+    drop_structs,
     isolate,
     drop_statements,
     unwrap,

@@ -67,22 +67,65 @@ def is_differentiated() -> bool:
 
 def launch(backward: bool) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Outputs and gradients by name, and the first array beside which something was written."""
-    whole = {name: guarded(*given) for name, given in CASE["arguments"].items() if name in CASE["arrays"]}
-    arrays = {name: array[GUARD:-GUARD] for name, array in whole.items()}
-    if backward:
-        arrays = {name: fresh(*CASE["arguments"][name]) for name in whole}
-    inputs = [arrays[name] if name in arrays else value_of(*given) for name, given in CASE["arguments"].items()]
+    whole = {place: array_of(place, names, 0 if backward else GUARD) for place, names in places().items()}
+    arrays = whole if backward else {place: array[GUARD:-GUARD] for place, array in whole.items()}
     tape = wp.Tape()  # type: ignore[no-untyped-call] # Warp does not annotate it
     with tape:
-        wp.launch(globals()[CASE["kernel"]], dim=CASE["lanes"], inputs=inputs, device="cpu")
+        wp.launch(globals()[CASE["kernel"]], dim=CASE["lanes"], inputs=inputs(arrays), device="cpu")
     gradients = {}
     if backward:
-        for name, (_, dtype, values) in CASE["cotangents"].items():
-            arrays[name].grad.assign(np.array(values, dtype))
+        for place, names in places().items():
+            given = [name for name in names if name in CASE["cotangents"]]
+            if given:
+                arrays[place].grad.assign(filled(arrays[place].grad.numpy(), given, CASE["cotangents"]))
         tape.backward()
-        gradients = {name: array.grad.numpy() for name, array in arrays.items() if array.grad is not None}
-    outputs = {name: array.numpy() for name, array in arrays.items()}
-    return outputs, gradients, stray(whole, outputs)
+        with_gradient = {place: array.grad for place, array in arrays.items() if array.grad is not None}
+        gradients = by_name(with_gradient)
+    outputs = by_name(arrays)
+    return outputs, gradients, "" if backward else stray(whole, outputs)
+
+
+# A name with dots is that of a field: `params.dt` of the struct `params`, `bodies[].x` of all in the array `bodies`.
+
+
+def places() -> dict[str, list[str]]:
+    """The arrays there are in memory, each with what it holds: itself, or fields of structs."""
+    found: dict[str, list[str]] = {}
+    for name in CASE["arrays"]:
+        found.setdefault(name.partition(".")[0] if "[]" in name else name, []).append(name)
+    return found
+
+
+def by_name(arrays: dict[str, Any]) -> dict[str, Any]:
+    return {name: field(arrays[at].numpy(), name) for at, names in places().items() if at in arrays for name in names}
+
+
+def field(values: Any, name: str) -> Any:
+    for part in name.split(".")[1:] if "[]" in name else []:
+        values = values[part]
+    return values
+
+
+def filled(values: Any, names: list[str], given: dict[str, Any]) -> Any:
+    for name in names:
+        _, dtype, numbers = given[name]
+        field(values, name)[...] = np.array(numbers, dtype)
+    return values
+
+
+def inputs(arrays: dict[str, Any]) -> list[Any]:
+    """What the kernel is launched with."""
+    made: dict[str, Any] = {}
+    for name, given in CASE["arguments"].items():
+        first, *fields = name.split(".")
+        if "[]" in name or not fields:
+            made[first] = arrays[first] if first in arrays else value_of(*given)
+            continue
+        owner = made.setdefault(first, made.get(first) or globals()[CASE["structs"][first]]())
+        for part in fields[:-1]:
+            owner = getattr(owner, part)
+        setattr(owner, fields[-1], arrays[name] if name in arrays else value_of(*given))
+    return list(made.values())
 
 
 def value_of(element: str, dtype: str, values: Any) -> Any:
@@ -90,27 +133,32 @@ def value_of(element: str, dtype: str, values: Any) -> Any:
     return getattr(wp, element)(*np.array(values, dtype).ravel().tolist()) if isinstance(values, list) else values
 
 
-def guarded(element: str, dtype: str, values: list[Any]) -> Any:
-    inner = np.array(values, dtype)
-    edge = np.ones((GUARD, *inner.shape[1:]), dtype)
-    return wp.array(np.concatenate([edge, inner, edge]), dtype=getattr(wp, element), device="cpu")
-
-
-def fresh(element: str, dtype: str, values: list[Any]) -> Any:
-    is_float = dtype.startswith("float")
-    return wp.array(np.array(values, dtype), dtype=getattr(wp, element), device="cpu", requires_grad=is_float)
+def array_of(place: str, names: list[str], guard: int) -> Any:
+    """An array with so many elements on each side that nobody may touch; without any, one that has a gradient."""
+    element, dtype, values = CASE["arguments"][names[0]]
+    inner: Any = np.array(values, dtype)
+    kind: Any = getattr(wp, element)
+    if "[]" in place:
+        kind = globals()[CASE["structs"][place]]
+        inner = filled(np.zeros(CASE["shapes"][place], kind.numpy_dtype()), names, CASE["arguments"])
+    edge = np.ones((guard, *inner.shape[1:]), inner.dtype)
+    is_float = any(CASE["arguments"][name][1].startswith("float") for name in names)
+    whole = np.concatenate([edge, inner, edge])
+    return wp.array(whole, dtype=kind, device="cpu", requires_grad=is_float and not guard)
 
 
 def stray(whole: dict[str, Any], after: dict[str, Any]) -> str:
-    for name, array in whole.items():
+    for place, array in whole.items():
         values = array.numpy()
-        if not (values[:GUARD] == 1).all() or not (values[-GUARD:] == 1).all():
-            print("something was written beside", name)
-            return name
+        edge = np.ones_like(values[:GUARD])
+        if not ((values[:GUARD] == edge).all() and (values[-GUARD:] == edge).all()):
+            print("something was written beside", place)
+            return place
+    for name in CASE["arrays"]:
         _, dtype, before = CASE["arguments"][name]
         if name not in CASE["written"] and not np.array_equal(after[name], np.array(before, dtype), equal_nan=True):
             print("input", name, "was changed")
-            return name
+            return str(name)
     return ""
 
 

@@ -1,0 +1,131 @@
+"""Kernels under other names: parameters that become fields of structs, and fields that become parameters again.
+
+The key insight: whose field something is stands in its name alone, so to gather and to take apart is to rename.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from grammar.choose import Choose, pick
+from grammar.names import StructNames
+from grammar.paths import ELEMENT, root
+from grammar.rewrites import with_own_terms, with_statements, with_terms
+from grammar.tiles import is_tile
+from grammar.tree import (
+    Assign,
+    Atomic,
+    AugAssign,
+    AugStore,
+    Fieldwise,
+    For,
+    Kernel,
+    Param,
+    Read,
+    Sample,
+    Size,
+    Stmt,
+    Store,
+    Struct,
+    Term,
+    Thread,
+    Unpack,
+    Var,
+    Whole,
+    constants,
+    functions,
+    statements,
+    terms_in,
+)
+from grammar.types import Array
+
+
+def taken_names(kernel: Kernel) -> set[str]:
+    """All names of the module."""
+    names = {root(name).removesuffix(ELEMENT) for param in kernel.params for name in (param.name,)}
+    names |= {kernel.name, *(function.name for function in functions(kernel.body)), *constants(kernel)}
+    names |= {struct.name for struct in kernel.structs}
+    for stmt in statements(kernel.body):
+        match stmt:
+            case Thread():
+                names |= set(stmt.names)
+            case Unpack(several):
+                names |= set(several)
+            case For(name, _, _, _) | Assign(name, _) | Fieldwise(_, name, _):
+                names.add(root(name))
+            case _:
+                names |= {name for name in (getattr(stmt, "name", ""),) if isinstance(name, str) and name}
+    return names
+
+
+def free_names(choose: Choose, kernel: Kernel, names: Sequence[StructNames]) -> StructNames | None:
+    taken = taken_names(kernel)
+    free = [one for one in names if taken.isdisjoint((one.path, one.name))]
+    return pick(choose, free) if free else None
+
+
+def renamed(kernel: Kernel, names: Mapping[str, str]) -> Kernel:
+    """The kernel with other names for parameters and for locals; functions keep theirs."""
+    params = tuple(replace(param, name=names.get(param.name, param.name)) for param in kernel.params)
+    return replace(kernel, params=params, body=body_renamed(kernel.body, names))
+
+
+def body_renamed(body: tuple[Stmt, ...], names: Mapping[str, str]) -> tuple[Stmt, ...]:
+    def of_term(term: Term) -> Term:
+        match term:
+            case Var(name, type):
+                return Var(names.get(name, name), type)
+            case Read(array, index, type):
+                return Read(names.get(array, array), index, type)
+            case Size(array, type, axis):
+                return Size(names.get(array, array), type, axis)
+            case Whole(array, type):
+                return Whole(names.get(array, array), type)
+            case _:
+                return term
+
+    def of_stmt(stmt: Stmt) -> tuple[Stmt, ...]:
+        stmt = with_own_terms(stmt, lambda term: with_terms(term, of_term))
+        match stmt:
+            case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _) if array in names:
+                return (replace(stmt, array=names[array]),)
+            case Assign(name, _) | AugAssign(name, _, _) | Sample(name, _, _, _) if name in names:
+                return (replace(stmt, name=names[name]),)
+            case _:
+                return (stmt,)
+
+    return with_statements(body, of_stmt)
+
+
+def without_structs(kernel: Kernel) -> Kernel:
+    """The kernel with a parameter or a local of its own for each field."""
+    body = _flat(kernel.body)
+    names = {param.name for param in kernel.params} | {s.name for s in statements(body) if isinstance(s, Assign)}
+    flat = {name: name.replace(ELEMENT, "").replace(".", "_") for name in names if "." in name}
+    return renamed(replace(kernel, body=body, structs=()), flat)
+
+
+def _flat(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """Field by field what is done to structs as a whole."""
+    return with_statements(body, lambda stmt: stmt.body if isinstance(stmt, Fieldwise) else (stmt,))
+
+
+def under(kernel: Kernel, path: str, fields: Mapping[str, str], *structs: Struct) -> Kernel:
+    """The kernel with parameters as fields, by their names: they stand where the first of them stood."""
+    names = {name: f"{path}.{field}" for name, field in fields.items()}
+    first = next(k for k, param in enumerate(kernel.params) if param.name in fields)
+    inside = sorted((p for p in kernel.params if p.name in fields), key=lambda p: "." in fields[p.name])
+    before = [p for p in kernel.params[:first] if p.name not in fields]
+    after = [p for p in kernel.params[first:] if p.name not in fields]
+    made = replace(kernel, params=(*before, *inside, *after), structs=(*kernel.structs, *structs))
+    return renamed(made, names)
+
+
+def is_record(kernel: Kernel, param: Param) -> bool:
+    thread = kernel.body[0]
+    assert isinstance(thread, Thread)
+    of_its_own = isinstance(param.type, Array) and param.type.dimensions == len(thread.names) and param.size is None
+    passed = any(isinstance(term, Whole) and term.name == param.name for term in terms_in(kernel.body))
+    updated = any(isinstance(s, AugStore | Atomic) and s.array == param.name for s in statements(kernel.body))
+    return of_its_own and "." not in param.name and not (passed or updated or is_tile(param.element))

@@ -1,0 +1,113 @@
+"""What kernels and functions take, as Python source: signatures, and the classes of structs.
+
+The key insight: what is passed is told by the names of parameters, so a struct is passed once for all of its fields,
+and its class declares what these are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+import libcst as cst
+
+from grammar.nodes import EMPTY, END, NOTHING, RememberedSubscript, dotted, identifier, subscript
+from grammar.paths import ELEMENT, class_fields, root
+from grammar.tree import Kernel, Param, Struct, Var, Whole, taken
+from grammar.types import Array, Type
+
+
+@cache
+def _annotation(type: Type | _Class) -> cst.BaseExpression:
+    match type:
+        case _Class(name, dimensions):
+            return _array(name, dimensions) if dimensions else identifier(name)
+        case Array():
+            given = type.laid_out
+            return _array(given.element.spelling, given.dimensions)
+        case _:
+            return dotted(type.spelling)
+
+
+def _array(element: str, dimensions: int) -> cst.BaseExpression:
+    return subscript(
+        dotted("wp.array" + f"{dimensions}d" * (dimensions > 1)), dotted(element), kind=RememberedSubscript
+    )
+
+
+class _Class(NamedTuple):
+    """The type of what is passed as a struct, or as an array of structs."""
+
+    name: str
+    dimensions: int = 0
+
+
+@lru_cache(maxsize=4096)
+def _param(name: str, type: Type | _Class) -> cst.Param:
+    return cst.Param(identifier(name), cst.Annotation(_annotation(type)))
+
+
+def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct]) -> dict[str, Type | _Class]:
+    """What is passed, by name."""
+    named = {struct.path: struct.name for struct in structs}
+    types: dict[str, Type | _Class] = {}
+    for param in of:
+        path = root(param.name)
+        type = param.type if isinstance(param, Param) else taken(param)
+        dimensions = type.dimensions if path.endswith(ELEMENT) and isinstance(type, Array) else 0
+        whole = _Class(named[path], dimensions) if path in named else type
+        types[path.removesuffix(ELEMENT)] = whole
+    return types
+
+
+LINE = 100
+"""A signature longer than this has a line for each parameter."""
+
+
+def parameters(
+    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct]
+) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
+    passed = _passed(of, structs)
+    params = [_param(path, type) for path, type in passed.items()]
+    width = sum(len(path) + _width(type) for path, type in passed.items())
+    if width + len(name) < LINE:
+        return params, NOTHING
+    apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
+    close = cst.ParenthesizedWhitespace(indent=True)
+    commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
+    return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
+
+
+def _width(type: Type | _Class) -> int:
+    """Of an annotation and what is around it."""
+    match type:
+        case _Class(name, dimensions):
+            return len(name) + (14 if dimensions else 4)
+        case Array(element, _):
+            return len(element.spelling) + 14
+        case _:
+            return len(type.spelling) + 4
+
+
+def classes(kernel: Kernel) -> Iterator[cst.ClassDef]:
+    """Those of the structs, inner ones first."""
+    found = {struct.name: class_fields(kernel.params, struct, kernel.structs) for struct in reversed(kernel.structs)}
+    for name, fields in found.items():
+        body = [_field(field, type) for field, type in fields.items()]
+        yield cst.ClassDef(
+            identifier(name),
+            cst.IndentedBlock(body, header=END),
+            decorators=[marked("wp.struct")],
+            leading_lines=[EMPTY, EMPTY],
+        )
+
+
+def _field(name: str, type: Type | str) -> cst.SimpleStatementLine:
+    annotation = _annotation(_Class(type) if isinstance(type, str) else type)
+    return cst.SimpleStatementLine([cst.AnnAssign(identifier(name), cst.Annotation(annotation))])
+
+
+@cache
+def marked(name: str) -> cst.Decorator:
+    return cst.Decorator(dotted(name))
