@@ -41,7 +41,7 @@ from grammar.tree import (
     subterms,
     terms_in,
 )
-from grammar.types import FLOATS
+from grammar.types import FLOATS, Composite
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,21 @@ def _overwrites_a_field(kernel: Kernel) -> bool:
     return False
 
 
+def _turns_whole_and_back(kernel: Kernel) -> bool:
+    """Whether a composite of floats becomes one of whole numbers, and one of whole numbers one of floats."""
+    casts = {_cast(term) for term in all_terms(kernel)}
+    return casts >= {(True, False), (False, True)}
+
+
+def _cast(term: Term) -> tuple[bool, bool] | None:
+    """Whether a composite of floats is turned, and whether into one."""
+    match term:
+        case Apply(op, (arg,)) if isinstance(op.result, Composite) and isinstance(arg.type, Composite):
+            return arg.type.scalar in FLOATS, op.result.scalar in FLOATS
+        case _:
+            return None
+
+
 def _passed_whole(call: Invoke) -> Iterator[str]:
     """Fields of locals that a function is given by way of their struct."""
     for param, arg in zip(call.function.params, call.args, strict=True):
@@ -224,6 +239,15 @@ DEFECTS: tuple[Defect, ...] = (
         "v.x += a passes the gradient of v.x twice to what v was made of; v[0] += a does not",
         "",
         adds_by_letter,
+    ),
+    Defect(
+        "whole-numbers-gradient",
+        date(2026, 11, 21),
+        "1.19.0",
+        "vectors of whole numbers hand on gradients, without what follows the point: through wp.vec3(wp.vec3i(v)),"
+        " which is flat, flows a gradient of 1 where 1.4 came in",
+        "",
+        _turns_whole_and_back,
     ),
     Defect(
         "overwritten-field-gradient",

@@ -174,7 +174,7 @@ def test_a_wrong_cell_is_found_and_reduced_to_the_operation(tmp_path: Path, caps
     assert command(wanted, MISTAKEN) == 1
     kernels = [load(path).kernel for path in (tmp_path / "new").glob("value-*.json")]
     smallest = min(kernels, key=size)
-    assert size(smallest) <= 6
+    assert size(smallest) <= 6, emit(smallest)
     assert "wp.sin(" in emit(smallest)
     printed = capsys.readouterr()
     assert "operations" in printed.out

@@ -48,7 +48,7 @@ j, k, n = ints("j"), ints("k"), ints("n")
 v, s, t = var("v"), var("s"), var("t")
 N = scalar("n", I32, 3, 6)
 SCALE = scalar("a")
-TILE = type_named("tile4x4f")
+TILE, VEC3 = type_named("tile4x4f"), type_named("vec3f")
 PARAMS = (X, Y, N, OUT)
 RESULT = put("out", do("add", v, at("y")))
 
@@ -417,6 +417,13 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             let("t", at("a", I, TILE)),
             put("squares", do("mul", var("t", TILE), var("t", TILE))),
             put("turned", do("tile_transpose", var("t", TILE))),
+        ),
+    ),
+    "made whole and back": (
+        "whole-numbers-gradient",
+        kernel(
+            (array("a", VEC3), out("out", VEC3)),
+            put("out", do("vec3f", do("vec3i", at("a", I, VEC3)))),
         ),
     ),
     "number widened after it was an index": (

@@ -20,11 +20,30 @@ from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit
 from grammar.errors import UserError
-from grammar.tree import Apply, Atomic, AtomicKind, Break, If, Kernel, Return, Term, While, all_terms, size, statements
-from grammar.types import F64, I32, type_named
+from grammar.ops import ROWS
+from grammar.tree import (
+    Apply,
+    At,
+    Atomic,
+    AtomicKind,
+    Break,
+    If,
+    Kernel,
+    Read,
+    Return,
+    Store,
+    Term,
+    Thread,
+    While,
+    all_terms,
+    size,
+    statements,
+)
+from grammar.types import F32, F64, I32, Array, type_named
 from tests.builders import (
     LANES,
     OUT,
+    I,
     Sample,
     X,
     accumulator,
@@ -104,6 +123,17 @@ def test_an_operation_is_all_that_is_left(name: str) -> None:
         assert len(small.body) == 2, emit(small)
         applied = [term for term in all_terms(small) if isinstance(term, Apply)]
         assert sum(bool(term.args) for term in applied) == 1, emit(small)  # the identity transform has none
+
+
+def test_a_grid_becomes_a_line() -> None:
+    cells, made = Array(F32, 3), At((I, var("j", I32), var("k", I32)))
+    params = (replace(X, type=cells), replace(out("out"), type=cells))
+    value = Apply(ROWS["sin(float32)"], (Read("x", made, F32),))
+    whole = Kernel("on_a_grid", params, (Thread("i", ("j", "k")), Store("out", made, value)), "")
+    assert problems(whole) == ()
+    small = reduce(whole, applies("sin"))
+    assert small.body[0] == Thread("i")
+    assert all(param.type.dimensions == 1 for param in small.params if isinstance(param.type, Array))
 
 
 @pytest.mark.parametrize("name", ["cross", "normalize", "add", "dot"])

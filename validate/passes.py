@@ -17,11 +17,12 @@ from grammar.fields import without_structs
 from grammar.literal import number
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.rewrites import inlined
+from grammar.rewrites import inlined, with_statements
 from grammar.tree import (
     Apply,
     Assign,
     AssignPart,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -61,6 +62,49 @@ Pass = Callable[[Kernel], Iterator[Kernel]]
 
 def _bodies(kernel: Kernel, bodies: Iterable[Body]) -> Iterator[Kernel]:
     return (replace(kernel, body=body) for body in bodies)
+
+
+# -- grids ------------------------------------------------------------------------------------------------------------
+
+
+def flatten(kernel: Kernel) -> Iterator[Kernel]:
+    """On a grid of one dimension less: without the last index of the threads and the last axis of what it indexes."""
+    thread = kernel.body[0]
+    if not isinstance(thread, Thread) or not thread.others:
+        return
+    names, params = thread.names, [_flat(param, len(thread.names)) for param in kernel.params]
+    flat = {param.name for param, old in zip(params, kernel.params, strict=True) if param is not old}
+
+    def cut(array: str, index: Term) -> Term:
+        if array not in flat or not isinstance(index, At):
+            return index
+        return At(index.indices[:-1]) if len(index.indices) > 2 else index.indices[0]
+
+    def of_term(term: Term) -> Term:
+        match term:
+            case Var(name, _) if name == names[-1]:
+                return Var(names[0], I32)
+            case Read(array, index, type):
+                return Read(array, cut(array, index), type)
+            case Size(array, type, axis) if array in flat:
+                return Size(array, type, min(axis, len(names) - 2))
+            case _:
+                return term
+
+    def of_stmt(stmt: Stmt) -> Body:
+        if isinstance(stmt, Store | AugStore | Atomic):
+            return (changed(stmt, "index", cut(stmt.array, stmt.index)),)
+        return (stmt,)
+
+    body = with_statements(mapped(kernel.body[1:], of_term), of_stmt)
+    yield replace(kernel, params=tuple(params), body=(Thread(names[0], names[1:-1]), *body))
+
+
+def _flat(param: Param, dimensions: int) -> Param:
+    """With an axis less if it has so many."""
+    if not isinstance(param.type, Array) or param.type.dimensions != dimensions:
+        return param
+    return replace(param, type=replace(param.type, dimensions=dimensions - 1))
 
 
 # -- statements -------------------------------------------------------------------------------------------------------
@@ -375,6 +419,7 @@ def _narrow_stmt(stmt: Stmt) -> Stmt:
 PASSES: tuple[Pass, ...] = (
     drop_outputs,
     drop_structs,
+    flatten,
     isolate,
     drop_statements,
     unwrap,
