@@ -150,6 +150,9 @@ def both(one: Callable[[Kernel], bool], other: Callable[[Kernel], bool]) -> Call
     return lambda k: one(k) and other(k)
 
 
+DRAWS = [0, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 2))]
+"""Whatever Hypothesis draws; more than one is for who has the time."""
+
 STOPPED = ["s = int(0)", "for k in range(3):", "if mask[i]:", "break", "s += 1", "out[i] = s"]
 HALVED = ["a = x[i]", "j = int(0)", "while a > 0.0 and j < 3:", "a -= 0.5", "j += 1", "out[i] = a"]
 
@@ -181,7 +184,7 @@ def test_a_fault_shrinks_to_the_construct_at_fault(number: int, fault: str) -> N
     assert [line.strip() for line in text.splitlines()] == body
 
 
-@pytest.mark.parametrize("number", range(2))
+@pytest.mark.parametrize("number", DRAWS[:2])
 def test_a_fault_of_an_operation_in_another_shrinks_to_the_two(number: int) -> None:
     sums_products = Nesting(row("add(float32,float32)"), 0, row("mul(float32,float32)"))
     judged: list[bool] = []
@@ -206,7 +209,7 @@ TOGETHER = {
 
 
 @pytest.mark.parametrize("fault", TOGETHER)
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", DRAWS)
 def test_it_takes_few_kernels_to_shrink_one(fault: str, number: int) -> None:
     fails, least = TOGETHER[fault]
     sizes: list[int] = []
