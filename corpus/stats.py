@@ -23,7 +23,9 @@ COLUMNS = (
     *("canonical_hash", "shape_hash", "family", "height", "size", "operations", "statements", "parameters", "python"),
     *("checked", "gradient", "gradient_checked"),
 )
-FLOAT_ARRAYS = frozenset(repr(Array(type)) for type in ELEMENTS.values() if type.scalar in FLOATS)
+FLOAT_ARRAYS = frozenset(
+    repr(Array(type, dimensions)) for type in ELEMENTS.values() if type.scalar in FLOATS for dimensions in range(1, 5)
+)
 INPUTS = frozenset((Role.VALUE.value, Role.ACCUMULATOR.value))
 FEW = 10
 
