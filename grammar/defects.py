@@ -8,7 +8,7 @@ before it is compiled; whatever fails without one is news. Each entry has a stan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -102,6 +102,25 @@ def _transposes_what_was_used(kernel: Kernel) -> bool:
     return False
 
 
+SOLVES = ("tile_lower_solve", "tile_upper_solve", "tile_cholesky_solve")
+
+
+def _solves_for_a_broadcast(kernel: Kernel) -> bool:
+    """Whether the right side of a system of equations repeats one number, under whatever name."""
+    repeated: set[str] = set()
+    for stmt in statements(kernel.body):
+        if isinstance(stmt, Assign) and _is_repeated(stmt.value, repeated):
+            repeated.add(stmt.name)
+    return any(
+        isinstance(term, Apply) and term.op.name in SOLVES and _is_repeated(term.args[1], repeated)
+        for term in all_terms(kernel)
+    )
+
+
+def _is_repeated(term: Term, names: Container[str]) -> bool:
+    return term.name in names if isinstance(term, Var) else isinstance(term, Apply) and term.op.name == "tile_broadcast"
+
+
 WIDENING = ("float64", "int64", "uint64")
 """Casts that Warp does on a constant itself, lest the constant lose digits."""
 
@@ -186,6 +205,16 @@ DEFECTS: tuple[Defect, ...] = (
         " whose adjoint needs t pass wrong gradients",
         "",
         _transposes_what_was_used,
+    ),
+    Defect(
+        "tile-solve-broadcast",
+        date(2026, 11, 22),
+        "1.19.0",
+        "what wp.tile_lower_solve, wp.tile_upper_solve and wp.tile_cholesky_solve give is laid out like the right side:"
+        " of one from wp.tile_broadcast all unknowns lie in one place, and are the last one written",
+        "",
+        _solves_for_a_broadcast,
+        frozenset({"value", "gradient"}),
     ),
     Defect(
         "remainder-divisor-gradient",

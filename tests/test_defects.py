@@ -103,6 +103,23 @@ def test_a_tile_is_transposed_after_it_was_used_or_before() -> None:
     assert named(after) == named(after, before) == named(tile, Apply(turned, (tile,))) == ""
 
 
+def test_a_tile_is_solved_for_a_broadcast_by_whatever_name() -> None:
+    square, line, one = (type_named(name) for name in ("tile4x4f", "tile4f", "tile1f"))
+    params = tuple(Param(name, Array(t), Role.VALUE, -2, 2) for name, t in (("a", square), ("y", line), ("z", one)))
+    side, solve = (
+        Apply(row("tile_broadcast[4](tile1f)"), (Read("z", LANE, one),)),
+        row("tile_lower_solve(tile4x4f,tile4f)"),
+    )
+
+    def named(right: Term, *before: Assign) -> str:
+        stored = Store("out", LANE, Apply(solve, (Read("a", LANE, square), right)))
+        return _named(Kernel("k", params, (Thread("i"), *before, stored), "tile_reduction"))
+
+    assert named(side) == named(Var("s", line), Assign("s", side)) == "tile-solve-broadcast"
+    assert named(Var("t", line), Assign("s", side), Assign("t", Var("s", line))) == "tile-solve-broadcast"
+    assert named(Read("y", LANE, line)) == named(Apply(row("add(tile4f,tile4f)"), (side, side))) == ""
+
+
 def _named(one: Kernel) -> str:
     known = defect(one)
     return "" if known is None else known.name

@@ -48,7 +48,7 @@ j, k, n = ints("j"), ints("k"), ints("n")
 v, s, t = var("v"), var("s"), var("t")
 N = scalar("n", I32, 3, 6)
 SCALE = scalar("a")
-TILE, VEC3 = type_named("tile4x4f"), type_named("vec3f")
+TILE, LINE, ONE, VEC3 = (type_named(name) for name in ("tile4x4f", "tile4f", "tile1f", "vec3f"))
 PARAMS = (X, Y, N, OUT)
 RESULT = put("out", do("add", v, at("y")))
 
@@ -417,6 +417,14 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             let("t", at("a", I, TILE)),
             put("squares", do("mul", var("t", TILE), var("t", TILE))),
             put("turned", do("tile_transpose", var("t", TILE))),
+        ),
+    ),
+    "tile solved for a broadcast": (
+        "tile-solve-broadcast",
+        kernel(
+            (array("a", TILE), array("y", ONE), out("out", LINE)),
+            let("side", do("tile_broadcast[4]", at("y", I, ONE))),
+            put("out", do("tile_lower_solve", at("a", I, TILE), var("side", LINE))),
         ),
     ),
     "made whole and back": (
