@@ -13,7 +13,7 @@ from dataclasses import replace
 from grammar.choose import Choose, pick
 from grammar.literal import number
 from grammar.ops import ROWS
-from grammar.rewrites import with_statements
+from grammar.rebuild import with_statements
 from grammar.tree import (
     Apply,
     Break,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from grammar.choose import Choose, pick
 from grammar.names import StructNames
 from grammar.paths import ELEMENT, root
-from grammar.rewrites import with_own_terms, with_statements, with_terms
+from grammar.rebuild import with_own_terms, with_statements, with_terms
 from grammar.tiles import is_tile
 from grammar.tree import (
     Assign,

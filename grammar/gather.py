@@ -13,8 +13,8 @@ from grammar.choose import Choose, chance, weighted
 from grammar.fields import body_renamed, free_names, is_record, taken_names, under
 from grammar.names import RECORDS, SETTINGS, STATES, WITHIN, StructNames
 from grammar.paths import ELEMENT, leaf, root, within
+from grammar.rebuild import with_all_terms
 from grammar.results import with_results
-from grammar.rewrites import with_own_terms, with_statements, with_terms
 from grammar.tiles import is_tile
 from grammar.tree import (
     Assign,
@@ -151,7 +151,7 @@ def _with_local(body: tuple[Stmt, ...], arrays: Mapping[str, Element], index: Te
             return Var(f"{name}.{leaf(term.array)}", term.type)
         return term
 
-    return with_statements(body, lambda stmt: (with_own_terms(stmt, lambda term: with_terms(term, of_term)),))
+    return with_all_terms(body, of_term)
 
 
 # -- functions --------------------------------------------------------------------------------------------------------
@@ -198,8 +198,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
             return Invoke(taking, tuple(term.args[k] for k in order))
         return term
 
-    change = lambda stmt: (with_own_terms(stmt, lambda term: with_terms(term, called)),)  # noqa: E731
-    return replace(kernel, body=with_statements(kernel.body, change))
+    return replace(kernel, body=with_all_terms(kernel.body, called))
 
 
 def _field_of(term: Term, local: str) -> str:

@@ -13,7 +13,7 @@ from grammar.choose import Choose, chance, pick
 from grammar.fields import free_names, is_record, taken_names, under
 from grammar.names import COMPOSITE_ROLES, RESULTS, NameRole, name_for
 from grammar.paths import ELEMENT, leaf, root
-from grammar.rewrites import with_statements
+from grammar.rebuild import with_statements
 from grammar.tree import (
     Apply,
     Assign,

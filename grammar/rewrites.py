@@ -15,23 +15,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import count
-from typing import assert_never
 
 from grammar.defects import defect
 from grammar.emit import is_unrolled
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
+from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
 from grammar.tree import (
     Apply,
     Assign,
-    AssignPart,
-    At,
-    Atomic,
     AugAssign,
-    AugStore,
-    Break,
     Const,
-    Continue,
     Fieldwise,
     For,
     If,
@@ -56,7 +50,6 @@ from grammar.tree import (
 from grammar.types import BOOL, I32, Composite
 
 Rewrite = Callable[[Kernel], Kernel | None]
-Body = tuple[Stmt, ...]
 
 SIGNED = ("add", "sub", "mul", "div", "floordiv", "mod", "neg", "pos")
 BITWISE = ("bit_and", "bit_or", "bit_xor", "lshift", "rshift", "invert")
@@ -70,84 +63,11 @@ LAZY = frozenset(("ternary", "logical_and", "logical_or"))
 """Operations that don't evaluate all of their arguments: nothing is hoisted from inside of them."""
 
 
-# -- folds that rebuild -----------------------------------------------------------------------------------------------
-
-
-def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
-    """The term with `change` done to every part, parts before wholes."""
-    match term:
-        case Apply(op, args):
-            return change(Apply(op, tuple(with_terms(arg, change) for arg in args)))
-        case At(indices):
-            return At(tuple(with_terms(index, change) for index in indices))
-        case Invoke(function, args):
-            return change(Invoke(function, tuple(with_terms(arg, change) for arg in args)))
-        case Read(array, index, type):
-            return change(Read(array, with_terms(index, change), type))
-        case Const() | Var() | Size() | Whole():
-            return change(term)
-        case _:
-            assert_never(term)
-
-
-def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
-    """The statement with `change` done to each term that stands directly in it; nested statements stay."""
-    match stmt:
-        case Assign(name, value):
-            return Assign(name, change(value))
-        case AugAssign(name, op, value):
-            return AugAssign(name, op, change(value))
-        case AssignPart(_, _, index, value):
-            return replace(stmt, index=change(index), value=change(value))
-        case Sample(name, op, state, args):
-            return Sample(name, op, state, tuple(map(change, args)))
-        case Store(array, index, value):
-            return Store(array, change(index), change(value))
-        case AugStore(array, index, op, value):
-            return AugStore(array, change(index), op, change(value))
-        case Atomic(kind, array, index, value):
-            return Atomic(kind, array, change(index), change(value))
-        case If(condition, body, orelse):
-            return If(change(condition), body, orelse)
-        case For(variable, start, stop, body):
-            return For(variable, None if start is None else change(start), change(stop), body)
-        case While(condition, body):
-            return While(change(condition), body)
-        case Unpack(names, function, args):
-            return Unpack(names, function, tuple(map(change, args)))
-        case Return(value, others) if value is not None:
-            return Return(change(value), tuple(map(change, others)))
-        case Thread() | Break() | Continue() | Return() | Fieldwise():
-            return stmt
-        case _:
-            assert_never(stmt)
-
-
-def with_statements(body: Body, change: Callable[[Stmt], Body]) -> Body:
-    """The body with `change` done to every statement, inner ones first; it may give several, or none."""
-    return tuple(new for stmt in body for new in change(_with_blocks(stmt, change)))
-
-
-def _with_blocks(stmt: Stmt, change: Callable[[Stmt], Body]) -> Stmt:
-    match stmt:
-        case If(condition, body, orelse):
-            return If(condition, with_statements(body, change), with_statements(orelse, change))
-        case For(variable, start, stop, body):
-            return For(variable, start, stop, with_statements(body, change))
-        case While(condition, body):
-            return While(condition, with_statements(body, change))
-        case _:
-            return stmt
+# -- changes of kernels -----------------------------------------------------------------------------------------------
 
 
 def _in_terms(change: Callable[[Term], Term]) -> Rewrite:
-    def rewrite(kernel: Kernel) -> Kernel | None:
-        return _changed(kernel, with_statements(kernel.body, lambda s: (with_own_terms(s, whole),)))
-
-    def whole(term: Term) -> Term:
-        return with_terms(term, change)
-
-    return rewrite
+    return lambda kernel: _changed(kernel, with_all_terms(kernel.body, change))
 
 
 def _in_statements(change: Callable[[Stmt], Body]) -> Rewrite:

@@ -35,7 +35,7 @@ from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
 from grammar.paths import ELEMENT, root
 from grammar.profiles import profile
-from grammar.rewrites import with_own_terms, with_statements, with_terms
+from grammar.rebuild import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array
 from grammar.tree import (
     BITWISE,
@@ -457,7 +457,6 @@ def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
         case For(variable, start, stop, body):
             return For(names[variable], start, stop, body)
         case Fieldwise(struct, target, body):
-            fields = tuple(_renamed(field, names) for field in body)
-            return Fieldwise(names[struct], _moved(target, names), fields)  # type: ignore[arg-type] # of the same kinds
+            return Fieldwise(names[struct], _moved(target, names), body)
         case other:
             return other

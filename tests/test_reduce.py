@@ -21,6 +21,7 @@ from grammar.check import problems
 from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.ops import ROWS
+from grammar.rebuild import with_all_terms
 from grammar.tree import (
     Apply,
     At,
@@ -70,7 +71,7 @@ from tests.fates import prepare
 from tests.test_findings import EARLY, RIGHT
 from validate.cli import main
 from validate.derivation import derivation
-from validate.edits import complexity, mapped, measure, tidied
+from validate.edits import complexity, measure, tidied
 from validate.findings import Finding, load, save
 from validate.fuzzing.plan import Plan, recipe_of
 from validate.fuzzing.plan import grown as grown_of
@@ -408,7 +409,7 @@ def test_a_wrong_cell_is_reduced_to_its_operation() -> None:
     finding = Finding(Outcome.VALUE, "", sample.kernel, sample.seed, LANES)
 
     def observed(kernels: Sequence[Kernel]) -> list[tuple[Outcome, str]]:
-        misled = [replace(one, body=mapped(one.body, planted)) for one in kernels]
+        misled = [replace(one, body=with_all_terms(one.body, planted)) for one in kernels]
         return observe(misled, sample.seed, LANES, DEFAULT)
 
     judge = judge_of(finding, observed)

@@ -13,6 +13,7 @@ from typing import Any
 from grammar.alive import live_names, names_in
 from grammar.check import problems
 from grammar.paths import used_structs
+from grammar.rebuild import Body
 from grammar.tree import (
     Apply,
     Assign,
@@ -43,8 +44,6 @@ from grammar.tree import (
     statements,
 )
 from grammar.types import BOOL, F64, FLOATS, INTEGERS, Scalar
-
-Body = tuple[Stmt, ...]
 
 Measure = tuple[int, int, int, int, int]
 """Statements, weight of terms, complexity of constants, parameters and structs, places of float64: in this order."""
@@ -181,40 +180,6 @@ def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[T
                 yield from (At((*indices[:k], new, *indices[k + 1 :])) for new in _in_term(index, change))
         case _:
             pass
-
-
-def mapped(body: Body, change: Callable[[Term], Term]) -> Body:
-    """The body with every term changed, inner terms first."""
-    return tuple(_mapped_stmt(stmt, change) for stmt in body)
-
-
-def _mapped_stmt(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
-    for name in ("start", "stop", "condition", "index", "value"):
-        term = getattr(stmt, name, None)
-        if term is not None:
-            stmt = changed(stmt, name, mapped_term(term, change))
-    for name in ("args", "others"):
-        terms = _several(stmt, name)
-        if terms:
-            stmt = changed(stmt, name, tuple(mapped_term(term, change) for term in terms))
-    for name in ("body", "orelse"):
-        block = getattr(stmt, name, ())
-        if block:
-            stmt = changed(stmt, name, mapped(block, change))
-    return stmt
-
-
-def mapped_term(term: Term, change: Callable[[Term], Term]) -> Term:
-    """The term with each part changed, inner ones first."""
-    match term:
-        case Apply(_, args) | Invoke(_, args):
-            return change(replace(term, args=tuple(mapped_term(arg, change) for arg in args)))
-        case Read(array, index, type):
-            return change(Read(array, mapped_term(index, change), type))
-        case At(indices):
-            return At(tuple(mapped_term(index, change) for index in indices))
-        case _:
-            return change(term)
 
 
 def changed(stmt: Stmt, name: str, value: object) -> Stmt:

@@ -17,7 +17,8 @@ from grammar.fields import without_structs
 from grammar.literal import number
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.rewrites import inlined, with_statements
+from grammar.rebuild import Body, with_all_terms, with_statements, with_terms
+from grammar.rewrites import inlined
 from grammar.tree import (
     Apply,
     Assign,
@@ -48,12 +49,9 @@ from grammar.tree import (
 from grammar.types import BOOL, F32, F64, I32, INTEGERS, Array, Composite, Element, Type, type_named
 from validate.edits import (
     SIMPLE,
-    Body,
     changed,
     in_blocks,
     in_terms,
-    mapped,
-    mapped_term,
     weight,
 )
 
@@ -96,7 +94,7 @@ def flatten(kernel: Kernel) -> Iterator[Kernel]:
             return (changed(stmt, "index", cut(stmt.array, stmt.index)),)
         return (stmt,)
 
-    body = with_statements(mapped(kernel.body[1:], of_term), of_stmt)
+    body = with_statements(with_all_terms(kernel.body[1:], of_term), of_stmt)
     yield replace(kernel, params=tuple(params), body=(Thread(names[0], names[1:-1]), *body))
 
 
@@ -118,15 +116,10 @@ def drop_outputs(kernel: Kernel) -> Iterator[Kernel]:
 
 
 def _without_writes(body: Body, array: str) -> Body:
-    kept = (stmt for stmt in body if not (isinstance(stmt, Store | AugStore | Atomic) and stmt.array == array))
-    return tuple(_without_inner_writes(stmt, array) for stmt in kept)
+    def kept(stmt: Stmt) -> Body:
+        return () if isinstance(stmt, Store | AugStore | Atomic) and stmt.array == array else (stmt,)
 
-
-def _without_inner_writes(stmt: Stmt, array: str) -> Stmt:
-    for name in ("body", "orelse"):
-        if hasattr(stmt, name):
-            stmt = changed(stmt, name, _without_writes(getattr(stmt, name), array))
-    return stmt
+    return with_statements(body, kept)
 
 
 def drop_structs(kernel: Kernel) -> Iterator[Kernel]:
@@ -189,7 +182,7 @@ def isolate(kernel: Kernel) -> Iterator[Kernel]:
         return leaves.get(term.type) or next(itertools.islice(_constants(term.type), 1, None))
 
     for term in sorted(terms, key=lambda term: (sum(map(weight, subterms(term))), repr(term))):
-        yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, mapped_term(term, without_locals)))
+        yield _with_output(kernel, param, term.type, _stored_alone(kernel, param, with_terms(term, without_locals)))
 
 
 def _stored_alone(kernel: Kernel, param: Param, term: Term) -> Body:
@@ -245,16 +238,12 @@ def _plainer(block: Body, index: Var) -> Iterator[Body]:
 
 
 def _stored(body: Body, array: str, index: Var) -> Body:
-    return tuple(_stored_stmt(stmt, array, index) for stmt in body)
+    def plain(stmt: Stmt) -> Body:
+        if isinstance(stmt, AugStore | Atomic) and stmt.array == array:
+            return (Store(array, index, stmt.value),)
+        return (stmt,)
 
-
-def _stored_stmt(stmt: Stmt, array: str, index: Var) -> Stmt:
-    if isinstance(stmt, AugStore | Atomic) and stmt.array == array:
-        return Store(array, index, stmt.value)
-    for name in ("body", "orelse"):
-        if hasattr(stmt, name):
-            stmt = changed(stmt, name, _stored(getattr(stmt, name), array, index))
-    return stmt
+    return with_statements(body, plain)
 
 
 def inline_locals(kernel: Kernel) -> Iterator[Kernel]:
@@ -272,7 +261,7 @@ def _inlined(body: Body, local: Assign) -> Body:
 
 
 def _substituted(body: Body, name: str, value: Term) -> Body:
-    return mapped(body, lambda term: value if isinstance(term, Var) and term.name == name else term)
+    return with_all_terms(body, lambda term: value if isinstance(term, Var) and term.name == name else term)
 
 
 def inline_calls(kernel: Kernel) -> Iterator[Kernel]:
@@ -294,7 +283,7 @@ def drop_params(kernel: Kernel) -> Iterator[Kernel]:
 
 
 def _replaced(body: Body, name: str, new: Term) -> Body:
-    return mapped(body, lambda term: new if _reads(term, name) and term.type is new.type else term)
+    return with_all_terms(body, lambda term: new if _reads(term, name) and term.type is new.type else term)
 
 
 def _reads(term: Term, name: str) -> bool:
@@ -363,7 +352,8 @@ def narrow(kernel: Kernel) -> Iterator[Kernel]:
     if any(type.scalar is F64 for type in types):
         params = tuple(replace(p, type=_narrow_type(p)) for p in kernel.params)
         try:
-            yield replace(kernel, params=params, body=_narrow_ops(mapped(kernel.body, _narrow_term)))
+            body = with_statements(with_all_terms(kernel.body, _narrow_term), _narrow_stmt)
+            yield replace(kernel, params=params, body=body)
         except KeyError:
             return
 
@@ -403,17 +393,8 @@ def _narrow_op(op: Op) -> Op:
     return ROWS[f"{name}({','.join(_narrowed(type).name for type in op.params)})"]
 
 
-def _narrow_ops(body: Body) -> Body:
-    return tuple(_narrow_stmt(stmt) for stmt in body)
-
-
-def _narrow_stmt(stmt: Stmt) -> Stmt:
-    if isinstance(stmt, AugAssign | AugStore):
-        return changed(stmt, "op", _narrow_op(stmt.op))
-    for name in ("body", "orelse"):
-        if hasattr(stmt, name):
-            stmt = changed(stmt, name, _narrow_ops(getattr(stmt, name)))
-    return stmt
+def _narrow_stmt(stmt: Stmt) -> Body:
+    return (changed(stmt, "op", _narrow_op(stmt.op)),) if isinstance(stmt, AugAssign | AugStore) else (stmt,)
 
 
 PASSES: tuple[Pass, ...] = (

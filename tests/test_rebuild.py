@@ -1,0 +1,119 @@
+"""The folds that rebuild reach whatever the folds that only look reach, and put together what they were given.
+
+The key insight: one body that holds each form of statement and of term says of both kinds of fold whether they agree.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import get_args
+
+from grammar.ops import ROWS
+from grammar.rebuild import Body, with_all_terms, with_statements
+from grammar.tree import (
+    Apply,
+    Assign,
+    AssignPart,
+    At,
+    Atomic,
+    AtomicKind,
+    AugAssign,
+    AugStore,
+    Break,
+    Const,
+    Continue,
+    Fieldwise,
+    For,
+    Function,
+    If,
+    Invoke,
+    Read,
+    Return,
+    Sample,
+    Size,
+    Stmt,
+    Store,
+    Term,
+    Thread,
+    Unpack,
+    Var,
+    While,
+    Whole,
+    statements,
+    terms_in,
+)
+from grammar.types import BOOL, I32, Array, type_named
+
+ADD, LESS = ROWS["add(int32,int32)"], ROWS["less(int32,int32)"]
+I = Var("i", I32)  # noqa: E741 - what kernels call it, too
+NEXT = Apply(ADD, (I, Const(I32, 1)))
+PAIR = Function("pair", (I,), (Return(I, (NEXT,)),), I32, (I32,))
+FIRST = Function("first", (Whole("x", Array(I32)),), (Return(Read("x", Const(I32, 0), I32)),), I32)
+LOAD = Fieldwise("Body", "b", (Assign("b.m", Read("bodies[].m", NEXT, I32)),))
+EVERYTHING: Body = (
+    Thread("i", ("j",)),
+    LOAD,
+    Assign("a", Invoke(FIRST, (Whole("x", Array(I32)),))),
+    AugAssign("a", ADD, Size("x", I32)),
+    AssignPart("v", type_named("vec2i"), NEXT, NEXT),  # type: ignore[arg-type] # one of the composites
+    Sample("r", ROWS["randi(uint32,int32,int32)"], "state", (I, NEXT)),
+    Unpack(("c", "d"), PAIR, (NEXT,)),
+    For("k", I, NEXT, (If(Apply(LESS, (I, NEXT)), (Break(),), (Continue(),)),)),
+    While(Var("on", BOOL), (AugStore("y", At((I, NEXT)), ADD, NEXT),)),
+    Atomic(AtomicKind.ADD, "z", NEXT, NEXT),
+    Fieldwise("Body", "out[]", (Store("out[].m", NEXT, Var("b.m", I32)),)),
+    Return(NEXT, (I,)),
+)
+
+
+def test_the_body_holds_every_form() -> None:
+    assert {type(stmt) for stmt in statements(EVERYTHING)} == set(get_args(Stmt))
+    assert {type(term) for term in terms_in(EVERYTHING)} == set(get_args(Term))
+
+
+def test_every_term_is_reached_once_and_put_back() -> None:
+    met: list[Term] = []
+
+    def same(term: Term) -> Term:
+        met.append(term)
+        return term
+
+    assert with_all_terms(EVERYTHING, same) == EVERYTHING
+    assert Counter(met) == Counter(term for term in terms_in(EVERYTHING) if not isinstance(term, At))
+
+
+def test_every_statement_is_reached_once_and_put_back() -> None:
+    met: list[Stmt] = []
+
+    def same(stmt: Stmt) -> Body:
+        met.append(stmt)
+        return (stmt,)
+
+    assert with_statements(EVERYTHING, same) == EVERYTHING
+    assert Counter(met) == Counter(statements(EVERYTHING))
+
+
+def test_what_is_changed_is_changed_everywhere() -> None:
+    def other(term: Term) -> Term:
+        return Const(I32, 7) if isinstance(term, Var | Size) else term
+
+    changed = with_all_terms(EVERYTHING, other)
+    assert changed != EVERYTHING
+    assert not any(isinstance(term, Var | Size) for term in terms_in(changed))
+
+
+def test_a_field_becomes_a_field_or_goes() -> None:
+    """What stands for several statements is one line: it has no room for a branch or for one statement more."""
+    field: Stmt = LOAD.body[0]
+    extra = Assign("part", NEXT)
+    outcomes: list[tuple[Body, Body]] = [
+        ((Assign("b.n", I),), (Assign("b.n", I),)),
+        ((), ()),
+        ((extra, field), (field,)),
+        ((If(Var("on", BOOL), (field,)),), (field,)),
+        ((AugAssign("b.m", ADD, I),), (field,)),
+    ]
+    for given, left in outcomes:
+        new = {field: given}
+        changed = with_statements((LOAD,), lambda stmt: new.get(stmt, (stmt,)))  # noqa: B023 - called at once
+        assert [list(stmt.body) for stmt in changed if isinstance(stmt, Fieldwise)] == [list(left)]
