@@ -6,7 +6,9 @@ by looking at what it does, like any other.
 
 from __future__ import annotations
 
-from grammar.choose import chance, weighted
+from collections.abc import Mapping, Sequence
+
+from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, local, nested, run
 from grammar.features import combine, infix
 from grammar.literal import number, zero
@@ -20,7 +22,17 @@ from grammar.types import F32, I32, U32, Element
 SEEDS = (1, 10000)
 """Range of the parameter from which states begin."""
 BOUNDS: tuple[tuple[float, float], ...] = ((-1.0, 1.0), (0.0, 2.0), (-0.5, 0.5), (1.0, 2.0), (0.5, 1.5))
-INTEGER_BOUNDS = ((0, 8), (0, 4), (1, 7), (-4, 4))
+BOUNDS_OF: Mapping[Element, Sequence[tuple[float, float]]] = {
+    F32: BOUNDS,
+    I32: ((0, 8), (0, 4), (1, 7), (-4, 4)),
+    U32: ((0, 8), (0, 10), (1, 7), (0, 100)),
+}
+MEANS = (4.0, 2.0, 1.0, 0.5, 2.5)
+"""Of Poisson's distribution."""
+SIZES = (10, 8, 4, 16, 100)
+"""What a whole number of any size is taken modulo."""
+WHOLE = 0.2
+"""Share of the samples that are drawn as whole numbers."""
 
 
 def sample(draft: Draft, type: Element, height: int) -> Grown:
@@ -53,7 +65,7 @@ def monte_carlo(draft: Draft, type: Element, height: int) -> Grown:
 
 def _state(draft: Draft) -> str:
     """The random state, which begins with a seed and, mostly, the thread index."""
-    known = next((stmt.name for stmt in draft.block if isinstance(stmt, Assign) and stmt.value.type is U32), None)
+    known = next((stmt.name for stmt in draft.block if isinstance(stmt, Assign) and _begins(stmt.value)), None)
     if known is not None:
         return known
     name = "seed" if "seed" not in draft.taken else draft.name("int_scalar")
@@ -64,18 +76,37 @@ def _state(draft: Draft) -> str:
     return name
 
 
+def _begins(term: Term) -> bool:
+    return isinstance(term, Apply) and term.op.name == "rand_init"
+
+
 def _drawn(draft: Draft, state: str, type: Element) -> Grown:
-    """A sample of that type."""
+    """A sample of that type; among the numbers, some that are whole ones by birth."""
+    if type is F32 and chance(draft.choose, WHOLE):
+        return _whole(draft, state)
     samplers = [(op, op.weight) for op in SAMPLERS if op.result is type] or [(op, op.weight) for op in SAMPLERS]
-    op = weighted(draft.choose, samplers)
-    name = draft.name("local")
+    op, name = weighted(draft.choose, samplers), draft.name("local")
     run(draft, Sample(name, op, state, _bounds(draft, op)))
     return local(draft, name, op.result)
+
+
+def _whole(draft: Draft, state: str) -> Grown:
+    """`k = wp.randi(state, 0, 8)`, or `k = wp.randi(state)` and `k % 8`, as a float."""
+    op = weighted(draft.choose, [(op, op.weight) for op in SAMPLERS if op.result in (I32, U32)])
+    name, type = draft.name("local_int"), op.result
+    run(draft, Sample(name, op, state, _bounds(draft, op)))
+    sample: Term = Var(name, type)
+    if len(op.params) > 1:
+        local(draft, name, type)
+    else:
+        sample = Apply(ROWS[f"mod({type.name},{type.name})"], (sample, number(type, pick(draft.choose, SIZES))))
+    return draft.grown(Apply(ROWS[f"{F32.name}({type.name})"], (sample,)))
 
 
 def _bounds(draft: Draft, op: Op) -> tuple[Term, ...]:
     if len(op.params) == 1:
         return ()
-    options = BOUNDS if op.result is F32 else INTEGER_BOUNDS
-    low, high = options[draft.choose(len(options))]
+    if len(op.params) == 2:
+        return (number(F32, pick(draft.choose, MEANS)),)
+    low, high = pick(draft.choose, BOUNDS_OF[op.result])
     return number(op.params[1], low), number(op.params[2], high)
