@@ -60,6 +60,9 @@ EDGE = 2.0**-20
 SIGN_OF_ZERO = 5e-324
 """A tolerance that only tells zeros apart no longer: which of them wins a minimum depends on the order of the lanes."""
 
+HANDED_ON = frozenset(("add", "sub", "neg", "pos", "where", "ternary"))
+"""Rows whose adjoint hands on what comes back to it as it is, or its negative: nothing is rounded."""
+
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
 
@@ -229,6 +232,8 @@ class Shadowed(Algebra[Value]):
 
     def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int]) -> list[Lanes]:
         """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
+        if op.name in HANDED_ON:
+            return list(variants)
         exact = [arg.shadow is None for arg in args]
         several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
         several &= not all(exact)
@@ -356,8 +361,8 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
 
 def _underflown(lanes: Lanes, precise: Lanes) -> Mask:
     """Zeros that aren't in more precision: slopes are infinite at zero that are not beside it, as that of `cbrt`."""
-    zeros: Mask = np.asarray((lanes == 0) & (precise != 0), np.bool_)
-    return zeros & (np.abs(precise) < np.finfo(lanes.dtype).tiny) if zeros.any() else zeros
+    zeros: Mask = np.asarray(lanes == 0, np.bool_)
+    return zeros & (precise != 0) & (np.abs(precise) < np.finfo(lanes.dtype).tiny) if zeros.any() else zeros
 
 
 def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
