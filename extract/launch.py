@@ -27,7 +27,7 @@ from extract.arguments import layout, passed, record_type
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, BOUNDS_LAYOUT, ENTRY
 from grammar.layout import grid
-from grammar.paths import ELEMENT, root
+from grammar.paths import ELEMENT, owner, root
 from grammar.tiles import cut_up, is_tile, laid_out
 from grammar.tree import Param
 from grammar.types import Array, Composite, Element, Type
@@ -109,7 +109,7 @@ def differentiate(
 def _check(handle: Handle, params: Sequence[Param]) -> None:
     assert handle.code.alive, f"{handle.name} was released"
     expected = [argument.label for argument in handle.kernel.adj.args]
-    given = list(dict.fromkeys(root(param.name).removesuffix(ELEMENT) for param in params))
+    given = list(dict.fromkeys(owner(param.name) for param in params))
     assert given == expected, f"{handle.name} takes {expected}"
 
 

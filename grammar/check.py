@@ -14,7 +14,7 @@ import numpy as np
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, Item, Member
 from grammar.ops import SAMPLERS
-from grammar.paths import ELEMENT, root
+from grammar.paths import ELEMENT, owner, root
 from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -66,8 +66,8 @@ Scope = dict[str, Element | str]
 def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
     called = functions(kernel.body)
-    passed = dict.fromkeys(root(param.name).removesuffix(ELEMENT) for param in kernel.params if "." in param.name)
-    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called), *passed]
+    structs = dict.fromkeys(owner(param.name) for param in kernel.params if "." in param.name)
+    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called), *structs]
     names += {struct.name for struct in kernel.structs}
     values: dict[str, Const] = {}
     for term in all_terms(kernel):
@@ -98,7 +98,7 @@ class _Checker:
         self.results = results
         """What a function returns; nothing in a kernel."""
         self.params = {param.name: param for param in kernel.params}
-        self.roots = {root(param.name).removesuffix(ELEMENT) for param in kernel.params}
+        self.roots = {owner(param.name) for param in kernel.params}
         self.classes = Classes.of(kernel)
         self.read: set[str] = set()
         self.written: set[str] = set()

@@ -5,12 +5,13 @@ The key insight: whose field something is stands in its name alone, so to gather
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 from grammar.choose import Choose, pick
 from grammar.names import StructNames
-from grammar.paths import ELEMENT, root
+from grammar.paths import ELEMENT, owner
 from grammar.rebuild import with_own_terms, with_statements, with_terms
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -19,7 +20,6 @@ from grammar.tree import (
     AugAssign,
     AugStore,
     Fieldwise,
-    For,
     Kernel,
     Param,
     Read,
@@ -30,9 +30,9 @@ from grammar.tree import (
     Struct,
     Term,
     Thread,
-    Unpack,
     Var,
     Whole,
+    bound,
     constants,
     functions,
     statements,
@@ -41,22 +41,22 @@ from grammar.tree import (
 from grammar.types import Array
 
 
+def names_of(kernel: Kernel) -> Iterator[str]:
+    """Of parameters and classes, then of what the statements bind; of what has fields, its own."""
+    yield from (owner(param.name) for param in kernel.params)
+    yield from (struct.name for struct in kernel.structs)
+    yield from (owner(name) for stmt in statements(kernel.body) for name in bound(stmt))
+
+
 def taken_names(kernel: Kernel) -> set[str]:
-    """All names of the module."""
-    names = {root(name).removesuffix(ELEMENT) for param in kernel.params for name in (param.name,)}
-    names |= {kernel.name, *(function.name for function in functions(kernel.body)), *constants(kernel)}
-    names |= {struct.name for struct in kernel.structs}
-    for stmt in statements(kernel.body):
-        match stmt:
-            case Thread():
-                names |= set(stmt.names)
-            case Unpack(several):
-                names |= set(several)
-            case For(name, _, _, _) | Assign(name, _) | Fieldwise(_, name, _):
-                names.add(root(name))
-            case _:
-                names |= {name for name in (getattr(stmt, "name", ""),) if isinstance(name, str) and name}
-    return names
+    """All names of the module, but for those within its functions."""
+    return {kernel.name, *(function.name for function in functions(kernel.body)), *constants(kernel), *names_of(kernel)}
+
+
+def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
+    """Names that the kernel doesn't use."""
+    taken = taken_names(kernel)
+    return (name for k in count() if (name := f"{stem}_{k}") not in taken)
 
 
 def free_names(choose: Choose, kernel: Kernel, names: Sequence[StructNames]) -> StructNames | None:

@@ -32,6 +32,7 @@ from grammar.tree import (
     Thread,
     Var,
     bodies,
+    bound,
     functions,
     statements,
     terms_in,
@@ -180,7 +181,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
     if any(stmt.name in own for stmt in given):
         return kernel  # as Warp's adjoint of the call would take what was given for what was passed
     inside = {param.name for param in function.params}
-    inside |= {stmt.name for stmt in statements(function.body) if isinstance(stmt, Assign)}
+    inside |= {name for stmt in statements(function.body) for name in bound(stmt)}
     if function.others or len(fields) < 2 or len(set(fields.values())) < len(fields) or load.target in inside:
         return kernel
     order = sorted(range(len(function.params)), key=lambda k: (min(fields) if k in fields else k, k))

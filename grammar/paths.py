@@ -25,6 +25,11 @@ def root(name: str) -> str:
     return name.partition(".")[0]
 
 
+def owner(name: str) -> str:
+    """The same, as it is spelt: `bodies` of `bodies[].mass`."""
+    return root(name).removesuffix(ELEMENT)
+
+
 def leaf(name: str) -> str:
     """The field, of a name."""
     return name.rpartition(".")[2]

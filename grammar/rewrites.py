@@ -11,13 +11,13 @@ which an adjoint adds up what reaches it. Where a rewritten kernel falls under a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
-from itertools import count
 
 from grammar.defects import defect
 from grammar.emit import is_unrolled
+from grammar.fields import fresh_names
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
@@ -26,7 +26,6 @@ from grammar.tree import (
     Assign,
     AugAssign,
     Const,
-    Fieldwise,
     For,
     If,
     Invoke,
@@ -35,17 +34,14 @@ from grammar.tree import (
     Read,
     Return,
     Role,
-    Sample,
     Size,
     Stmt,
     Store,
     Term,
     Thread,
-    Unpack,
     Var,
     While,
     Whole,
-    statements,
 )
 from grammar.types import BOOL, I32, Composite
 
@@ -80,22 +76,6 @@ def _changed(kernel: Kernel, body: Body, *params: Param) -> Kernel | None:
         return None
     made = replace(kernel, body=body, params=(*params, *kernel.params))
     return made if defect(made) is None or defect(kernel) is not None else None
-
-
-def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
-    """Names that the kernel doesn't use."""
-    taken = {kernel.name, *(p.name for p in kernel.params)}
-    for stmt in statements(kernel.body):
-        match stmt:
-            case Thread():
-                taken |= set(stmt.names)
-            case Assign(name, _) | For(name, _, _, _) | Sample(name, _, _, _) | Fieldwise(_, name, _):
-                taken.add(name)
-            case Unpack(names):
-                taken |= set(names)
-            case _:
-                pass
-    return (name for k in count() if (name := f"{stem}_{k}") not in taken)
 
 
 # -- operations -------------------------------------------------------------------------------------------------------

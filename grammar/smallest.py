@@ -26,6 +26,7 @@ from grammar.features import (
     loop_sum,
     loop_while,
 )
+from grammar.fields import names_of
 from grammar.grow import grow
 from grammar.literal import number
 from grammar.menus import spans_for
@@ -33,7 +34,7 @@ from grammar.names import RESERVED
 from grammar.neighbours import gather, stencil
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
-from grammar.paths import ELEMENT, root
+from grammar.paths import owner, root
 from grammar.profiles import profile
 from grammar.rebuild import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array
@@ -400,20 +401,6 @@ def _fitted(kernel: Kernel, place: Kernel) -> Kernel:
     return replace(kernel, params=params, body=(place.body[0], *body), structs=structs)
 
 
-def names_of(kernel: Kernel) -> Iterator[str]:
-    """Of parameters and classes, then of locals and loop variables; of what has fields, its own."""
-    yield from (root(param.name).removesuffix(ELEMENT) for param in kernel.params)
-    yield from (struct.name for struct in kernel.structs)
-    for stmt in statements(kernel.body):
-        match stmt:
-            case Thread(name) | Assign(name, _) | For(name, _, _, _) | Fieldwise(_, name, _):
-                yield root(name).removesuffix(ELEMENT)
-            case Unpack(several):
-                yield from several
-            case _:
-                pass
-
-
 def _thread(kernel: Kernel) -> str:
     first = kernel.body[0]
     assert isinstance(first, Thread)
@@ -427,7 +414,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _moved(name: str, names: Mapping[str, str]) -> str:
     """The name with another for what it is a field of."""
-    own = root(name).removesuffix(ELEMENT)
+    own = owner(name)
     return names[own] + name.removeprefix(own)
 
 

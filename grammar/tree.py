@@ -319,6 +319,21 @@ def assigned(stmt: Assigning) -> tuple[str, ...]:
     return stmt.names if isinstance(stmt, Unpack) else (stmt.name,)
 
 
+def bound(stmt: Stmt) -> tuple[str, ...]:
+    """The names that a statement itself gives a meaning to; as a whole, a struct's, not its fields'."""
+    match stmt:
+        case Thread():
+            return stmt.names
+        case Assign() | AugAssign() | AssignPart() | Sample() | Unpack():
+            return assigned(stmt)
+        case For(variable, _, _, _):
+            return (variable,)
+        case Fieldwise(_, target, _):
+            return (target,)
+        case _:
+            return ()
+
+
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
 

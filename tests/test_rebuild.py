@@ -6,8 +6,10 @@ The key insight: one body that holds each form of statement and of term says of 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import get_args
 
+from grammar.fields import fresh_names, taken_names
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.tree import (
@@ -27,18 +29,23 @@ from grammar.tree import (
     Function,
     If,
     Invoke,
+    Kernel,
+    Param,
     Read,
     Return,
+    Role,
     Sample,
     Size,
     Stmt,
     Store,
+    Struct,
     Term,
     Thread,
     Unpack,
     Var,
     While,
     Whole,
+    bound,
     statements,
     terms_in,
 )
@@ -50,6 +57,7 @@ NEXT = Apply(ADD, (I, Const(I32, 1)))
 PAIR = Function("pair", (I,), (Return(I, (NEXT,)),), I32, (I32,))
 FIRST = Function("first", (Whole("x", Array(I32)),), (Return(Read("x", Const(I32, 0), I32)),), I32)
 LOAD = Fieldwise("Body", "b", (Assign("b.m", Read("bodies[].m", NEXT, I32)),))
+STRUCTS = (Struct("bodies[]", "Body"),)
 EVERYTHING: Body = (
     Thread("i", ("j",)),
     LOAD,
@@ -117,3 +125,19 @@ def test_a_field_becomes_a_field_or_goes() -> None:
         new = {field: given}
         changed = with_statements((LOAD,), lambda stmt: new.get(stmt, (stmt,)))  # noqa: B023 - called at once
         assert [list(stmt.body) for stmt in changed if isinstance(stmt, Fieldwise)] == [list(left)]
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_statements_bind() -> None:
+    names = [name for stmt in statements(EVERYTHING) for name in bound(stmt)]
+    assert names == ["i", "j", "b", "b.m", "a", "a", "v", "r", "c", "d", "k", "out[]"]
+
+
+def test_names_that_are_taken() -> None:
+    kernel = Kernel("do_all", (Param("bodies[].m", Array(I32), Role.VALUE),), EVERYTHING, "combined", STRUCTS)
+    wanted = {"do_all", "bodies", "Body", "i", "j", "b", "a", "v", "r", "c", "d", "k", "out", "pair", "first"}
+    assert taken_names(kernel) == wanted
+    assert next(fresh_names(kernel, "k")) == "k_0"
+    assert next(fresh_names(replace(kernel, name="k_0"), "k")) == "k_1"
