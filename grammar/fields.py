@@ -5,24 +5,31 @@ The key insight: whose field something is stands in its name alone, so to gather
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from typing import assert_never
 
 from grammar.choose import Choose, pick
 from grammar.names import StructNames
 from grammar.paths import ELEMENT, owner
-from grammar.rebuild import with_own_terms, with_statements, with_terms
+from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.tiles import is_tile
 from grammar.tree import (
     Assign,
+    AssignPart,
     Atomic,
     AugAssign,
     AugStore,
+    Break,
+    Continue,
     Fieldwise,
+    For,
+    If,
     Kernel,
     Param,
     Read,
+    Return,
     Sample,
     Size,
     Stmt,
@@ -30,7 +37,9 @@ from grammar.tree import (
     Struct,
     Term,
     Thread,
+    Unpack,
     Var,
+    While,
     Whole,
     bound,
     constants,
@@ -65,37 +74,53 @@ def free_names(choose: Choose, kernel: Kernel, names: Sequence[StructNames]) -> 
     return pick(choose, free) if free else None
 
 
-def renamed(kernel: Kernel, names: Mapping[str, str]) -> Kernel:
-    """The kernel with other names for parameters and for locals; functions keep theirs."""
-    params = tuple(replace(param, name=names.get(param.name, param.name)) for param in kernel.params)
-    return replace(kernel, params=params, body=body_renamed(kernel.body, names))
+def renamed(kernel: Kernel, new: Callable[[str], str]) -> Kernel:
+    """The kernel with other names for parameters, structs and locals; functions keep theirs, and constants."""
+    params = tuple(replace(param, name=new(param.name)) for param in kernel.params)
+    structs = tuple(Struct(new(struct.path), new(struct.name)) for struct in kernel.structs)
+    return replace(kernel, params=params, body=body_renamed(kernel.body, new), structs=structs)
 
 
-def body_renamed(body: tuple[Stmt, ...], names: Mapping[str, str]) -> tuple[Stmt, ...]:
+def body_renamed(body: Body, new: Callable[[str], str]) -> Body:
+    """The body with other names throughout, but for functions and constants."""
+
     def of_term(term: Term) -> Term:
         match term:
-            case Var(name, type):
-                return Var(names.get(name, name), type)
-            case Read(array, index, type):
-                return Read(names.get(array, array), index, type)
-            case Size(array, type, axis):
-                return Size(names.get(array, array), type, axis)
-            case Whole(array, type):
-                return Whole(names.get(array, array), type)
+            case Var(name, _) | Whole(name, _):
+                return replace(term, name=new(name))
+            case Read(array, _, _) | Size(array, _, _):
+                return replace(term, array=new(array))
             case _:
                 return term
 
-    def of_stmt(stmt: Stmt) -> tuple[Stmt, ...]:
-        stmt = with_own_terms(stmt, lambda term: with_terms(term, of_term))
-        match stmt:
-            case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _) if array in names:
-                return (replace(stmt, array=names[array]),)
-            case Assign(name, _) | AugAssign(name, _, _) | Sample(name, _, _, _) if name in names:
-                return (replace(stmt, name=names[name]),)
-            case _:
-                return (stmt,)
+    return with_statements(with_all_terms(body, of_term), lambda stmt: (_stmt_renamed(stmt, new),))
 
-    return with_statements(body, of_stmt)
+
+def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
+    match stmt:
+        case Thread(name, others):
+            return Thread(new(name), tuple(map(new, others)))
+        case Assign(name, _) | AugAssign(name, _, _) | AssignPart(name):
+            return replace(stmt, name=new(name))
+        case Sample(name, _, state, _):
+            return replace(stmt, name=new(name), state=new(state))
+        case Unpack(names, _, _):
+            return replace(stmt, names=tuple(map(new, names)))
+        case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _):
+            return replace(stmt, array=new(array))
+        case For(variable, _, _, _):
+            return replace(stmt, variable=new(variable))
+        case Fieldwise(struct, target, _):
+            return replace(stmt, struct=new(struct), target=new(target))
+        case If() | While() | Break() | Continue() | Return():
+            return stmt
+        case _:
+            assert_never(stmt)
+
+
+def by_table(names: Mapping[str, str]) -> Callable[[str], str]:
+    """What gives some names others, and leaves the rest as they are."""
+    return lambda name: names.get(name, name)
 
 
 def without_structs(kernel: Kernel) -> Kernel:
@@ -103,10 +128,10 @@ def without_structs(kernel: Kernel) -> Kernel:
     body = _flat(kernel.body)
     names = {param.name for param in kernel.params} | {s.name for s in statements(body) if isinstance(s, Assign)}
     flat = {name: name.replace(ELEMENT, "").replace(".", "_") for name in names if "." in name}
-    return renamed(replace(kernel, body=body, structs=()), flat)
+    return renamed(replace(kernel, body=body, structs=()), by_table(flat))
 
 
-def _flat(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+def _flat(body: Body) -> Body:
     """Field by field what is done to structs as a whole."""
     return with_statements(body, lambda stmt: stmt.body if isinstance(stmt, Fieldwise) else (stmt,))
 
@@ -119,7 +144,7 @@ def under(kernel: Kernel, path: str, fields: Mapping[str, str], *structs: Struct
     before = [p for p in kernel.params[:first] if p.name not in fields]
     after = [p for p in kernel.params[first:] if p.name not in fields]
     made = replace(kernel, params=(*before, *inside, *after), structs=(*kernel.structs, *structs))
-    return renamed(made, names)
+    return renamed(made, by_table(names))
 
 
 def is_record(kernel: Kernel, param: Param) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from grammar.choose import Choose, chance, weighted
-from grammar.fields import body_renamed, free_names, is_record, taken_names, under
+from grammar.fields import body_renamed, by_table, free_names, is_record, taken_names, under
 from grammar.names import RECORDS, SETTINGS, STATES, WITHIN, StructNames
 from grammar.paths import ELEMENT, leaf, root, within
 from grammar.rebuild import with_all_terms
@@ -186,10 +186,11 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
         return kernel
     order = sorted(range(len(function.params)), key=lambda k: (min(fields) if k in fields else k, k))
     names = {function.params[k].name: f"{load.target}.{field}" for k, field in fields.items()}
+    new = by_table(names)
     taking = Function(
         function.name,
-        tuple(replace(param, name=names.get(param.name, param.name)) for param in (function.params[k] for k in order)),
-        body_renamed(function.body, names),
+        tuple(replace(param, name=new(param.name)) for param in (function.params[k] for k in order)),
+        body_renamed(function.body, new),
         function.result,
         structs=(Struct(load.target, load.struct),),
     )

@@ -26,7 +26,7 @@ from grammar.features import (
     loop_sum,
     loop_while,
 )
-from grammar.fields import names_of
+from grammar.fields import names_of, renamed
 from grammar.grow import grow
 from grammar.literal import number
 from grammar.menus import spans_for
@@ -36,7 +36,6 @@ from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
 from grammar.paths import owner, root
 from grammar.profiles import profile
-from grammar.rebuild import with_own_terms, with_statements, with_terms
 from grammar.terms import new_array
 from grammar.tree import (
     BITWISE,
@@ -64,10 +63,8 @@ from grammar.tree import (
     Struct,
     Term,
     Thread,
-    Unpack,
     Var,
     While,
-    Whole,
     all_terms,
     height,
     statements,
@@ -395,10 +392,7 @@ def _fitted(kernel: Kernel, place: Kernel) -> Kernel:
         names[name] = name if name in shared else next(new for new in _numbered(name) if new not in taken)
         taken.add(names[name])
     names[_thread(kernel)] = _thread(place)
-    params = tuple(replace(param, name=_moved(param.name, names)) for param in kernel.params)
-    body = with_statements(kernel.body[1:], lambda stmt: (_renamed(stmt, names),))
-    structs = tuple(Struct(_moved(struct.path, names), names[struct.name]) for struct in kernel.structs)
-    return replace(kernel, params=params, body=(place.body[0], *body), structs=structs)
+    return renamed(kernel, lambda name: _moved(name, names))
 
 
 def _thread(kernel: Kernel) -> str:
@@ -416,34 +410,3 @@ def _moved(name: str, names: Mapping[str, str]) -> str:
     """The name with another for what it is a field of."""
     own = owner(name)
     return names[own] + name.removeprefix(own)
-
-
-def _renamed(stmt: Stmt, names: Mapping[str, str]) -> Stmt:
-    """The statement with other names, also in its own terms; those that it holds stay as they are."""
-
-    def part(term: Term) -> Term:
-        match term:
-            case Var(name, type):
-                return Var(_moved(name, names), type)
-            case Read(array, index, type):
-                return Read(_moved(array, names), index, type)
-            case Size(array, type, axis):
-                return Size(_moved(array, names), type, axis)
-            case Whole(name, array):
-                return Whole(_moved(name, names), array)
-            case _:
-                return term
-
-    match with_own_terms(stmt, lambda term: with_terms(term, part)):
-        case (Assign(name) | AugAssign(name) | AssignPart(name)) as named:
-            return replace(named, name=_moved(name, names))
-        case Unpack(several, function, args):
-            return Unpack(tuple(names[name] for name in several), function, args)
-        case (Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _)) as writing:
-            return replace(writing, array=_moved(array, names))
-        case For(variable, start, stop, body):
-            return For(names[variable], start, stop, body)
-        case Fieldwise(struct, target, body):
-            return Fieldwise(names[struct], _moved(target, names), body)
-        case other:
-            return other

@@ -1,4 +1,4 @@
-"""The folds that rebuild reach whatever the folds that only look reach, and put together what they were given.
+"""The folds that rebuild reach whatever the folds that only look reach, and leave nothing out that they are to rename.
 
 The key insight: one body that holds each form of statement and of term says of both kinds of fold whether they agree.
 """
@@ -6,10 +6,12 @@ The key insight: one body that holds each form of statement and of term says of 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
-from typing import get_args
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, get_args
 
-from grammar.fields import fresh_names, taken_names
+from grammar.fields import body_renamed, by_table, fresh_names, renamed, taken_names
+from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.tree import (
@@ -49,7 +51,7 @@ from grammar.tree import (
     statements,
     terms_in,
 )
-from grammar.types import BOOL, I32, Array, type_named
+from grammar.types import BOOL, I32, Array, Composite, Scalar, type_named
 
 ADD, LESS = ROWS["add(int32,int32)"], ROWS["less(int32,int32)"]
 I = Var("i", I32)  # noqa: E741 - what kernels call it, too
@@ -141,3 +143,27 @@ def test_names_that_are_taken() -> None:
     assert taken_names(kernel) == wanted
     assert next(fresh_names(kernel, "k")) == "k_0"
     assert next(fresh_names(replace(kernel, name="k_0"), "k")) == "k_1"
+
+
+def words(node: Any) -> Iterator[str]:
+    """All names in a tree, whatever its nodes are, but those in functions."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, tuple):
+        yield from (word for part in node for word in words(part))
+    elif is_dataclass(node) and not isinstance(node, Op | Scalar | Composite | Array | Function | Const):
+        yield from (word for field in fields(node) for word in words(getattr(node, field.name)))
+
+
+def test_no_name_is_left_when_names_change() -> None:
+    assert list(words(body_renamed(EVERYTHING, str.upper))) == [word.upper() for word in words(EVERYTHING)]
+    kernel = Kernel("do_all", (Param("bodies[].m", Array(I32), Role.VALUE),), EVERYTHING, "combined", STRUCTS)
+    other = renamed(kernel, str.upper)
+    assert [param.name for param in other.params] == ["BODIES[].M"]
+    assert other.structs == (Struct("BODIES[]", "BODY"),)
+
+
+def test_names_outside_of_the_table_stay() -> None:
+    new = by_table({"i": "tid", "b.m": "b_m"})
+    changed = [word for word in words(body_renamed(EVERYTHING, new)) if word not in set(words(EVERYTHING))]
+    assert Counter(changed) == Counter(map(new, (word for word in words(EVERYTHING) if word in ("i", "b.m"))))
