@@ -94,12 +94,19 @@ def _transposes_what_was_used(kernel: Kernel) -> bool:
     for body in bodies(kernel):
         for stmt in statements(body):
             for term in own_terms(stmt):
-                for part in reversed(list(subterms(term))):  # operands before what is done to them
-                    if isinstance(part, Apply):
-                        if part.op.name == "tile_transpose" and part.args[0] in used:
-                            return True
-                        used.update(part.args)
+                for done in _operations(term):
+                    if done.op.name == "tile_transpose" and done.args[0] in used:
+                        return True
+                    used.update(done.args)
     return False
+
+
+def _operations(term: Term) -> Iterator[Apply]:
+    """Those of a term in the order in which they are done."""
+    if isinstance(term, Apply):
+        for arg in term.args:
+            yield from _operations(arg)
+        yield term
 
 
 SOLVES = ("tile_lower_solve", "tile_upper_solve", "tile_cholesky_solve")

@@ -99,7 +99,8 @@ def test_a_tile_is_transposed_after_it_was_used_or_before() -> None:
         return "" if found is None else found.name
 
     after, before = Apply(square, (tile, Apply(turned, (tile,)))), Apply(square, (tile, tile))
-    assert named(before, Apply(turned, (tile,))) == "tile-transpose-gradient"
+    beside = Apply(row("sub(tile4x4f,tile4x4f)"), (before, Apply(turned, (tile,))))
+    assert named(before, Apply(turned, (tile,))) == named(beside) == "tile-transpose-gradient"
     assert named(after) == named(after, before) == named(tile, Apply(turned, (tile,))) == ""
 
 
