@@ -27,31 +27,29 @@ class Calculus:
 
     def call(self, name: str, *args: Number | float) -> Number:
         """The row of that name on these arguments; Python's own numbers take the type of the last of the others."""
-        types = [arg.type for arg in args if isinstance(arg, Number)]
-        common = next((type for type in reversed(types) if type is not BOOL), types[-1])
-        given = [arg if isinstance(arg, Number) else self.number(arg, common) for arg in args]
-        op = _row(name, *(arg.type for arg in given))
-        return Number(self.apply(op, [arg.value for arg in given]), _scalar(op), self)
+        op, common, result = _row_for(name, *[arg.type if isinstance(arg, Number) else None for arg in args])
+        given = [arg.value if isinstance(arg, Number) else self.const(arg, common) for arg in args]
+        return Number(self.apply(op, given), result, self)
 
     def number(self, value: float | int | bool, type: Scalar) -> Number:
         return Number(self.const(value, type), type, self)
 
 
-def _scalar(op: Op) -> Scalar:
-    assert isinstance(op.result, Scalar)
-    return op.result
-
-
 @cache
-def _row(name: str, *types: Scalar) -> Op:
+def _row_for(name: str, *types: Scalar | None) -> tuple[Op, Scalar, Scalar]:
+    """The row; the type of the arguments that have none; and that of the result."""
     from grammar.ops import ROWS  # which are written with this module
 
-    return ROWS[f"{name}({','.join(type.name for type in types)})"]
+    known = [type for type in types if type is not None]
+    common = next((type for type in reversed(known) if type is not BOOL), known[-1])
+    op = ROWS[f"{name}({','.join((type or common).name for type in types)})"]
+    assert isinstance(op.result, Scalar)
+    return op, common, op.result
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)  # frozen ones take twice as long to make, and composites are made of these
 class Number:
-    """A scalar of some algebra."""
+    """A scalar of some algebra; nobody changes it."""
 
     value: Any
     type: Scalar

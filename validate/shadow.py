@@ -191,7 +191,8 @@ class Shadowed(Algebra[Value]):
         if within is not None and not within.exact:  # in another order it may not overflow, or come to NaN
             self.undecided |= active & ~np.isfinite(lanes)
         if self.steps is not None:
-            self.unsmooth |= active & _underflown(lanes, shadow[0])
+            if not lanes.all():
+                self.unsmooth |= active & _underflown(lanes, shadow[0])
             np.fmax(self.scale, np.abs(shadow[0]), out=self.scale, where=active)
             if not op.exact:
                 self._passed_back(op, shadow, variants)
@@ -210,7 +211,8 @@ class Shadowed(Algebra[Value]):
             return value.variants
         result = np.empty((self.noise.variants(moved), value.lanes.size))
         result[0] = value.shadow[0]
-        np.take(self.noise.split(value.shadow), places(value.moved, moved), axis=1, out=self.noise.split(result))
+        mine = places(value.moved, moved)  # the mode only says that no place has to be looked at: all are there
+        self.noise.split(value.shadow).take(mine, axis=1, out=self.noise.split(result), mode="clip")
         return result
 
     def _unmoved(self, shadow: Variants) -> Variants:
@@ -361,8 +363,7 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
 
 def _underflown(lanes: Lanes, precise: Lanes) -> Mask:
     """Zeros that aren't in more precision: slopes are infinite at zero that are not beside it, as that of `cbrt`."""
-    zeros: Mask = np.asarray(lanes == 0, np.bool_)
-    return zeros & (precise != 0) & (np.abs(precise) < np.finfo(lanes.dtype).tiny) if zeros.any() else zeros
+    return np.asarray((lanes == 0) & (precise != 0) & (np.abs(precise) < np.finfo(lanes.dtype).tiny), np.bool_)
 
 
 def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
