@@ -8,7 +8,7 @@ before it is compiled; whatever fails without one is news. Each entry has a stan
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
@@ -17,6 +17,7 @@ from typing import TypeGuard
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
 from grammar.limits import adds_by_letter, changes_what_was_used, gradients_of
+from grammar.ops import NOISE
 from grammar.tree import (
     Apply,
     Assign,
@@ -28,6 +29,7 @@ from grammar.tree import (
     For,
     Invoke,
     Kernel,
+    Sample,
     Stmt,
     Term,
     Var,
@@ -196,6 +198,26 @@ def _cast(term: Term) -> tuple[bool, bool] | None:
             return None
 
 
+def _moves_what_selects_noise(body: tuple[Stmt, ...], used: set[str]) -> bool:
+    """Whether a sampler moves the state of noise that comes before it; in a loop, all of it does."""
+    for stmt in body:
+        used |= _states_of_noise(terms_in((stmt,)) if isinstance(stmt, For | While) else _own(stmt))
+        if isinstance(stmt, Sample) and stmt.state in used:
+            return True
+        if any(_moves_what_selects_noise(block, used) for block in blocks(stmt)):
+            return True
+    return False
+
+
+def _own(stmt: Stmt) -> Iterator[Term]:
+    return chain.from_iterable(map(subterms, own_terms(stmt)))
+
+
+def _states_of_noise(terms: Iterable[Term]) -> set[str]:
+    calls = (term for term in terms if isinstance(term, Apply) and term.op in NOISE)
+    return {call.args[0].name for call in calls if isinstance(call.args[0], Var)}
+
+
 def _passed_whole(call: Invoke) -> Iterator[str]:
     """Fields of locals that a function is given by way of their struct."""
     for param, arg in zip(call.function.params, call.args, strict=True):
@@ -204,6 +226,16 @@ def _passed_whole(call: Invoke) -> Iterator[str]:
 
 
 DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        "moved-state-gradient",
+        date(2026, 11, 22),
+        "1.19.0",
+        "a sampler such as wp.randf(state) moves the state in place, and the adjoint of a wp.noise(state, x) before it,"
+        " like that of wp.pnoise and wp.curlnoise, takes the moved state for its own: x gets the gradient of another"
+        " field",
+        "",
+        lambda kernel: any(_moves_what_selects_noise(body, set()) for body in bodies(kernel)),
+    ),
     Defect(
         "tile-transpose-gradient",
         date(2026, 11, 21),

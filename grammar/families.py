@@ -28,6 +28,7 @@ from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
 from grammar.motion import moving, state_of_motion
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
 from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add
+from grammar.perlin import noise
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
 from grammar.several import call_several
@@ -222,7 +223,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family("signed_distance", 4, features=(((distance, 1.0),),), types=((F32, 1.0),), company=WITH_SCALARS),
     Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
-    Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0)),), types=SAMPLED),
+    Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0), (noise, 2.0)),), types=SAMPLED),
     Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
     Family(
         "struct_particle",

@@ -15,6 +15,7 @@ from grammar.draft import Draft, Grown, define, local_role
 from grammar.families import Family
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
+from grammar.perlin import WEIGHTS
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.terms import attempt, grow_arguments, grow_leaf, guarded
@@ -26,8 +27,8 @@ SHARE = 0.3
 """Of kernels that are grown around a row."""
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
-DONE_ELSEWHERE = frozenset(("pos", "isnan", "isinf", "isfinite", "rand_init"))
-"""Rows that do nothing to ordinary values, and that which begins random states."""
+DONE_ELSEWHERE = frozenset(("pos", "isnan", "isinf", "isfinite", "rand_init", *WEIGHTS))
+"""Rows that do nothing to ordinary values, that which begins random states, and those that need one."""
 
 
 def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:

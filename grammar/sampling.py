@@ -64,20 +64,28 @@ def monte_carlo(draft: Draft, type: Element, height: int) -> Grown:
 
 
 def _state(draft: Draft) -> str:
-    """The random state, which begins with a seed and, mostly, the thread index."""
-    known = next((stmt.name for stmt in draft.block if isinstance(stmt, Assign) and _begins(stmt.value)), None)
-    if known is not None:
-        return known
-    name = "seed" if "seed" not in draft.taken else draft.name("int_scalar")
-    seed = add_param(draft, Param(name, I32, Role.SEED, *SEEDS))
+    """The random state, which begins with a seed and the thread index."""
+    for stmt in draft.block:
+        if isinstance(stmt, Assign) and is_begun(stmt.value, 2):
+            return stmt.name
+    begun = Apply(ROWS["rand_init(int32,int32)"], (seed(draft), draft.thread))
     name = draft.name("random_state")
-    begun = Apply(ROWS["rand_init(int32,int32)"], (Var(seed.name, I32), draft.thread))
     run(draft, Assign(name, begun))
     return name
 
 
-def _begins(term: Term) -> bool:
-    return isinstance(term, Apply) and term.op.name == "rand_init"
+def seed(draft: Draft) -> Var:
+    """The parameter from which states begin: the one that there is, or a new one."""
+    known = next((param for param in draft.params if param.role is Role.SEED), None)
+    if known is not None:
+        return Var(known.name, I32)
+    name = "seed" if "seed" not in draft.taken else draft.name("int_scalar")
+    return Var(add_param(draft, Param(name, I32, Role.SEED, *SEEDS)).name, I32)
+
+
+def is_begun(term: Term, count: int) -> bool:
+    """Whether it is a state that so many numbers select."""
+    return isinstance(term, Apply) and term.op.name == "rand_init" and len(term.args) == count
 
 
 def _drawn(draft: Draft, state: str, type: Element) -> Grown:

@@ -23,6 +23,9 @@ ORDINARY = 192
 ALIKE = 16
 """Ordinary lanes in which all arguments of the type of the first are the same."""
 
+FROM_0_ON = "pnoise"
+"""Is not defined where any of its arguments is negative."""
+
 Mistake = Callable[..., Any]
 
 
@@ -62,7 +65,7 @@ def arguments(op: Op, exact: bool) -> tuple[Lanes, ...]:
     for arg, type in zip(args, op.params, strict=True):
         if type is op.params[0]:
             arg[-ALIKE:] = args[0][-ALIKE:]
-    return args
+    return tuple(map(np.abs, args)) if op.name == FROM_0_ON else args
 
 
 def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
@@ -78,7 +81,7 @@ def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
 def is_partial(op: Op) -> bool:
     """Whether it does to each scalar of a tile what isn't defined on negative ones, or takes roots of a diagonal."""
     if op.name != "tile_map":
-        return op.name == "tile_cholesky"
+        return op.name in ("tile_cholesky", FROM_0_ON)
     return not is_defined(op, [np.full((type.width, 1), -0.5) for type in op.params])
 
 

@@ -23,12 +23,13 @@ from grammar.tree import (
     Param,
     Read,
     Role,
+    Sample,
     Store,
     Term,
     Thread,
     Var,
 )
-from grammar.types import F32, F64, I32, Array, type_named
+from grammar.types import F32, F64, I32, U32, Array, type_named
 
 REPRODUCERS = Path(__file__).parent.parent / "corpus" / "regressions" / "defects"
 
@@ -119,6 +120,20 @@ def test_a_tile_is_solved_for_a_broadcast_by_whatever_name() -> None:
     assert named(side) == named(Var("s", line), Assign("s", side)) == "tile-solve-broadcast"
     assert named(Var("t", line), Assign("s", side), Assign("t", Var("s", line))) == "tile-solve-broadcast"
     assert named(Read("y", LANE, line)) == named(Apply(row("add(tile4f,tile4f)"), (side, side))) == ""
+
+
+def test_a_state_is_moved_after_noise_or_before_or_is_another() -> None:
+    begun = Assign("state", Apply(row("rand_init(int32)"), (Const(I32, 42),)))
+    field = Store("out", LANE, Apply(row("noise(uint32,float32)"), (Var("state", U32), X)))
+    drawn, other = (Sample("r", row("randf(uint32)"), state) for state in ("state", "rng"))
+
+    def looped(*body: Store | Sample) -> For:
+        return For("j", None, Const(I32, 4), body)
+
+    wrong: list[tuple[object, ...]] = [(field, drawn), (looped(drawn, field),), (field, looped(drawn))]
+    right: list[tuple[object, ...]] = [(drawn, field), (field, other), (looped(field, other),), (looped(field),)]
+    assert {_named(kernel(begun, *body)) for body in wrong} == {"moved-state-gradient"}
+    assert {_named(kernel(begun, *body)) for body in right} == {""}
 
 
 def _named(one: Kernel) -> str:

@@ -14,8 +14,8 @@ import pytest
 from grammar.defects import DEFECTS, defect
 from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
 from grammar.ops import ROWS
-from grammar.tree import Assign, AtomicKind, Break, Continue, Fieldwise, If, Kernel, Read, Stmt, Struct, Var
-from grammar.types import F64, I32, type_named
+from grammar.tree import Assign, AtomicKind, Break, Continue, Fieldwise, If, Kernel, Read, Sample, Stmt, Struct, Var
+from grammar.types import F64, I32, U32, type_named
 from tests.builders import (
     OUT,
     I,
@@ -51,6 +51,8 @@ SCALE = scalar("a")
 TILE, LINE, ONE, VEC3 = (type_named(name) for name in ("tile4x4f", "tile4f", "tile1f", "vec3f"))
 PARAMS = (X, Y, N, OUT)
 RESULT = put("out", do("add", v, at("y")))
+BEGUN, FIELD = let("state", do("rand_init", 42, I)), do("noise", var("state", U32), at("x"))
+DRAWN = Sample("s", ROWS["randf(uint32)"], "state")
 
 
 def over(stop: Var | int, *body: Stmt, start: float = 0.0, after: Stmt = RESULT) -> Kernel:
@@ -78,6 +80,7 @@ SUM = change("v", "add", at("x", j))
 PRODUCT = change("v", "mul", at("x", j))
 
 FINE: Mapping[str, Kernel] = {
+    "noise after a sample": kernel((X, OUT), BEGUN, DRAWN, put("out", do("mul", FIELD, s))),
     "sum": over(n, SUM),
     "difference": over(n, change("v", "sub", at("x", j))),
     "sum of products": over(n, change("v", "add", do("mul", at("x", j), at("y", j)))),
@@ -291,6 +294,16 @@ LIMITED: Mapping[str, Kernel] = {
 """Kernels whose gradient Warp documents as not to be trusted."""
 
 DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
+    "noise before a sample": (
+        "moved-state-gradient",
+        kernel((X, OUT), BEGUN, let("v", FIELD), DRAWN, put("out", do("mul", v, s))),
+    ),
+    "noise and samples by turns": (
+        "moved-state-gradient",
+        kernel(
+            (X, OUT), BEGUN, let("v", 0.0), loop("j", 4, DRAWN, change("v", "add", FIELD)), put("out", do("mul", v, s))
+        ),
+    ),
     "remainder": ("remainder-divisor-gradient", kernel((X, Y, OUT), put("out", do("mod", at("x"), at("y"))))),
     "remainder by a term": (
         "remainder-divisor-gradient",

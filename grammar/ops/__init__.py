@@ -21,6 +21,7 @@ from grammar.ops import (
     elementary,
     integer,
     matrix,
+    noise,
     quaternion,
     random,
     rounding,
@@ -43,11 +44,11 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
-_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, random)
+_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, random, noise)
 TABLE: tuple[Op, ...] = _sharing_weight(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS)
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
-SAMPLERS = random.SAMPLERS
+SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
 ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *SAMPLERS)}
 assert len(ROWS) == len(TABLE) + len(SAMPLERS), "two rows have the same key"
 

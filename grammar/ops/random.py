@@ -30,18 +30,24 @@ Sampled = tuple[Number, ...]
 """The scalars of the sample, and the new state."""
 
 
-def _stepped(state: Lanes) -> Lanes:
+def stepped(state: Lanes) -> Lanes:
+    """One step of the generator."""
     b = state * np.uint32(747796405) + np.uint32(2891336453)
     c = ((b >> ((b >> np.uint32(28)) + np.uint32(4))) ^ b) * np.uint32(277803737)
     return np.asarray((c >> np.uint32(22)) ^ c)
 
 
-_STEP = Op("rand_pcg", (U32,), U32, Call("wp.rand_pcg"), _stepped, exact=True, differentiable=False)
+def uniform(state: Lanes) -> Lanes:
+    """The number in [0, 1) that a state stands for, a multiple of 2⁻²⁴."""
+    return np.asarray((state >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24))
+
+
+STEP = Op("rand_pcg", (U32,), U32, Call("wp.rand_pcg"), stepped, exact=True, differentiable=False)
 """One step of the generator: no row of the table, as kernels can't call it."""
 
 
 def _pcg(state: Number) -> Number:
-    return Number(state.calculus.apply(_STEP, [state.value]), U32, state.calculus)
+    return Number(state.calculus.apply(STEP, [state.value]), U32, state.calculus)
 
 
 def _unsigned(number: Number) -> Number:
@@ -180,8 +186,8 @@ def _multiplied(state: Lanes, least: Lanes) -> tuple[Lanes, Lanes]:
     states, count = states.copy(), np.zeros(states.shape, np.uint32)
     product, going = np.ones(states.shape, np.float32), np.ones(states.shape, np.bool_)
     while going.any():
-        states = np.where(going, _stepped(states), states)
-        product = product * ((states >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24))
+        states = np.where(going, stepped(states), states)
+        product = product * uniform(states)
         going &= product > bounds
         count += going
     return count, states
