@@ -23,9 +23,10 @@ from extract.compile import BlockBuild, Compiled, compile_block, compile_instead
 from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.ops import ROWS
-from grammar.tree import Kernel, all_terms
+from grammar.tree import Apply, AugAssign, AugStore, Kernel, all_statements, all_terms
 from grammar.types import type_named
-from tests.builders import LANES, OUT, I, X, Y, array, at, do, kernel, let, out, put, var
+from tests.builders import LANES, OUT, I, X, Y, accumulator, array, at, bump, do, kernel, let, out, part, put, var
+from tests.test_rebuild import EVERYTHING
 from validate.mutate import RATE, command, exit_code, rate, show
 from validate.mutation import work as working
 from validate.mutation.cells import with_row, wrong_cells
@@ -204,6 +205,35 @@ def test_wrong_cells_differ_in_one_row() -> None:
     for fault, wrong in cells:
         changed = {term.op for term in all_terms(wrong) if hasattr(term, "op")} - set(ROWS.values())
         assert [op.key for op in changed] == [fault.before]
+
+
+def test_wrong_cells_are_planted_wherever_a_row_stands() -> None:
+    """In the index of a part, what a sampler is given, the indices of a grid, functions, structs as a whole, …"""
+    right, row = Kernel("do_all", (), EVERYTHING, "combined"), ROWS["add(int32,int32)"]
+    wrong = with_row(right, row, replace(row, meaning=lambda a, b: a - b))
+    before, after = ([term.op for term in all_terms(one) if isinstance(term, Apply)] for one in (right, wrong))
+    assert len(before) == len(after)
+    assert row in before
+    assert row not in after
+    updates = [stmt.op for stmt in all_statements(wrong) if isinstance(stmt, AugAssign | AugStore)]
+    assert len(updates) == 2
+    assert row not in updates
+
+
+def test_wrong_cells_of_rows_that_statements_apply() -> None:
+    """What is atomic, the reference adds up without a row."""
+    vector = type_named("vec3f")
+    right = kernel(
+        (array("p", vector), X, out("out", vector), accumulator("total")),
+        let("v", at("p", I, vector)),
+        part("v", 0, at("x"), "mul"),
+        put("out", var("v", vector)),
+        bump("out", "cw_mul", var("v", vector)),
+        bump("total", "add", at("x")),
+    )
+    assert {fault.before for fault, _ in wrong_cells(right)} == {"mul(float32,float32)", "cw_mul(vec3f,vec3f)"}
+    for fault, wrong in wrong_cells(right):
+        assert wrong != right, fault
 
 
 def test_putting_a_row_in_its_own_place_changes_nothing() -> None:

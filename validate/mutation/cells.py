@@ -15,26 +15,20 @@ import numpy as np
 from grammar.number import Number, call
 from grammar.op import Op
 from grammar.ops import TABLE
+from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.tree import (
     Apply,
-    Assign,
-    Atomic,
+    AssignPart,
     AugAssign,
     AugStore,
-    For,
     Function,
-    If,
     Invoke,
     Kernel,
-    Read,
-    Return,
     Stmt,
-    Store,
     Term,
     Unpack,
-    While,
+    all_statements,
     all_terms,
-    statements,
 )
 from grammar.types import BOOL, Composite
 from validate.mutation.code import Fault, Kind
@@ -51,7 +45,14 @@ def wrong_cells(kernel: Kernel) -> Iterator[tuple[Fault, Kernel]]:
 
 def _rows(kernel: Kernel) -> Iterator[Op]:
     yield from (term.op for term in all_terms(kernel) if isinstance(term, Apply))
-    yield from (stmt.op for stmt in statements(kernel.body) if isinstance(stmt, AugAssign))
+    for stmt in all_statements(kernel):
+        match stmt:
+            case AugStore() if stmt.kind is not None:
+                pass  # the reference adds it up without the row
+            case AugAssign(_, op, _) | AugStore(_, _, op, _) | AssignPart(op=Op() as op):
+                yield op
+            case _:
+                pass
 
 
 def _wrong(op: Op) -> Iterator[tuple[str, Meaning]]:
@@ -94,46 +95,29 @@ def _opposite(part: Any) -> Any:
 
 def with_row(kernel: Kernel, op: Op, other: Op) -> Kernel:
     """The kernel with another row wherever `op` stands."""
-    return replace(kernel, body=tuple(_statement(stmt, op, other) for stmt in kernel.body))
+    return replace(kernel, body=_with_row(kernel.body, op, other))
 
 
-def _statement(stmt: Stmt, op: Op, other: Op) -> Stmt:
-    def block(body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-        return tuple(_statement(inner, op, other) for inner in body)
+def _with_row(body: Body, op: Op, other: Op) -> Body:
+    def of_term(term: Term) -> Term:
+        match term:
+            case Apply(row, args) if row is op:
+                return Apply(other, args)
+            case Invoke(function, args):
+                return Invoke(inside(function), args)
+            case _:
+                return term
 
-    match stmt:
-        case Assign(_, value):
-            return replace(stmt, value=_term(value, op, other))
-        case Unpack(names, function, args):
-            return Unpack(names, _function(function, op, other), tuple(_term(arg, op, other) for arg in args))
-        case Return(value, others) if value is not None:
-            return Return(_term(value, op, other), tuple(_term(each, op, other) for each in others))
-        case AugAssign(_, row, value):
-            return replace(stmt, op=other if row is op else row, value=_term(value, op, other))
-        case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
-            return replace(stmt, index=_term(index, op, other), value=_term(value, op, other))
-        case If(condition, body, orelse):
-            return If(_term(condition, op, other), block(body), block(orelse))
-        case For(variable, start, stop, body):
-            first = None if start is None else _term(start, op, other)
-            return For(variable, first, _term(stop, op, other), block(body))
-        case While(condition, body):
-            return While(_term(condition, op, other), block(body))
-        case _:
-            return stmt
+    def of_stmt(stmt: Stmt) -> Body:
+        match stmt:
+            case AugAssign() | AssignPart() | AugStore() if stmt.op is op:
+                return (replace(stmt, op=other),)
+            case Unpack(names, function, args):
+                return (Unpack(names, inside(function), args),)
+            case _:
+                return (stmt,)
 
+    def inside(function: Function) -> Function:
+        return replace(function, body=_with_row(function.body, op, other))
 
-def _term(term: Term, op: Op, other: Op) -> Term:
-    match term:
-        case Apply(row, args):
-            return Apply(other if row is op else row, tuple(_term(arg, op, other) for arg in args))
-        case Read(array, index, type):
-            return Read(array, _term(index, op, other), type)
-        case Invoke(function, args):
-            return Invoke(_function(function, op, other), tuple(_term(arg, op, other) for arg in args))
-        case _:
-            return term
-
-
-def _function(function: Function, op: Op, other: Op) -> Function:
-    return replace(function, body=tuple(_statement(stmt, op, other) for stmt in function.body))
+    return with_statements(with_all_terms(body, of_term), of_stmt)
