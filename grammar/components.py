@@ -20,12 +20,14 @@ from grammar.op import Item, Member, Op
 from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.terms import grow_condition, grow_term, read_element
 from grammar.tree import Apply, Assign, AssignPart, At, Const, For, If, Stmt, Term, Var
-from grammar.types import FLOATS, I32, Composite, Element
+from grammar.types import FLOATS, I32, SPATIAL_MATRICES, Composite, Element
 
 
 def has_parts(type: Element) -> bool:
-    """Whether its scalars are assigned to one by one: those of rotations are not, nor those of tiles."""
-    return isinstance(type, Composite) and not type.is_rigid and not type.is_tile
+    """Whether its scalars are read and assigned to one by one: those of rotations are not, nor those of tiles."""
+    if not isinstance(type, Composite) or type.is_rigid or type.is_tile:
+        return False
+    return type not in SPATIAL_MATRICES
 
 
 def assign_parts(draft: Draft, type: Element, height: int) -> Grown:

@@ -13,14 +13,15 @@ import pytest
 import grammar.grow
 from grammar.check import problems
 from grammar.choose import Seed, seeded
+from grammar.components import has_parts
 from grammar.families import FAMILIES, Family
 from grammar.grow import grow
-from grammar.op import Op
+from grammar.op import Item, Op
 from grammar.ops import ROWS, TABLE
 from grammar.profiles import profile
 from grammar.rare import DONE_ELSEWHERE, main_for, rare
 from grammar.tree import Apply, Kernel, all_terms
-from grammar.types import BOOL
+from grammar.types import BOOL, COMPOSITES
 from tests.builders import LANES
 
 NATURAL = profile("natural")
@@ -90,3 +91,9 @@ def _grown(family: str, seed: int) -> Kernel:
 
 def _holds(kernel: Kernel, row: Op) -> bool:
     return any(isinstance(term, Apply) and term.op is row for term in all_terms(kernel))
+
+
+def test_what_is_put_together_by_scalars_can_be_taken_apart() -> None:
+    """Of each type that is assigned to one scalar at a time, a scalar can be read."""
+    taken_apart = {op.params[0] for op in TABLE if op.name == "extract" and isinstance(op.spelling, Item)}
+    assert {type for type in COMPOSITES if has_parts(type)} <= taken_apart

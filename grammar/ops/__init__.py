@@ -45,7 +45,9 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
 _COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, random, noise)
-TABLE: tuple[Op, ...] = _sharing_weight(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS)
+TABLE: tuple[Op, ...] = _sharing_weight(
+    (*(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS), *cast.REREAD)
+)
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS

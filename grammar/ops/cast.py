@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from grammar.number import Number
 from grammar.op import Call, Lanes, Op
-from grammar.types import BOOL, F16, F32, F64, FLOATS, INTEGERS, NUMBERS, SIGNED, Scalar
+from grammar.types import BOOL, F16, F32, F64, FLOATS, INTEGERS, NUMBERS, SIGNED, U32, U64, Scalar
 
 _row = partial(Op, exact=True, group="cast", weight=0.5)
 
@@ -61,6 +62,35 @@ def _to_integer(source: Scalar, target: Scalar) -> Op:
         return _row(target.name, (source,), target, call, meaning, _fits(target), np.trunc, differentiable=False)
     return _row(target.name, (source,), target, call, meaning, differentiable=False)
 
+
+def _bits(source: Scalar, target: Scalar) -> Callable[[Lanes], Lanes]:
+    def bits(x: Lanes) -> Lanes:
+        return x.astype(source.dtype).view(target.dtype)
+
+    return bits
+
+
+def _reread(source: Scalar, target: Scalar) -> Op:
+    """The same bits as another type. Those of a float jump wherever it changes."""
+    bits = _bits(source, target)
+    inner = Op("bits", (source,), target, Call("wp.cast"), bits, jump=bits, exact=True, differentiable=False)
+    dtype = Call("wp.cast", (("dtype", target.spelling),))
+
+    def meaning(x: Number) -> Number:
+        return Number(x.calculus.apply(inner, [x.value]), target, x.calculus)
+
+    return Op(
+        *("cast", (source,), target, dtype, meaning),
+        exact=True,
+        differentiable=False,
+        group="integer",
+        weight=0.1,
+        is_composite=True,
+    )
+
+
+REREAD = (_reread(F32, U32), _reread(F64, U64))
+"""As hashes do it. Of the other way hardly any bits make a number that is good for anything."""
 
 ROWS: tuple[Op, ...] = (
     *(_between_floats(S, T) for T in FLOATS for S in FLOATS if S is not T),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import numpy as np
+
 from grammar.number import Number, Numbers, call, where
 from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import parts
@@ -16,6 +18,8 @@ from grammar.ops.matrix import transposed
 from grammar.types import BOOL, F32, I32, MATRICES, QUATERNIONS, VECTORS, Composite
 
 _row = partial(Op, exact=True, group="quaternion")
+
+PI, HALF_PI, SLIGHT = (float(np.float32(value)) for value in (np.pi, np.pi / 2, 1e-6))
 
 
 def product(a: Numbers, b: Numbers) -> Numbers:
@@ -107,6 +111,24 @@ def _from_euler(*axes: int) -> Callable[[Numbers], Numbers]:
     return from_euler
 
 
+def _to_euler(i: int, j: int, k: int) -> Callable[[Numbers], Numbers]:
+    """Of three different axes: Bernardes and Viollet (2022). Half a turn about the second leaves but one angle."""
+    sign = 1.0 if (j - i) % 3 == 1 else -1.0
+
+    def to_euler(q: Numbers) -> Numbers:
+        a, b, c, d = q[3] - q[j], q[i] + q[k] * sign, q[j] + q[3], q[k] * sign - q[i]
+        one = a * a + b * b
+        middle = call("acos", 2.0 * one / (one + c * c + d * d) - 1.0)
+        plus, minus = call("atan2", b, a), call("atan2", d, c)
+        none, half = (call("abs", x) < SLIGHT for x in (middle, middle - PI))
+        first = where(none, 0.0, where(half, 0.0, plus - minus))
+        last = where(none, 2.0 * plus, where(half, 2.0 * minus, plus + minus))
+        angles = {i: first, j: middle - HALF_PI, k: last * sign}
+        return angles[0], angles[1], angles[2]
+
+    return to_euler
+
+
 def _about_axis(axis: int, half: Number, zero: Number) -> Numbers:
     return (*(call("sin", half) if k == axis else zero for k in range(3)), call("cos", half))
 
@@ -154,6 +176,12 @@ def _made(Q: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     S, V = Q.scalar, space(Q)  # noqa: N806 - likewise
     dtype = () if S is F32 else (("dtype", S.spelling),)
     yield _row("quat_identity", (), Q, Call("wp.quat_identity", dtype), lambda: (0.0, 0.0, 0.0, 1.0), weight=0.0)
+    yield _row(Q.name, (), Q, Call(Q.spelling), lambda: (0.0,) * 4, weight=0.0)
+    yield from (
+        _row(Q.name, (other,), Q, Call(Q.spelling), parts.each(S.name), group="cast", weight=0.2)
+        for other in QUATERNIONS
+        if other is not Q
+    )
     yield _row(Q.name, (S,) * 4, Q, Call(Q.spelling), parts.given, weight=0.3)
     yield _row(Q.name, (V, S), Q, Call(Q.spelling), lambda v, w: (*v, w), weight=0.7)
     yield _row("quat_from_axis_angle", (V, S), Q, Call("wp.quat_from_axis_angle"), _about, weight=3.0)
@@ -196,6 +224,8 @@ def _written_in_python(Q: Composite, V: Composite) -> Iterator[Op]:  # noqa: N80
     for axes in ((0, 1, 2), (2, 1, 0)):
         order = Call("wp.quat_from_euler", tuple(zip("ijk", axes, strict=True)))
         yield _row("quat_from_euler", (V,), Q, order, _from_euler(*axes), weight=0.3)
+        order = Call("wp.quat_to_euler", tuple(zip("ijk", axes, strict=True)))
+        yield _row("quat_to_euler", (Q,), V, order, _to_euler(*axes), weight=0.3)
 
 
 def _arithmetic(Q: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
