@@ -16,6 +16,7 @@ from grammar.features import combine, infixes
 from grammar.literal import zero
 from grammar.names import NameRole
 from grammar.neighbours import clamped_along
+from grammar.op import Lanes
 from grammar.terms import TRIES, grow_argument, grow_condition, grow_term, index_into, new_array, stored_index
 from grammar.tree import (
     Apply,
@@ -57,10 +58,19 @@ def call_function(draft: Draft, type: Element, height: int) -> Grown:
 Argument = Grown | Whole
 
 
+def terms_of(args: Sequence[Argument]) -> tuple[Term, ...]:
+    """What stands in the call."""
+    return tuple(arg if isinstance(arg, Whole) else arg.term for arg in args)
+
+
+def given_by(args: Sequence[Argument]) -> list[Lanes | Whole]:
+    """What the function works with: values, and arrays as a whole."""
+    return [arg if isinstance(arg, Whole) else arg.value for arg in args]
+
+
 def called(draft: Draft, function: Function, args: Sequence[Argument]) -> Grown | None:
     """The function on these arguments, if it is defined on the active lanes, does something, and is called for once."""
-    terms = tuple(arg if isinstance(arg, Whole) else arg.term for arg in args)
-    given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
+    terms, given = terms_of(args), given_by(args)
     if len(set(terms)) < len(terms):
         return None
     value = defined(draft, lambda: draft.interpreter.invoke(function, given, draft.active))
@@ -207,8 +217,7 @@ def inside(draft: Draft, name: str, args: Sequence[Argument]) -> Iterator[list[V
     draft.block, draft.scope, draft.pending, draft.parts, draft.locals_left = [], [], [], {}, 2
     draft.taken = {name, *(function.name for function in draft.functions)}
     params = list(parameters(draft, args))
-    given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
-    interpreter.env, interpreter.passed = interpreter.bound(params, given)
+    interpreter.env, interpreter.passed = interpreter.bound(params, given_by(args))
     indices = sum(param.array.dimensions for param in params if isinstance(param, Whole))
     draft.scope.extend(param for param in params[indices + (indices > 0) :] if isinstance(param, Var))
     draft.closed = True

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grammar.calls import Argument, call_function, inside, needed, new_arguments, own_values, plain_result
+from grammar.calls import (
+    Argument,
+    call_function,
+    given_by,
+    inside,
+    needed,
+    new_arguments,
+    own_values,
+    plain_result,
+    terms_of,
+)
 from grammar.choose import chance, weighted
 from grammar.draft import Draft, Grown, defined, is_like, is_sound, local, local_role, run
 from grammar.neighbours import grow_with
 from grammar.op import Lanes
 from grammar.terms import TRIES, grow_condition, grow_term
-from grammar.tree import Apply, Function, If, Return, Stmt, Term, Unpack, Whole
+from grammar.tree import Apply, Function, If, Return, Stmt, Unpack, Whole
 from grammar.types import Element
 
 ATTEMPTS = 3
@@ -71,8 +81,7 @@ def _another(draft: Draft, type: Element, height: int, before: Sequence[Grown]) 
 
 def _unpacked(draft: Draft, function: Function, args: Sequence[Argument]) -> list[Grown] | None:
     """The locals that get what the function returns, if it is all sound and new."""
-    terms: tuple[Term, ...] = tuple(arg if isinstance(arg, Whole) else arg.term for arg in args)
-    given = [arg if isinstance(arg, Whole) else arg.value for arg in args]
+    terms, given = terms_of(args), given_by(args)
     results: list[Lanes] = []
 
     def compute() -> Lanes:
