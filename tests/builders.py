@@ -6,7 +6,7 @@ follows from how the body uses it, so a test states only what it is about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -200,7 +200,6 @@ def _grown(per_family: int, depths: tuple[int, ...]) -> Iterator[Sample]:
 
 # -- kernels with one thing less or changed ----------------------------------------------------------------------------
 
-TERM_FIELDS = ("index", "start", "stop", "condition", "value")
 BLOCK_FIELDS = ("body", "orelse")
 Body = tuple[Stmt, ...]
 
@@ -214,20 +213,6 @@ def edits(body: Body) -> Iterator[tuple[Stmt, Body]]:
                 yield inner, (*body[:k], _with(stmt, name, rest), *body[k + 1 :])
 
 
-def rewrites(body: Body, change: Callable[[Term], Iterable[Term]]) -> Iterator[Body]:
-    """The body with one term in place of another, for each term and all that `change` makes of it."""
-    for k, stmt in enumerate(body):
-        changed = [
-            *(_with(stmt, name, new) for name, term in _terms(stmt) for new in _rewritten(term, change)),
-            *(_with(stmt, name, new) for name, block in _blocks(stmt) for new in rewrites(block, change)),
-        ]
-        yield from ((*body[:k], new, *body[k + 1 :]) for new in changed)
-
-
-def _terms(stmt: Stmt) -> list[tuple[str, Term]]:
-    return [(name, term) for name in TERM_FIELDS if (term := getattr(stmt, name, None)) is not None]
-
-
 def _blocks(stmt: Stmt) -> list[tuple[str, Body]]:
     return [(name, block) for name in BLOCK_FIELDS if (block := getattr(stmt, name, None)) is not None]
 
@@ -235,18 +220,6 @@ def _blocks(stmt: Stmt) -> list[tuple[str, Body]]:
 def _with(stmt: Stmt, name: str, value: object) -> Stmt:
     changes: dict[str, Any] = {name: value}
     return replace(stmt, **changes)
-
-
-def _rewritten(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[Term]:
-    yield from change(term)
-    match term:
-        case Apply(op, args):
-            for k, arg in enumerate(args):
-                yield from (Apply(op, (*args[:k], new, *args[k + 1 :])) for new in _rewritten(arg, change))
-        case Read(name, index, type):
-            yield from (Read(name, new, type) for new in _rewritten(index, change))
-        case _:
-            pass
 
 
 def outputs(kernel: Kernel, inputs: Inputs) -> dict[str, bytes]:

@@ -53,7 +53,6 @@ from tests.builders import (
     outputs,
     part,
     put,
-    rewrites,
     samples,
     scalar,
     size,
@@ -61,6 +60,7 @@ from tests.builders import (
     when,
     while_,
 )
+from validate.edits import in_terms
 
 v, w, flag = var("v"), var("w"), var("flag", BOOL)
 POSITIVE = do("greater", at("x"), 0.0)
@@ -357,7 +357,7 @@ def test_an_operation_of_other_types_is_noticed() -> None:
     """Each operation of the kernel becomes its overload on other types, its arguments staying as they are."""
     changed = 0
     for sample in samples(1):
-        for body in rewrites(sample.kernel.body, _overloaded):
+        for body in in_terms(sample.kernel.body, _overloaded):
             changed += 1
             assert problems(replace(sample.kernel, body=body)), sample
     assert changed > 1000

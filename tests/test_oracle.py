@@ -36,12 +36,12 @@ from tests.builders import (
     number,
     out,
     put,
-    rewrites,
     samples,
 )
 from tests.limits_of_parts import REASONS
 from tests.test_evaluate import BY_HAND, UNDEFINED
 from tests.test_limits import DEFECTIVE, FINE, LIMITED
+from validate.edits import in_terms
 from validate.specials import FLOAT_SPECIALS, joined, special
 from validate.verdict import GradientLabel, Outcome, Verdict
 
@@ -252,7 +252,7 @@ FAULTS: Mapping[str, Callable[[Term], Iterator[Term]]] = {
 
 
 def faulty(kernel: Kernel, fault: str) -> Iterator[Kernel]:
-    bodies = rewrites(kernel.body, FAULTS[fault]) if fault in FAULTS else (rest for _, rest in edits(kernel.body))
+    bodies = in_terms(kernel.body, FAULTS[fault]) if fault in FAULTS else (rest for _, rest in edits(kernel.body))
     yield from (replace(kernel, body=body) for body in bodies)
 
 
