@@ -351,7 +351,9 @@ class _Checker:
                 yield from self.index(array, index, scope, reader)
             case At():
                 yield "indices stand where a value should"
-            case Size(array, type, axis):
+            case Size(array, type, axis, by_len):
+                if by_len and axis:
+                    yield f"len is the length of {array} along its first axis"
                 yield from self.array(array, None)
                 if type is not I32:
                     yield "a length is an int32"

@@ -177,6 +177,8 @@ def _is_said(signature: Signature) -> bool:
     """Whether the vocabulary calls the builtin, other than by rows of the table, with as many arguments."""
     if signature.name == "tid":
         return said.thread(signature.results) in vocabulary()
+    if signature.name == "len" and [type for _, type in signature.params] != ["array"]:
+        return False
     needed = len(signature.params) - len(signature.optional)
     return any(needed <= count <= len(signature.params) for count in calls_said().get(signature.name, ()))
 

@@ -141,6 +141,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
             return _tile_load(array, index, type) if is_tile(type) else _element(array, index), ATOM
         case Invoke(called, args):
             return call(called.name, list(_arguments(called, args))), ATOM
+        case Size(array, by_len=True):
+            return call("len", [dotted(array.partition(ELEMENT)[0])]), ATOM
         case Size(array, _, axis):
             return subscript(dotted(f"{array.partition(ELEMENT)[0]}.shape"), cst.Integer(str(axis))), ATOM
         case Whole(name, _):

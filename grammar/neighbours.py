@@ -72,7 +72,7 @@ def _inner_only(draft: Draft, param: Param) -> tuple[Term, Term]:
     neighbours = Apply(infix("sub", I32), (i, one)), Apply(infix("add", I32), (i, one))
     if any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block):
         return neighbours
-    last = _last(param.name)
+    last = _last(param.name, by_len=says_len(draft))
     first_lane = Apply(infix("equal", I32), (i, Const(I32, 0)))
     last_lane = Apply(infix("greater_equal" if draft.choose(2) else "equal", I32), (i, last))
     run(draft, If(Apply(ROWS["logical_or(bool,bool)"], (first_lane, last_lane)), (Return(),)))
@@ -85,24 +85,29 @@ def _is_border(condition: Term) -> bool:
 
 
 def _clamped(draft: Draft, param: Param) -> tuple[Term, Term]:
-    before, after = clamped_along(param.name, 0, draft.thread)
+    before, after = clamped_along(param.name, 0, draft.thread, says_len(draft))
     return _named(draft, before), _named(draft, after)
 
 
-def clamped_along(array: str, axis: int, index: Term) -> tuple[Term, Term]:
+def clamped_along(array: str, axis: int, index: Term, by_len: bool = False) -> tuple[Term, Term]:
     one = Const(I32, 1)
     before = Apply(infix("max", I32), (Apply(infix("sub", I32), (index, one)), Const(I32, 0)))
-    after = Apply(infix("min", I32), (Apply(infix("add", I32), (index, one)), _last(array, axis)))
+    after = Apply(infix("min", I32), (Apply(infix("add", I32), (index, one)), _last(array, axis, by_len)))
     return before, after
 
 
-def _last(array: str, axis: int = 0) -> Term:
+def _last(array: str, axis: int = 0, by_len: bool = False) -> Term:
     """The last index along an axis."""
-    return Apply(infix("sub", I32), (Size(array, I32, axis), Const(I32, 1)))
+    return Apply(infix("sub", I32), (Size(array, I32, axis, by_len), Const(I32, 1)))
+
+
+def says_len(draft: Draft) -> bool:
+    """Whether a length is `len(x)` rather than `x.shape[0]`."""
+    return chance(draft.choose, 0.3)
 
 
 def _wrapped(draft: Draft, param: Param) -> tuple[Term, Term]:
-    i, one, n = draft.thread, Const(I32, 1), Size(param.name, I32)
+    i, one, n = draft.thread, Const(I32, 1), Size(param.name, I32, 0, says_len(draft))
     whole = Apply(infix("add", I32), (i, n))
     before = Apply(infix("mod", I32), (Apply(infix("sub", I32), (whole, one)), n))
     after = Apply(infix("mod", I32), (Apply(infix("add", I32), (i, one)), n))

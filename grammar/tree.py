@@ -78,6 +78,8 @@ class Size:
     array: str
     type: Scalar
     axis: int = 0
+    by_len: bool = False
+    """Spelt `len(x)`, which is the length along the first axis."""
 
 
 @dataclass(frozen=True, slots=True)

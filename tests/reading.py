@@ -245,6 +245,8 @@ class Reader:
                 return Whole(name, type)
             case ast.Name(name):
                 return self.constants.get(name) or Var(name, self.types[name])
+            case ast.Call(ast.Name("len"), [ast.Name(array)]):
+                return Size(array, I32, by_len=True)
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):
                 return Size(array, I32, axis)
             case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):

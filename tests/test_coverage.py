@@ -104,6 +104,13 @@ def test_much_is_covered() -> None:
     assert "atomic_add(arr: array, i: Int, value: Any)" not in data["absent"]["Utility"]
 
 
+def test_the_length_of_arrays_is_covered_and_no_other() -> None:
+    """They all take one argument, by which alone statements and what is no operation are told apart."""
+    absent = as_data()["absent"]["Utility"]
+    assert "len(a: array)" not in absent
+    assert {"len(a: vec[Any, Scalar])", "len(a: tile)"} <= set(absent)
+
+
 def test_reasons_are_given_to_what_is_left_out() -> None:
     by_reason = as_data()["out_of_scope"]
     names = {name for names in by_reason.values() for name in names}

@@ -17,6 +17,8 @@ from itertools import pairwise
 
 import pytest
 
+from grammar.canon import canonical_hash
+from grammar.check import problems
 from grammar.emit import emit, emit_term, rebound_in_loops
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
@@ -31,6 +33,7 @@ from grammar.tree import (
     Read,
     Return,
     Role,
+    Size,
     Stmt,
     Term,
     Var,
@@ -387,7 +390,16 @@ def test_only_warp_is_imported() -> None:
         *others, function = (node for node in tree.body if isinstance(node, ast.FunctionDef))
         named = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
         bound = {arg.arg for arg in function.args.args} | {n.id for n in named if isinstance(n.ctx, ast.Store)}
-        known = {"wp", "range", "float", "int", "bool", *(other.name for other in others), *constants(sample.kernel)}
+        known = {
+            "wp",
+            "range",
+            "len",
+            "float",
+            "int",
+            "bool",
+            *(other.name for other in others),
+            *constants(sample.kernel),
+        }
         known |= {struct.name for struct in sample.kernel.structs}
         assert {n.id for n in named} <= bound | known, sample
 
@@ -447,3 +459,14 @@ def _wrapped(leaf: Var | Read, inner: str) -> Term:
             return do(next(name for name in names if f"{name}({type.name})" in ROWS), leaf)
         case _:
             return do("logical_or" if type is BOOL else "add", leaf, leaf)
+
+
+def test_a_length_is_spelt_in_either_way_and_means_the_same() -> None:
+    length, called = Size("x", I32), Size("x", I32, by_len=True)
+    plain, other = (kernel((X, OUT), put("out", do("mul", at("x"), do("float32", n)))) for n in (length, called))
+    assert "x.shape[0]" in emit(plain)
+    assert "len(x)" in emit(other)
+    assert canonical_hash(plain) == canonical_hash(other)
+    assert not list(problems(other))
+    beyond = kernel((X, OUT), put("out", do("float32", Size("x", I32, 1, by_len=True))))
+    assert any("first axis" in problem for problem in problems(beyond))
