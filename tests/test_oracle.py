@@ -67,7 +67,11 @@ CAST = kernel(
     (array("x", low=1.0, high=4.0), out("counts", I32)), put("counts", do("div", number(100), do("int32", at("x"))))
 )
 COPIED = kernel((array("m", I32), out("counts", I32)), put("counts", at("m", I, I32)))
-SPECIAL = {"square": SQUARE, "division of ints": DIVIDED, "cast": CAST}
+CANCELLED = kernel(
+    (X, OUT), put("out", do("add", do("mul", do("sub", at("x"), at("x")), 30.0), do("mul", at("x"), 0.01)))
+)
+"""Going back, the two large shares of the element take with them what the small one had beyond their last bit."""
+SPECIAL = {"cancelled": CANCELLED, "square": SQUARE, "division of ints": DIVIDED, "cast": CAST}
 DEFECTS = {f"defect: {name}": by_hand for name, (_, by_hand) in DEFECTIVE.items()}
 
 GROWN = tuple(sample for sample in samples(1) if sample.depth in (2, 3, 4, 5, 7))[::2]

@@ -61,7 +61,8 @@ SIGN_OF_ZERO = 5e-324
 """A tolerance that only tells zeros apart no longer: which of them wins a minimum depends on the order of the lanes."""
 
 HANDED_ON = frozenset(("add", "sub", "neg", "pos", "where", "ternary"))
-"""Rows whose adjoint hands on what comes back to it as it is, or its negative: nothing is rounded."""
+"""Rows whose adjoint hands on what comes back to it as it is, or its negative: it is rounded only where an element gets
+it by way of two arguments, which may nearly cancel."""
 
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
@@ -234,7 +235,7 @@ class Shadowed(Algebra[Value]):
 
     def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int]) -> list[Lanes]:
         """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
-        if op.name in HANDED_ON:
+        if op.name in HANDED_ON and sum(len(arg.moved) for arg in args) == len(moved):
             return list(variants)
         exact = [arg.shadow is None for arg in args]
         several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
