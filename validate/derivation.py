@@ -18,6 +18,7 @@ from grammar.defects import defect
 from grammar.exits import with_exit
 from grammar.families import FAMILIES, Family, family_named
 from grammar.grow import grow
+from grammar.idioms import with_idiom
 from grammar.profiles import PROFILES, Profile, profile, swarm
 from grammar.tree import Kernel, height
 from validate.findings import Finding
@@ -30,8 +31,13 @@ SWARM = "swarm"
 ALL_PROFILES = (*PROFILES, SWARM)
 SMALL = 32
 """Choices above this are points on a wheel, and lowered by halves alone."""
-EXITS, EXIT_ATTEMPTS = 0.5, 6
-"""Where exits are asked for: share of the kernels whose loops are tried to be left early, and how often it is tried."""
+EXITS, IDIOMS = 0.5, 0.5
+"""Shares of the kernels that are to be changed: to leave loops early, where exits are asked for; to hold the idiom of a
+known defect, where those are allowed."""
+ATTEMPTS = 6
+"""How often a change is tried."""
+
+Change = Callable[[Choose, Kernel], Kernel | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +66,21 @@ class Derivation:
         return kernel, made
 
     def _grown(self, choose: Choose) -> Kernel | None:
-        """Whether it is left early is chosen first: that choice keeps its place whatever becomes of those after it."""
-        is_left = self.exits and chance(choose, EXITS)
+        """What is to be changed is chosen first: those choices keep their places whatever becomes of those after."""
+        changes: list[Change] = [with_exit] if self.exits and chance(choose, EXITS) else []
+        changes += [with_idiom] if self.allow_known and chance(choose, IDIOMS) else []
         kernel = grow(
             choose, self.family, self.profile, self.depth, self.seed, self.lanes, allow_known=self.allow_known
         )
-        return _left_early(choose, kernel, self) if kernel is not None and is_left else kernel
+        for change in changes:
+            kernel = None if kernel is None else _changed(choose, kernel, change, self)
+        return kernel
 
 
-def _left_early(choose: Choose, kernel: Kernel, how: Derivation) -> Kernel:
-    """The kernel with a way out of one of its loops, if that comes to a kernel like others."""
-    for _ in range(EXIT_ATTEMPTS):
-        changed = with_exit(choose, kernel)
+def _changed(choose: Choose, kernel: Kernel, change: Change, how: Derivation) -> Kernel:
+    """The kernel with the change, if that comes to a kernel like others."""
+    for _ in range(ATTEMPTS):
+        changed = change(choose, kernel)
         if changed is None:
             break
         if (

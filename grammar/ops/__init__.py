@@ -77,7 +77,7 @@ def row(key: str) -> Op:
 
 BESIDE = (
     *("__main__.py", "command.py", "errors.py", "fit.py", "survey.py", "tables.py"),
-    *("check.py", "exits.py", "hypothesis_hook.py", "rewrites.py", "serial.py"),
+    *("check.py", "exits.py", "hypothesis_hook.py", "idioms.py", "rewrites.py", "serial.py"),
     *("smallest.py", "strategies.py"),
     *("constructs.py", "coverage.py", "reach.py", "registry.py", "vocabulary.py", "data/registry.json"),
 )

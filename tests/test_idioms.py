@@ -1,0 +1,70 @@
+"""Idioms of known defects are put where they may stand, and each of them comes up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from grammar.check import problems
+from grammar.choose import Seed, seeded
+from grammar.idioms import with_idiom
+from grammar.limits import limitation
+from grammar.tree import Assign, Fieldwise, Kernel, Struct
+from grammar.types import type_named
+from tests.builders import I, X, array, at, do, kernel, let, out, put, scalar, var
+from validate.judge import defects_of
+
+VEC3, SQUARE, LINE = (type_named(name) for name in ("vec3f", "tile4x4f", "tile4f"))
+
+VECTOR = kernel(
+    (array("p", VEC3), out("squares"), out("out", VEC3)),
+    let("v", at("p", I, VEC3)),
+    put("squares", do("dot", var("v", VEC3), var("v", VEC3))),
+    put("out", var("v", VEC3)),
+)
+TILE = kernel(
+    (array("a", SQUARE), array("y", LINE), out("squares", SQUARE), out("out", LINE)),
+    let("t", at("a", I, SQUARE)),
+    put("squares", do("mul", var("t", SQUARE), var("t", SQUARE))),
+    put("out", do("tile_lower_solve", var("t", SQUARE), at("y", I, LINE))),
+)
+STRUCT = replace(
+    kernel(
+        (array("bodies[].x"), scalar("s"), out()),
+        Fieldwise("Body", "b", (Assign("b.x", at("bodies[].x")),)),
+        let("v", do("mul", var("b.x"), var("s"))),
+        put("out", do("add", var("v"), var("b.x"))),
+    ),
+    structs=(Struct("bodies[]", "Body"),),
+)
+CASES = {
+    "vector": (VECTOR, {"part-update-gradient", "letter-update-gradient", "whole-numbers-gradient"}),
+    "tile": (TILE, {"tile-transpose-gradient", "tile-solve-broadcast"}),
+    "struct": (STRUCT, {"overwritten-field-gradient"}),
+}
+
+
+def changed(name: str) -> list[Kernel]:
+    one = CASES[name][0]
+    made = [with_idiom(seeded(Seed(seed)), one) for seed in range(40)]
+    return [other for other in made if other is not None]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_known_defects_come_up(name: str) -> None:
+    one, wanted = CASES[name]
+    assert defects_of(one) == frozenset()
+    assert {known for other in changed(name) if not limitation(other) for known in defects_of(other)} == wanted
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_kernels_stay_in_the_grammar(name: str) -> None:
+    assert not problems(CASES[name][0])
+    for other in changed(name):
+        assert other != CASES[name][0]
+        assert not problems(other)
+
+
+def test_numbers_alone_have_none() -> None:
+    assert with_idiom(seeded(Seed(0)), kernel((X, out()), put("out", do("mul", at("x"), 3.0)))) is None
