@@ -179,7 +179,7 @@ class Shadowed(Algebra[Value]):
             self._spread_out(arg, moved) if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args
         ]
         if self.steps is not None:
-            variants = self._all_used(op, args, variants, moved)
+            variants = self._all_used(op, args, variants, moved, _passing_back(op, within))
         if not certain:
             if self.steps is None:
                 self._watch_jumps(op, args, variants, active)
@@ -227,30 +227,35 @@ class Shadowed(Algebra[Value]):
         """The variants with what rounding the result may do to each."""
         if shadow.shape[0] == 1:
             shadow = np.repeat(shadow, self.noise.variants(moved), axis=0)
-        blocks, errors = self.noise.blocks(shadow), self._errors(op)
+        blocks, errors = self.noise.blocks(shadow), self._errors(_float(op))
         blocks *= errors.exact if exact else errors.inexact
         if self.steps is not None and op.result is F64 and not op.exact:
             blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
 
-    def _all_used(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int]) -> list[Lanes]:
-        """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
+    def _all_used(
+        self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int], type: Scalar
+    ) -> list[Lanes]:
+        """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need.
+
+        `type` is the one in which the adjoint computes.
+        """
         if op.name in HANDED_ON and sum(len(arg.moved) for arg in args) == len(moved):
             return list(variants)
         exact = [arg.shadow is None for arg in args]
         several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
         several &= not all(exact)
         return [
-            self._used(op, v, moved) if not known or (several and v.dtype.kind == "f") else v
+            self._used(v, moved, type) if not known or (several and v.dtype.kind == "f") else v
             for known, v in zip(exact, variants, strict=True)
         ]
 
-    def _used(self, op: Op, variants: Variants, moved: Sequence[int]) -> Variants:
+    def _used(self, variants: Variants, moved: Sequence[int], type: Scalar) -> Variants:
         """An argument as one use of it sees it, in the noisy steps: what is passed back to it is rounded.
 
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
         """
-        errors = self._errors(op, passed_back=True)
+        errors = self._errors(type)
         used = np.empty((self.noise.variants(moved), variants.shape[1]))
         quiet = self.noise.quiet(used)
         used[:quiet] = variants[:quiet]
@@ -266,7 +271,7 @@ class Shadowed(Algebra[Value]):
         for used in variants:
             if used.dtype.kind == "f" and used.shape[0] > 1:
                 change = self.noise.blocks(used) / np.where(used[0] == 0, 1, used[0]) - 1
-                change *= LIBRARY[_float(op)] * self._errors(op).unit
+                change *= LIBRARY[_float(op)] * self._errors(_float(op)).unit
                 blocks += blocks * change
 
     def _slope_apart(self, op: Op, shadow: Variants, steps: Steps) -> None:
@@ -277,13 +282,13 @@ class Shadowed(Algebra[Value]):
         blocks, (up, down) = self.noise.blocks(shadow), self.noise.split(shadow)[:2]
         quiet = up - down
         factors = np.array(steps.factors[2::2])[:, np.newaxis, np.newaxis]
-        away = (blocks[:, 0] - blocks[:, 1] - factors * quiet) * (self._errors(op).sign[:, 0] / 2)
+        away = (blocks[:, 0] - blocks[:, 1] - factors * quiet) * (self._errors(_float(op)).sign[:, 0] / 2)
         blocks[:, 0] += away
         blocks[:, 1] -= away
 
-    def _errors(self, op: Op, passed_back: bool = False) -> Errors:
+    def _errors(self, type: Scalar) -> Errors:
         self.turn += 5  # of the pool's draws one turn uses four
-        return self.noise.errors(self.turn, F16 if passed_back and F16 in op.params else _float(op))
+        return self.noise.errors(self.turn, type)
 
     def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which rounding may carry the arguments across a jump."""
@@ -399,6 +404,13 @@ def rounds_inside(op: Op) -> bool:
 def _float(op: Op) -> Scalar:
     """The type of the result, or that of which errors are taken where it is no float."""
     return op.result if isinstance(op.result, Scalar) and op.result in FLOATS else F32
+
+
+def _passing_back(op: Op, within: Op | None) -> Scalar:
+    """The type in which the adjoint computes: of composites their own, even where values are computed in float64."""
+    if F16 in op.params:
+        return F16
+    return F32 if within is not None and within.result.scalar is F32 else _float(op)
 
 
 def run_shadowed(
