@@ -82,6 +82,7 @@ def bench(n: int, profile: str, family: tuple[str, ...] | None) -> int:
     """Measures runs of `n` rows at several depths and numbers of workers, and prints what they cost."""
     console = Console()
     wanted = Settings(DEPTHS[0], n, Path(), profile=profile, family=family)
+    checked(wanted, PIPELINE.families, PIPELINE.profiles)
     depths = [depth for depth in DEPTHS if families_of(replace(wanted, depth=depth))]
     start, _ = _run(replace(wanted, depth=depths[0], n=1, jobs=1, block=1))
     runs = {(depth, jobs): _run(replace(wanted, depth=depth, jobs=jobs)) for depth in depths for jobs in JOBS}
@@ -93,7 +94,8 @@ def bench(n: int, profile: str, family: tuple[str, ...] | None) -> int:
         workers = f"{jobs} worker{'s' * (jobs > 1)}"
         console.print(f"starting and ending {workers}: {once:.1f} CPU s, once a run, not counted above")
     alone = one_by_one(replace(wanted, depth=depths[0]))
-    row = 1000 * measures[depths[0], 1].cpu / n
+    first = measures[depths[0], 1]
+    row = 1000 * first.cpu / first.rows
     console.print(
         f"one kernel a module, as Warp compiles by default, at depth {depths[0]}: {alone:.0f} CPU ms to compile it, "
         f"nothing checked; a verified row: {row:.1f} CPU ms, {alone / row:.1f} times less"
@@ -105,7 +107,6 @@ def _run(wanted: Settings) -> tuple[Summary, float]:
     """A run in a folder of its own, and the mean number of lines of its rows."""
     with tempfile.TemporaryDirectory(prefix="warpsmith-bench-") as folder:
         settings = replace(wanted, out=Path(folder) / "data")
-        checked(settings, PIPELINE.families, PIPELINE.profiles)
         summary = run(settings, PIPELINE)
         lines = [text.count("\n") for text in _sources(settings.out)]
     return summary, sum(lines) / max(1, len(lines))
