@@ -14,7 +14,7 @@ from itertools import count
 from grammar.choose import Choose, pick
 from grammar.fields import fresh_names
 from grammar.literal import number
-from grammar.ops import ROWS
+from grammar.ops import NOISE, ROWS
 from grammar.rebuild import Body, with_all_terms
 from grammar.tree import (
     Apply,
@@ -26,12 +26,14 @@ from grammar.tree import (
     For,
     Kernel,
     Return,
+    Sample,
+    Store,
     Term,
     Thread,
     Var,
     terms_in,
 )
-from grammar.types import FLOATS, I32, INT_VECTORS, VECTORS, Composite
+from grammar.types import F32, FLOATS, I32, INT_VECTORS, VECTORS, Composite
 
 
 def with_idiom(choose: Choose, kernel: Kernel) -> Kernel | None:
@@ -117,6 +119,19 @@ def _field_overwritten(kernel: Kernel) -> Iterator[Kernel]:
                 yield from _inserted(kernel, changes, k + 1)
 
 
+def _state_moved(kernel: Kernel) -> Iterator[Kernel]:
+    """`s = wp.randf(state)`, anywhere after noise that the state selects; what is stored last is multiplied with it."""
+    name, last = next(fresh_names(kernel, "drawn")), kernel.body[-1]
+    if not isinstance(last, Store) or last.value.type is not F32:
+        return
+    product = Apply(ROWS["mul(float32,float32)"], (last.value, Var(name, F32)))
+    longer = replace(kernel, body=(*kernel.body[:-1], replace(last, value=product)))
+    for k, stmt in enumerate(kernel.body):
+        for term in terms_in((stmt,)):
+            if isinstance(term, Apply) and term.op in NOISE and isinstance(state := term.args[0], Var):
+                yield from _inserted(longer, (Sample(name, ROWS["randf(uint32)"], state.name),), k + 1)
+
+
 def _inserted(kernel: Kernel, stmts: Body, first: int) -> Iterator[Kernel]:
     """Before any statement from that on, but the last, after which nothing would read it."""
     for place in range(first, len(kernel.body)):
@@ -128,5 +143,6 @@ CHANGES: tuple[Callable[[Kernel], Iterator[Kernel]], ...] = (
     *map(_of_terms, (_transposed, _made_whole, _solved_for_one_number)),
     _part_added_to,
     _field_overwritten,
+    _state_moved,
 )
 """By kernel, all the ways in which a change can be made to it."""

@@ -8,11 +8,12 @@ import pytest
 
 from grammar.check import problems
 from grammar.choose import Seed, seeded
+from grammar.defects import DEFECTS
 from grammar.idioms import with_idiom
 from grammar.limits import limitation
-from grammar.tree import Assign, Fieldwise, Kernel, Struct
-from grammar.types import type_named
-from tests.builders import I, X, array, at, do, kernel, let, out, put, scalar, var
+from grammar.tree import Assign, Fieldwise, Kernel, Struct, Var
+from grammar.types import U32, type_named
+from tests.builders import I, X, array, at, do, kernel, let, number, out, put, scalar, var
 from validate.judge import defects_of
 
 VEC3, SQUARE, LINE = (type_named(name) for name in ("vec3f", "tile4x4f", "tile4f"))
@@ -38,10 +39,17 @@ STRUCT = replace(
     ),
     structs=(Struct("bodies[]", "Body"),),
 )
+NOISE = kernel(
+    (X, out()),
+    let("state", do("uint32", number(1))),
+    let("v", do("noise", Var("state", U32), at("x"))),
+    put("out", do("mul", var("v"), var("v"))),
+)
 CASES = {
     "vector": (VECTOR, {"part-update-gradient", "letter-update-gradient", "whole-numbers-gradient"}),
     "tile": (TILE, {"tile-transpose-gradient", "tile-solve-broadcast"}),
     "struct": (STRUCT, {"overwritten-field-gradient"}),
+    "noise": (NOISE, {"moved-state-gradient"}),
 }
 
 
@@ -64,6 +72,13 @@ def test_kernels_stay_in_the_grammar(name: str) -> None:
     for other in changed(name):
         assert other != CASES[name][0]
         assert not problems(other)
+
+
+def test_every_known_defect_comes_up() -> None:
+    by_themselves = {"remainder-divisor-gradient", "float64-of-constant"}
+    of_exits = {"break-gradient", "continue-gradient"}  # tests/test_exits.py
+    idioms = set().union(*(wanted for _, wanted in CASES.values()))
+    assert by_themselves | of_exits | idioms == {known.name for known in DEFECTS}
 
 
 def test_numbers_alone_have_none() -> None:
