@@ -247,7 +247,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     ),
     "struct_particle": (lambda grown: bool(grown.structs), 1.0),
     "bit_mixing": (of_group("integer"), 0.75),
-    "random_sampling": (has(tree.Sample), 0.9),
+    "random_sampling": (lambda grown: has(tree.Sample)(grown) or of_group("random")(grown), 0.9),
     "tile_reduction": (of_group("tile"), 0.95),
     "tile_gemm": (lambda grown: any(op.name == "tile_matmul" for op in operations(grown)) and has(For)(grown), 0.95),
 }

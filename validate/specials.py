@@ -18,7 +18,7 @@ from grammar.inputs import column, from_columns, uniform
 from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.ranges import is_wide
-from grammar.tree import Apply, Kernel, Param, Read, Role, Term, Var, While, Whole, all_terms, statements
+from grammar.tree import Apply, Kernel, Param, Read, Role, Sample, Term, Var, While, Whole, all_terms, statements
 from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite
 
 FLOAT_SPECIALS = (
@@ -45,8 +45,8 @@ def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
 
 def _defined(kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes], lanes: int) -> Inputs | None:
     """As inputs, once no lane is undefined any more."""
-    loops = any(isinstance(stmt, While) for stmt in statements(kernel.body))
-    risky = loops or any(map(_can_be_undefined, all_terms(kernel)))
+    risky = any(isinstance(stmt, While | Sample) for stmt in statements(kernel.body))
+    risky = risky or any(map(_can_be_undefined, all_terms(kernel)))
     for _ in range(ROUNDS):
         inputs = from_columns(kernel.params, mixed, lanes)
         if not risky:
@@ -62,8 +62,10 @@ def _defined(kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes]
 
 
 def _can_be_undefined(term: Term) -> bool:
-    """Integer operations off their domain, and indices that are not plainly the thread's own."""
+    """Integer operations off their domain, inside of composite rows too, and indices that aren't the thread's own."""
     match term:
+        case Apply(op, _) if op.is_composite:
+            return any(type.scalar in INTEGERS for type in (*op.params, op.result))
         case Apply(op, _):
             return op.result in INTEGERS and op.domain is not None
         case Read(_, index, _):
