@@ -111,23 +111,32 @@ def _operations(term: Term) -> Iterator[Apply]:
         yield term
 
 
-SOLVES = ("tile_lower_solve", "tile_upper_solve", "tile_cholesky_solve")
+LAID_OUT_LIKE = {
+    "tile_diag_add": 0,
+    "tile_cholesky": 0,
+    **dict.fromkeys(("tile_lower_solve", "tile_upper_solve", "tile_cholesky_solve"), 1),
+}
+"""Operations on tiles that lay out what they give like an argument, and which one."""
 
 
-def _solves_for_a_broadcast(kernel: Kernel) -> bool:
-    """Whether the right side of a system of equations repeats one number, under whatever name."""
+def _lays_out_like_a_broadcast(kernel: Kernel) -> bool:
+    """Whether such an argument repeats numbers, under whatever name."""
     repeated: set[str] = set()
     for stmt in statements(kernel.body):
         if isinstance(stmt, Assign) and _is_repeated(stmt.value, repeated):
             repeated.add(stmt.name)
-    return any(
-        isinstance(term, Apply) and term.op.name in SOLVES and _is_repeated(term.args[1], repeated)
-        for term in all_terms(kernel)
-    )
+    calls = (term for term in all_terms(kernel) if isinstance(term, Apply) and term.op.name in LAID_OUT_LIKE)
+    return any(_is_repeated(call.args[LAID_OUT_LIKE[call.op.name]], repeated) for call in calls)
 
 
 def _is_repeated(term: Term, names: Container[str]) -> bool:
-    return term.name in names if isinstance(term, Var) else isinstance(term, Apply) and term.op.name == "tile_broadcast"
+    match term:
+        case Var(name, _):
+            return name in names
+        case Apply(op, (tile, *_)):
+            return op.name == "tile_broadcast" or (op.name == "tile_transpose" and _is_repeated(tile, names))
+        case _:
+            return False
 
 
 WIDENING = ("float64", "int64", "uint64")
@@ -246,13 +255,14 @@ DEFECTS: tuple[Defect, ...] = (
         _transposes_what_was_used,
     ),
     Defect(
-        "tile-solve-broadcast",
+        "tile-broadcast-layout",
         date(2026, 11, 22),
         "1.19.0",
-        "what wp.tile_lower_solve, wp.tile_upper_solve and wp.tile_cholesky_solve give is laid out like the right side:"
-        " of one from wp.tile_broadcast all unknowns lie in one place, and are the last one written",
+        "what wp.tile_diag_add gives is laid out like its matrix, what wp.tile_lower_solve, wp.tile_upper_solve and"
+        " wp.tile_cholesky_solve give like the right side: of one from wp.tile_broadcast, whose numbers lie in one"
+        " place, all results do, and are the last one written",
         "",
-        _solves_for_a_broadcast,
+        _lays_out_like_a_broadcast,
         frozenset({"value", "gradient"}),
     ),
     Defect(

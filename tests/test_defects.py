@@ -117,8 +117,11 @@ def test_a_tile_is_solved_for_a_broadcast_by_whatever_name() -> None:
         stored = Store("out", LANE, Apply(solve, (Read("a", LANE, square), right)))
         return _named(Kernel("k", params, (Thread("i"), *before, stored), "tile_reduction"))
 
-    assert named(side) == named(Var("s", line), Assign("s", side)) == "tile-solve-broadcast"
-    assert named(Var("t", line), Assign("s", side), Assign("t", Var("s", line))) == "tile-solve-broadcast"
+    assert named(side) == named(Var("s", line), Assign("s", side)) == "tile-broadcast-layout"
+    assert named(Var("t", line), Assign("s", side), Assign("t", Var("s", line))) == "tile-broadcast-layout"
+    spread = Apply(row("tile_broadcast[4x4](tile4f)"), (Read("y", LANE, line),))
+    added = Apply(row("tile_diag_add(tile4x4f,tile4f)"), (spread, Read("y", LANE, line)))
+    assert named(Var("t", line), Assign("t", Apply(row("tile_sum[1](tile4x4f)"), (added,)))) == "tile-broadcast-layout"
     assert named(Read("y", LANE, line)) == named(Apply(row("add(tile4f,tile4f)"), (side, side))) == ""
 
 

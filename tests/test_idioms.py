@@ -47,7 +47,7 @@ NOISE = kernel(
 )
 CASES = {
     "vector": (VECTOR, {"part-update-gradient", "letter-update-gradient", "whole-numbers-gradient"}),
-    "tile": (TILE, {"tile-transpose-gradient", "tile-solve-broadcast"}),
+    "tile": (TILE, {"tile-transpose-gradient", "tile-broadcast-layout"}),
     "struct": (STRUCT, {"overwritten-field-gradient"}),
     "noise": (NOISE, {"moved-state-gradient"}),
 }

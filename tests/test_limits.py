@@ -433,7 +433,7 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
         ),
     ),
     "tile solved for a broadcast": (
-        "tile-solve-broadcast",
+        "tile-broadcast-layout",
         kernel(
             (array("a", TILE), array("y", ONE), out("out", LINE)),
             let("side", do("tile_broadcast[4]", at("y", I, ONE))),
