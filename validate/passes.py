@@ -84,8 +84,8 @@ def flatten(kernel: Kernel) -> Iterator[Kernel]:
                 return Var(names[0], I32)
             case Read(array, index, type):
                 return Read(array, cut(array, index), type)
-            case Size(array, type, axis) if array in flat:
-                return Size(array, type, min(axis, len(names) - 2))
+            case Size(array, _, axis) if array in flat:
+                return replace(term, axis=min(axis, len(names) - 2))
             case _:
                 return term
 
