@@ -104,7 +104,7 @@ def _part_added_to(kernel: Kernel) -> Iterator[Kernel]:
 
 
 def _field_overwritten(kernel: Kernel) -> Iterator[Kernel]:
-    """`s = 0.0`, `for k in range(i % 3): s += p.x * p.x`, `p.x += s`, anywhere after p has its value."""
+    """`s = 0.0`, `for k in range(i % 3): s += p.x * p.x`, `p.x = p.x + s`, anywhere after p has its value."""
     thread = kernel.body[0]
     assert isinstance(thread, Thread)
     trips = Apply(ROWS["mod(int32,int32)"], (Var(thread.name, I32), Const(I32, 3)))
@@ -115,7 +115,7 @@ def _field_overwritten(kernel: Kernel) -> Iterator[Kernel]:
                 own = Var(field.name, type)
                 add, times = (ROWS[f"{name}({type.name},{type.name})"] for name in ("add", "mul"))
                 summed = For(trip, None, trips, (AugAssign(total, add, Apply(times, (own, own))),))
-                changes = Assign(total, number(type, 0)), summed, AugAssign(own.name, add, Var(total, type))
+                changes = Assign(total, number(type, 0)), summed, Assign(own.name, Apply(add, (own, Var(total, type))))
                 yield from _inserted(kernel, changes, k + 1)
 
 

@@ -9,6 +9,7 @@ import pytest
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.defects import DEFECTS
+from grammar.emit import emit
 from grammar.idioms import with_idiom
 from grammar.limits import limitation
 from grammar.tree import Assign, Fieldwise, Kernel, Struct, Var
@@ -72,6 +73,7 @@ def test_kernels_stay_in_the_grammar(name: str) -> None:
     for other in changed(name):
         assert other != CASES[name][0]
         assert not problems(other)
+        assert emit(other) != emit(CASES[name][0])
 
 
 def test_every_known_defect_comes_up() -> None:
