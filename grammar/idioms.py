@@ -96,7 +96,9 @@ def _solved_for_one_number(term: Term) -> Term | None:
 def _part_added_to(kernel: Kernel) -> Iterator[Kernel]:
     """`v[0] += 0.5` or `v.x += 0.5`, anywhere after v has its value."""
     for k, stmt in enumerate(kernel.body):
-        if isinstance(stmt, Assign) and isinstance(type := stmt.value.type, Composite) and type in VECTORS:
+        if not isinstance(stmt, Assign) or "." in stmt.name:
+            continue
+        if isinstance(type := stmt.value.type, Composite) and type in VECTORS:
             add, half = ROWS[f"add({type.scalar.name},{type.scalar.name})"], number(type.scalar, 0.5)
             for place, lettered in ((0, False), (type.width - 1, True)):
                 change = AssignPart(stmt.name, type, Const(I32, place), half, add, lettered)
