@@ -153,7 +153,6 @@ class _Checker:
                 yield from self.term(value, scope, reader=name)
                 yield from self.define(name, value.type, scope)
             case AugAssign(name, op, value):
-                yield from self.no_field(name)
                 if is_tile(value.type) and name in self.read:
                     yield f"tile {name} is changed in place, which has been read before"
                 yield from self.term(value, scope, reader=name)
@@ -275,7 +274,6 @@ class _Checker:
 
     def part(self, stmt: AssignPart, scope: Scope) -> Iterator[str]:
         name, type = stmt.name, stmt.type
-        yield from self.no_field(name)
         yield from self.term(stmt.value, scope, reader=name)
         indices = stmt.index.indices if isinstance(stmt.index, At) else (stmt.index,)
         for index in indices:
@@ -288,14 +286,10 @@ class _Checker:
             yield f"{name} has no part with {len(indices)} indices"
         elif any(isinstance(i, Const) and not 0 <= i.value < n for i, n in zip(indices, type.shape, strict=True)):
             yield f"{name} has no such part"
-        if stmt.lettered and (stmt.known is None or type.kind != "vector"):
+        if stmt.lettered and (stmt.known is None or type.kind != "vector" or "." in name):
             yield f"no part of {name} has a letter"
         if stmt.op is not None:
             yield from self.augmented(stmt.op.spelling, stmt.op.params, stmt.op.result, type.scalar, stmt.value)
-
-    def no_field(self, name: str) -> Iterator[str]:
-        if "." in name:
-            yield f"field {name} is given its value otherwise than by an assignment"
 
     def changed(self, array: str, index: Term, type: Element, scope: Scope) -> Iterator[str]:
         """An element that is read and then stored to."""

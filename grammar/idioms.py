@@ -94,7 +94,7 @@ def _solved_for_one_number(term: Term) -> Term | None:
 
 
 def _part_added_to(kernel: Kernel) -> Iterator[Kernel]:
-    """`v[0] += 0.5` or `v.x += 0.5`, anywhere after v has its value."""
+    """`v[0] += 0.5` or `v.x += 0.5`, anywhere after v, which is no field, has its value."""
     for k, stmt in enumerate(kernel.body):
         if not isinstance(stmt, Assign) or "." in stmt.name:
             continue
