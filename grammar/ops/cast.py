@@ -70,10 +70,14 @@ def _bits(source: Scalar, target: Scalar) -> Callable[[Lanes], Lanes]:
     return bits
 
 
+def _is_number(x: Lanes) -> Lanes:
+    return np.asarray(~np.isnan(x))
+
+
 def _reread(source: Scalar, target: Scalar) -> Op:
-    """The same bits as another type. Those of a float jump wherever it changes."""
+    """The same bits as another type. Those of a float jump wherever it changes, and of a NaN there are many."""
     bits = _bits(source, target)
-    inner = Op("bits", (source,), target, Call("wp.cast"), bits, jump=bits, exact=True, differentiable=False)
+    inner = Op("bits", (source,), target, Call("wp.cast"), bits, _is_number, bits, exact=True, differentiable=False)
     dtype = Call("wp.cast", (("dtype", target.spelling),))
 
     def meaning(x: Number) -> Number:
