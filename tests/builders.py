@@ -45,7 +45,8 @@ from grammar.tree import (
 from grammar.types import BOOL, F32, F64, I32, Array, Composite, Element, type_named
 
 LANES = 64
-DEPTHS = range(1, 10)
+DEPTHS = (1, 2, 3, 4, 5, 6, 7, 9)
+COPIES = 2
 
 # -- terms ------------------------------------------------------------------------------------------------------------
 
@@ -182,7 +183,7 @@ class Sample:
 
 
 @cache
-def samples(per_family: int = 3, depths: tuple[int, ...] = tuple(DEPTHS)) -> tuple[Sample, ...]:
+def samples(per_family: int = COPIES, depths: tuple[int, ...] = DEPTHS) -> tuple[Sample, ...]:
     """So many kernels of each family at each of the depths under each profile."""
     return tuple(_grown(per_family, depths))
 

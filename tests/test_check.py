@@ -323,6 +323,7 @@ def test_planted_fault_is_named(name: str) -> None:
 # -- faults at random places ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_dropping_a_definition_is_noticed() -> None:
     """Where the evaluator misses a name, the checker complains."""
     missed = 0
@@ -354,16 +355,17 @@ def test_a_parameter_of_another_type_is_noticed() -> None:
             assert problems(replace(sample.kernel, params=params)), f"{sample} with {param.name} of {other.type}"
 
 
+@pytest.mark.no_cover
 def test_an_operation_of_other_types_is_noticed() -> None:
-    """Each operation becomes each of its overloads on other types once, its arguments staying as they are."""
+    """Each operation becomes some of its overloads on other types, its arguments staying as they are."""
     changed: set[tuple[Op, Op]] = set()
 
     def overloaded(term: Term) -> Iterator[Term]:
-        for op in OVERLOADS[term.op.name] if isinstance(term, Apply) else ():
-            assert isinstance(term, Apply)
-            if op.params != term.op.params and (term.op, op) not in changed:
-                changed.add((term.op, op))
-                yield Apply(op, term.args)
+        if isinstance(term, Apply):
+            for op in [op for op in OVERLOADS[term.op.name] if op.params != term.op.params][:SOME]:
+                if (term.op, op) not in changed:
+                    changed.add((term.op, op))
+                    yield Apply(op, term.args)
 
     for sample in samples(1):
         for body in in_terms(sample.kernel.body, overloaded):
@@ -371,6 +373,7 @@ def test_an_operation_of_other_types_is_noticed() -> None:
     assert len(changed) > 1000
 
 
+SOME = 4
 OVERLOADS = {name: tuple(op for op in TABLE if op.name == name) for name in {op.name for op in TABLE}}
 
 

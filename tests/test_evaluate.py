@@ -77,6 +77,7 @@ FEW = 16
 """Lanes: enough for neighbours, guards and every trip of a loop."""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("depth", [2, 4, 6, 9])
 def test_grown_kernels_run_as_lane_by_lane(depth: int) -> None:
     for sample in samples(2, (depth,)):

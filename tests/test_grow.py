@@ -43,6 +43,8 @@ from grammar.tree import (
 )
 from grammar.types import SCALARS, Array
 from tests.builders import (
+    COPIES,
+    DEPTHS,
     LANES,
     Sample,
     outputs,
@@ -54,6 +56,7 @@ ALL_DEPTHS = tuple(range(1, 13))
 # -- heights and sizes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("depth", ALL_DEPTHS)
 def test_every_family_grows_within_every_depth_it_has(depth: int) -> None:
     for family in families_at(depth):
@@ -69,7 +72,7 @@ def test_every_family_grows_within_every_depth_it_has(depth: int) -> None:
 
 
 def test_growing_seldom_comes_to_nothing() -> None:
-    asked = sum(len(families_at(depth)) for depth in range(1, 10)) * 3 * len(PROFILES)
+    asked = sum(len(families_at(depth)) for depth in DEPTHS) * COPIES * len(PROFILES)
     assert len(samples()) >= 0.99 * asked
 
 
@@ -93,11 +96,12 @@ def mixed(depth: int, count: int) -> list[Kernel]:
     return [kernel for kernel in grown if kernel is not None]
 
 
+@pytest.mark.no_cover
 def test_size_grows_gracefully() -> None:
-    sizes = {depth: median(size(s.kernel) for s in samples(2, ALL_DEPTHS) if s.depth == depth) for depth in ALL_DEPTHS}
+    sizes = {depth: median(size(s.kernel) for s in samples(1, ALL_DEPTHS) if s.depth == depth) for depth in ALL_DEPTHS}
     assert sizes[1] < sizes[3] < sizes[6]
     assert sizes[12] < 6 * sizes[3]
-    assert max(size(s.kernel) for s in samples(2, ALL_DEPTHS)) < 400
+    assert max(size(s.kernel) for s in samples(1, ALL_DEPTHS)) < 400
 
 
 # -- the same choices, the same kernel --------------------------------------------------------------------------------
@@ -108,6 +112,7 @@ def regrown(sample: Sample, choose: Callable[[int], int]) -> Kernel | None:
     return grow(choose, family, profile(sample.profile), sample.depth, sample.seed, LANES)
 
 
+@pytest.mark.no_cover
 def test_growing_is_a_function_of_its_choices() -> None:
     for sample in samples(1):
         record: list[int] = []
@@ -115,6 +120,7 @@ def test_growing_is_a_function_of_its_choices() -> None:
         assert regrown(sample, replaying(record)) == sample.kernel
 
 
+@pytest.mark.no_cover
 def test_growing_does_not_depend_on_what_was_grown_before() -> None:
     """Nor on what is cached by then."""
     column.cache_clear()
@@ -127,13 +133,14 @@ def test_other_choices_give_other_kernels() -> None:
     assert len(set(kernels)) > 0.98 * len(kernels)
 
 
+@pytest.mark.no_cover
 def test_hardly_a_kernel_comes_twice() -> None:
     """So that what is dropped as a duplicate leaves the shares of the families as they are."""
     flat = [family for family in FAMILIES if not family.features]
     for family in flat:
-        grown = (grow(seeded(Seed(s)), family, profile("natural"), 5, s, LANES) for s in range(200))
+        grown = (grow(seeded(Seed(s)), family, profile("natural"), 5, s, LANES) for s in range(100))
         hashes = Counter(canonical_hash(kernel) for kernel in grown if kernel is not None)
-        assert hashes.total() - len(hashes) <= 4, family.name
+        assert hashes.total() - len(hashes) <= 2, family.name
 
 
 def test_any_choices_at_all_give_a_kernel_or_none() -> None:
@@ -282,9 +289,10 @@ MANY = ("cast", "select")
 """Groups whose rows pair each type with each."""
 
 
+@pytest.mark.no_cover
 def test_the_table_is_reached() -> None:
     """By name, in some hundreds of kernels; and most of the overloads, but for casts and conditions of all types."""
-    reached = {op for sample in samples(4) for op in operations(sample.kernel)}
+    reached = {op for sample in samples(3) for op in operations(sample.kernel)}
     names = {op.name for op in SCALAR_ROWS if op in reached}
     wanted = {op.name for op in SCALAR_ROWS} - SELDOM
     assert len(names) >= len(wanted) - 6, wanted - names
@@ -292,6 +300,7 @@ def test_the_table_is_reached() -> None:
     assert len(reached & rows) >= 0.75 * len(rows)
 
 
+@pytest.mark.no_cover
 def test_every_kind_of_composite_row_is_reached() -> None:
     """By name, in the families that compute in composites; save the constructors of the rarer types."""
     reached = {op for family in FAMILIES if family.types for grown in in_composites(family) for op in operations(grown)}
@@ -304,7 +313,7 @@ def test_every_kind_of_composite_row_is_reached() -> None:
 
 def in_composites(family: Family) -> Iterator[Kernel]:
     for name in PROFILES:
-        for seed in range(120):
+        for seed in range(60):
             grown = grow(seeded(Seed(seed)), family, profile(name), 5, seed, LANES)
             if grown is not None:
                 yield grown

@@ -277,6 +277,7 @@ def shows(meant: Kernel, other: Kernel, seed: int) -> bool:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", [*FAULTS, "statement dropped"])
 def test_planted_faults_are_noticed(fault: str, proofs: Mapping[str, Proof]) -> None:
     """All but a few in a hundred of those that change what is computed at all, if by less than rounding may."""

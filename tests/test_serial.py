@@ -62,6 +62,7 @@ def again(one: Kernel) -> Kernel:
     return kernel_of(json.loads(json.dumps(plain_of(one))))
 
 
+@pytest.mark.no_cover
 def test_hundreds_of_grown_kernels_come_back_the_same() -> None:
     grown = [sample.kernel for sample in samples(4, (1, 3, 5, 7))]
     assert len(grown) > 200

@@ -81,6 +81,7 @@ def test_names_that_do_not_exist_are_told_at_once(wrong: dict[str, object]) -> N
         kernels(**wrong)  # type: ignore[arg-type] # which is what is tested
 
 
+@pytest.mark.no_cover
 def test_what_is_drawn_differs() -> None:
     seen, ops = Counter[str](), set[Construct]()
 
@@ -176,6 +177,7 @@ SHRUNK = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("number", "fault"), list(enumerate(SHRUNK)), ids=list(SHRUNK))
 def test_a_fault_shrinks_to_the_construct_at_fault(number: int, fault: str) -> None:
     fails, body = SHRUNK[fault]
@@ -208,6 +210,7 @@ TOGETHER = {
 """With the most nodes of what each shrinks to: several kernels there are that no single step makes smaller."""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fault", TOGETHER)
 @pytest.mark.parametrize("number", DRAWS)
 def test_it_takes_few_kernels_to_shrink_one(fault: str, number: int) -> None:
