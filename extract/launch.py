@@ -267,7 +267,7 @@ def _arguments(
     fields: list[Any] = []
     for param in passed(params):
         if isinstance(param.type, Array):
-            fields += _descriptor(param, memory[_place(param)], gradients.get(_place(param)))
+            fields += _descriptor(param, _itemsize(param, params), memory[_place(param)], gradients.get(_place(param)))
         else:
             fields += np.asarray(values[param.name], param.element.dtype).reshape(-1).tolist()
     return _packed(params, fields)
@@ -277,24 +277,32 @@ def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded
     """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
     fields: list[Any] = []
     for param in passed(params):
-        is_array = isinstance(param.type, Array)
-        fields += _descriptor(param, gradients.get(_place(param)), None) if is_array else [0] * param.element.width
+        if isinstance(param.type, Array):
+            fields += _descriptor(param, _itemsize(param, params), gradients.get(_place(param)), None)
+        else:
+            fields += [0] * param.element.width
     return _packed(params, fields)
 
 
-def _descriptor(param: Param, guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
+def _itemsize(param: Param, params: Sequence[Param]) -> int:
+    """The bytes from an element to the next, which of an array of structs are those of all its fields."""
+    if ELEMENT in param.name:
+        return record_type(_places(params)[_place(param)]).itemsize
+    assert isinstance(param.type, Array)
+    given = param.type.laid_out
+    return given.element.dtype.itemsize * given.element.width
+
+
+def _descriptor(param: Param, itemsize: int, guarded: _Guarded | None, gradient: _Guarded | None) -> tuple[int, ...]:
     """The fields of ARRAY_LAYOUT.
 
     No array at all is all zeros but for the stride, which says that it is contiguous. (Warp leaves that zero as well,
     and so has the adjoint of every kernel with an int array done by the instantiation for other arrays.)
     """
     assert isinstance(param.type, Array)
-    given = param.type.laid_out
-    itemsize = given.element.dtype.itemsize * given.element.width
     if guarded is None:
         return (0, 0, 0, 0, 0, 0, itemsize, 0, 0, 0, 0, 0)
-    if ELEMENT in param.name:
-        itemsize = guarded.array.itemsize
+    given = param.type.laid_out
     address = 0 if gradient is None else gradient.address
     count = given.dimensions
     shape, rest = guarded.array.shape[:count], (0,) * (4 - count)

@@ -430,6 +430,26 @@ def test_both_ways_of_launching_agree(block: BlockBuild) -> None:
         assert np.array_equal(gradient, other.gradients[name]), name
 
 
+@pytest.mark.warp
+def test_gradients_flow_beside_structs_of_whole_numbers_alone() -> None:
+    """Whose own adjoint is no array at all, as long as their elements are."""
+    near, shift = (field(f"sites[].{name}", Array(I32), Role.INDEX) for name in ("near", "shift"))
+    value = apply("mul(float32,float32)", Read("x", Read("sites[].near", I, I32), F32), Const(F32, 2.0))
+    shifted = apply("add(float32,float32)", value, apply("float32(int32)", Read("sites[].shift", I, I32)))
+    one = Kernel(
+        "pick_values",
+        (field("x", Array(F32)), near, shift, field("out", Array(F32), Role.OUT)),
+        (Thread("i"), Store("out", I, shifted)),
+        "struct_particle",
+        (Struct("sites[]", "Site"),),
+    )
+    assert not problems(one)
+    built = compile_block([(one.name, emit(one))])
+    verdict = check(one, _made(built, 0).handle, SEED, LANES)
+    release(built)
+    assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
+
+
 # -- growing ----------------------------------------------------------------------------------------------------------
 
 
