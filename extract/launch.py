@@ -102,7 +102,7 @@ def differentiate(
     bounds, arguments = _bounds(_grid(handle, lanes)), _arguments(params, values, memory, gradients)
     ENTRY(handle.forward)(bounds, arguments)
     forward = LaunchResult(_copies(params, memory), _stray(params, memory))
-    ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, gradients))
+    ADJOINT_ENTRY(handle.adjoint)(bounds, arguments, _adjoint_arguments(params, memory, gradients))
     return _adjoint_result(params, memory, gradients, forward)
 
 
@@ -267,27 +267,29 @@ def _arguments(
     fields: list[Any] = []
     for param in passed(params):
         if isinstance(param.type, Array):
-            fields += _descriptor(param, _itemsize(param, params), memory[_place(param)], gradients.get(_place(param)))
+            fields += _descriptor(param, _itemsize(param, memory), memory[_place(param)], gradients.get(_place(param)))
         else:
             fields += np.asarray(values[param.name], param.element.dtype).reshape(-1).tolist()
     return _packed(params, fields)
 
 
-def _adjoint_arguments(params: Sequence[Param], gradients: Mapping[str, _Guarded]) -> Any:
+def _adjoint_arguments(
+    params: Sequence[Param], memory: Mapping[str, _Guarded], gradients: Mapping[str, _Guarded]
+) -> Any:
     """What an adjoint takes as the adjoints of its arguments: nothing for numbers and for arrays without gradient."""
     fields: list[Any] = []
     for param in passed(params):
         if isinstance(param.type, Array):
-            fields += _descriptor(param, _itemsize(param, params), gradients.get(_place(param)), None)
+            fields += _descriptor(param, _itemsize(param, memory), gradients.get(_place(param)), None)
         else:
             fields += [0] * param.element.width
     return _packed(params, fields)
 
 
-def _itemsize(param: Param, params: Sequence[Param]) -> int:
+def _itemsize(param: Param, memory: Mapping[str, _Guarded]) -> int:
     """The bytes from an element to the next, which of an array of structs are those of all its fields."""
     if ELEMENT in param.name:
-        return record_type(_places(params)[_place(param)]).itemsize
+        return memory[_place(param)].array.itemsize
     assert isinstance(param.type, Array)
     given = param.type.laid_out
     return given.element.dtype.itemsize * given.element.width

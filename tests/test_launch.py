@@ -293,7 +293,7 @@ def test_arrays_with_strides_get_no_launch(handles: Mapping[str, Handle]) -> Non
     memory = launch._memory(COPY.params, values)
     fields: list[int] = []
     for param in COPY.params:
-        itemsize = launch._itemsize(param, COPY.params)
+        itemsize = launch._itemsize(param, memory)
         data, gradient, length, *rest = launch._descriptor(param, itemsize, memory[param.name], None)
         fields += [data, gradient, length // 2, *rest]
         fields[-6] *= 2  # the stride
