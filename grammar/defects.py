@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
@@ -38,6 +37,7 @@ from grammar.tree import (
     blocks,
     bodies,
     functions,
+    own_subterms,
     own_terms,
     statements,
     subterms,
@@ -159,7 +159,7 @@ def _widens_a_constant(kernel: Kernel) -> bool:
 
 def _is_spoilt(body: tuple[Stmt, ...], name: str, once: bool) -> bool:
     """Whether the constant is widened there, and is bound more than once, read more than once or unrolled."""
-    parts = (part for stmt in statements(body) for term in own_terms(stmt) for part in subterms(term))
+    parts = terms_in(body)
     widened = any(
         isinstance(t, Apply) and t.op.name in WIDENING and t.args == (Var(name, t.op.params[0]),) for t in parts
     )
@@ -185,7 +185,7 @@ def _overwrites_a_field(kernel: Kernel) -> bool:
     for stmt in stmts:
         if isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt)):
             read |= {term.name for term in terms_in((stmt,)) if isinstance(term, Var) and "." in term.name}
-        within = terms_in((stmt,)) if isinstance(stmt, For) else chain.from_iterable(map(subterms, own_terms(stmt)))
+        within = terms_in((stmt,)) if isinstance(stmt, For) else own_subterms(stmt)
         read |= {name for term in within if isinstance(term, Invoke) for name in _passed_whole(term)}
         if isinstance(stmt, Assign | AugAssign) and stmt.name in read and id(stmt) not in loaded:
             return True
@@ -210,16 +210,12 @@ def _cast(term: Term) -> tuple[bool, bool] | None:
 def _moves_what_selects_noise(body: tuple[Stmt, ...], used: set[str]) -> bool:
     """Whether a sampler moves the state of noise that comes before it; in a loop, all of it does."""
     for stmt in body:
-        used |= _states_of_noise(terms_in((stmt,)) if isinstance(stmt, For | While) else _own(stmt))
+        used |= _states_of_noise(terms_in((stmt,)) if isinstance(stmt, For | While) else own_subterms(stmt))
         if isinstance(stmt, Sample) and stmt.state in used:
             return True
         if any(_moves_what_selects_noise(block, used) for block in blocks(stmt)):
             return True
     return False
-
-
-def _own(stmt: Stmt) -> Iterator[Term]:
-    return chain.from_iterable(map(subterms, own_terms(stmt)))
 
 
 def _states_of_noise(terms: Iterable[Term]) -> set[str]:

@@ -32,7 +32,7 @@ from grammar.tree import (
     Stmt,
     Term,
     Var,
-    own_terms,
+    own_subterms,
     subterms,
 )
 from grammar.types import I32, INTEGERS, Array, Element
@@ -138,7 +138,7 @@ def stencil_grid(draft: Draft, type: Element, height: int) -> Grown:
 def _sides(draft: Draft, param: Param, height: int) -> list[tuple[Term, Term]]:
     """The indices before and after the thread's own, along each axis."""
     own = tuple(draft.indices[: draft.dimensions])
-    clamped = any(isinstance(part, Size) for stmt in draft.block for part in _terms_of(stmt))
+    clamped = any(isinstance(part, Size) for stmt in draft.block for part in own_subterms(stmt))
     bordered = any(isinstance(stmt, If) and _is_border(stmt.condition) for stmt in draft.block)
     inside = bordered or (not clamped and bool(draft.choose(2)))
     pairs = _inside_grid(draft, param, height) if inside else _clamped_to_grid(draft, param)
@@ -149,10 +149,6 @@ def _sides(draft: Draft, param: Param, height: int) -> list[tuple[Term, Term]]:
         return At((*own[:axis], index, *own[axis + 1 :]))
 
     return [(place(axis, before), place(axis, after)) for axis, (before, after) in enumerate(pairs)]
-
-
-def _terms_of(stmt: Stmt) -> Iterator[Term]:
-    return (part for term in own_terms(stmt) for part in subterms(term))
 
 
 def _inside_grid(draft: Draft, param: Param, height: int) -> list[tuple[Term, Term]]:

@@ -505,18 +505,23 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
             waiting += block[::-1]
 
 
+def own_subterms(stmt: Stmt) -> Iterator[Term]:
+    """The terms that stand directly in a statement and all below them, parents first."""
+    for term in own_terms(stmt):
+        yield from subterms(term)
+
+
 def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
     """All terms of a body, parents first; not those of functions that it calls."""
     for stmt in statements(body):
-        for term in own_terms(stmt):
-            yield from subterms(term)
+        yield from own_subterms(stmt)
 
 
 def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     """The functions that a body calls, directly or not: each once, after those that it calls itself."""
     found: dict[Function, None] = {}
     for stmt in statements(body):
-        calls = [term.function for own in own_terms(stmt) for term in subterms(own) if isinstance(term, Invoke)]
+        calls = [term.function for term in own_subterms(stmt) if isinstance(term, Invoke)]
         for function in [*calls, stmt.function] if isinstance(stmt, Unpack) else calls:
             if function not in found:
                 found |= dict.fromkeys(functions(function.body))
