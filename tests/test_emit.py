@@ -69,6 +69,7 @@ from tests.builders import (
 )
 from tests.each import each
 from tests.reading import Reader
+from tests.test_evaluate import BY_HAND
 
 # -- reading text -----------------------------------------------------------------------------------------------------
 
@@ -89,9 +90,8 @@ def test_text_reads_back_as_the_kernel() -> None:
 
 
 def test_the_sample_is_worth_reading() -> None:
-    """Every kind of statement is in it that is not rare."""
-    texts = " ".join(emit(sample.kernel) for sample in samples())
-    for word in ("elif", "else", "while", "continue", "return", "+=", "wp.atomic_", "not ", " and ", "~"):
+    texts = " ".join(emit(kernel) for kernel in [*(sample.kernel for sample in samples()), *BY_HAND.values()])
+    for word in ("elif", "else", "while", "break", "continue", "return", "+=", "wp.atomic_", "not ", " and ", "~"):
         assert word in texts
 
 
