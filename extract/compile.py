@@ -159,17 +159,22 @@ def _pieces(unit: Unit, target: Target, clang: Clang) -> Sequence[str]:
         case Target.CPP:
             return [unit.own(text) for text in unit.cpp]
         case Target.CUDA:
-            return [unit.own(text) for text in warp_private.cuda_texts(unit.kernel, unit.builder, clang.resolved)]
+            return [unit.own(text) for text in _cuda_texts(unit, clang)]
         case Target.LLVM:
             text = clang.head + unit.own(unit.text(clang.options))
             return [llvm_text(unit.name, text, clang.resolved)]
         case Target.PTX:
-            bodies = warp_private.cuda_texts(unit.kernel, unit.builder, clang.resolved)
+            bodies = _cuda_texts(unit, clang)
             head = warp_private.header(unit.kernel.module, {**clang.resolved, "block_dim": CUDA_BLOCK_DIM}, "cuda")
             text = head + unit.own("".join(bodies))
             return [ptx_text(unit.name, text, clang.resolved, clang.options.cuda_arch)]
         case _:
             assert_never(target)
+
+
+def _cuda_texts(unit: Unit, clang: Clang) -> tuple[str, str]:
+    """Under the mangled name. Of a kernel that makes tiles of what threads have, as blocks of so many have them."""
+    return warp_private.cuda_texts(unit.kernel, unit.builder_for(clang.resolved, CUDA_BLOCK_DIM), clang.resolved)
 
 
 def release(block: BlockBuild) -> None:

@@ -382,9 +382,13 @@ def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes
 
 
 def _launch_publicly(handle: Handle, params: Sequence[Param], lanes: int, inputs: list[Any], device: str) -> None:
-    """A kernel of tiles with a block for each lane."""
+    """A kernel of tiles with a block for each lane; one of tiles of what its threads have, with as many to a block."""
     shape = _grid(handle, lanes)
-    if any(is_tile(param.element) for param in params):
+    tiles = [param.element for param in params if is_tile(param.element)]
+    if any(tile.of_threads for tile in tiles):
+        block_dim = math.gcd(lanes, TILED_BLOCK_DIM)
+        wp.launch(handle.kernel, dim=shape, inputs=inputs, block_dim=block_dim, device=device)
+    elif tiles:
         tiled: Any = wp.launch_tiled  # which Warp does not annotate
         tiled(handle.kernel, dim=shape, inputs=inputs, block_dim=TILED_BLOCK_DIM, device=device)
     else:

@@ -43,6 +43,13 @@ class Unit:
             return "".join(self.cpp)
         return warp_private.contiguous_only("".join(bodies), entry)
 
+    def builder_for(self, options: Mapping[str, Any], block_dim: int) -> Any:
+        """Warp's for blocks of so many threads, whose number it writes down for `wp.tile(x)` and nothing else."""
+        if "wp.tile(" not in self.source:
+            return self.builder
+        symbol = bytes.fromhex(self.mangled.removeprefix(f"{self.name}_"))
+        return warp_private.build_adjoint(self.kernel.module, self.kernel, symbol, {**options, "block_dim": block_dim})
+
     def own(self, text: str) -> str:
         """Text under the kernel's own name, and those of its functions and structs."""
         for mangled, name in self.names.items():

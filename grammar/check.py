@@ -52,10 +52,13 @@ from grammar.tree import (
     While,
     Whole,
     all_terms,
+    blocks,
     functions,
     is_own,
+    own_subterms,
     statements,
     taken,
+    terms_in,
 )
 from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
@@ -118,6 +121,7 @@ class _Checker:
         scope: Scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
         yield from self.block(self.kernel.body, scope, loop=False)
         yield from self.unread()
+        yield from _out_of_step(self.kernel)
 
     def unread(self) -> Iterator[str]:
         """What is declared and comes to nothing; no tile is passed to a kernel by itself."""
@@ -174,6 +178,8 @@ class _Checker:
                     yield from self.define(name, result, scope)
             case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
+                if _is_of_threads(value.type):
+                    yield f"what is stored to {array} depends on how many threads are in a block"
                 if index != self.own:
                     yield f"{array} is stored to at an index that is not the thread's own"
                 scope[stored(array)] = value.type
@@ -183,6 +189,8 @@ class _Checker:
                 self.shared.add(array)
                 if is_tile(value.type) and kind is not AtomicKind.ADD:
                     yield f"there is no {kind.value} of tiles"
+                if _is_of_threads(value.type) and index != Const(I32, 0):
+                    yield f"not all threads of a block add to the same place of {array}"
                 if kind in (AtomicKind.MIN, AtomicKind.MAX) and value.type.scalar is F16:
                     yield f"there is no {kind.value} of float16"
             case AugStore(array, index, op, value):
@@ -368,6 +376,8 @@ class _Checker:
                     yield f"{op.key} is applied to other types"
                 if isinstance(op.spelling, Chain) and _is_element(args[-1]):
                     yield f"{op.key} has an element of an array for the last of three"
+                if op.name == "tile" and (_is_element(args[0]) or (isinstance(args[0], Var) and "." in args[0].name)):
+                    yield f"{op.key} has an element of an array, or a field, for its value"
             case Invoke(function, args):
                 yield from self.call(function, args, scope, reader)
                 yield from self.classes.passing(function, args, {n: c for n, c in scope.items() if isinstance(c, str)})
@@ -418,6 +428,32 @@ class _Checker:
 def stored(array: str) -> str:
     """What stands in a scope for an array whose own element was stored to."""
     return f"{array}[]"
+
+
+def _is_of_threads(type: Element) -> bool:
+    return is_tile(type) and type.of_threads
+
+
+def _out_of_step(kernel: Kernel) -> Iterator[str]:
+    """Where a block is taken together of which not all threads need come there, or that holds parts of arrays."""
+    tiles = [param.element for param in kernel.params if is_tile(param.element)]
+    if len({tile.of_threads for tile in tiles}) > 1:
+        yield "a tile is made of what threads have, which all do the same for parts of arrays"
+    yield from (
+        f"{param.name} holds what blocks of threads come to before they have"
+        for param in kernel.params
+        if _is_of_threads(param.element) and param.role is not Role.ACCUMULATOR
+    )
+    parted = False
+    for stmt in kernel.body:
+        inner = tuple(within for block in blocks(stmt) for within in block)
+        if any(map(_takes_block, terms_in(inner))) or (parted and any(map(_takes_block, own_subterms(stmt)))):
+            yield "a tile is made of what threads have where not all of a block need come"
+        parted = parted or any(isinstance(within, Return) for within in statements(inner))
+
+
+def _takes_block(term: Term) -> bool:
+    return _is_of_threads(term.type)
 
 
 def _is_of(type: Scalar, value: float) -> bool:

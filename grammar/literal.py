@@ -16,6 +16,9 @@ from grammar.types import BOOL, FLOATS, Composite, Element
 
 def number(type: Element, value: float) -> Term:
     """A literal; of a composite, one that has it in all places; of rotations, the one that does nothing."""
+    if isinstance(type, Composite) and type.of_threads:
+        made = next(op for op in COMPOSITE_ROWS if op.result is type)
+        return Apply(made, (number(made.params[0], value),))
     if isinstance(type, Composite) and type.is_tile:
         return Apply(_nullary(type, "tile_ones"), ()) if value == 1 else zero(type)
     if isinstance(type, Composite):
@@ -26,7 +29,8 @@ def number(type: Element, value: float) -> Term:
 
 def zero(type: Element) -> Term:
     """What accumulators begin with."""
-    return Apply(_nullary(type), ()) if isinstance(type, Composite) else number(type, 0)
+    is_nullary = isinstance(type, Composite) and not type.of_threads
+    return Apply(_nullary(type), ()) if is_nullary else number(type, 0)
 
 
 def identity(type: Composite) -> Term:

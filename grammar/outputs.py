@@ -106,9 +106,17 @@ def output(
     return add_param(draft, Param(draft.name("array_out"), array, role, *span, size)).name
 
 
+BY_BLOCK = 0.12
+"""How often a sum is taken block by block."""
+
+
 def reduce(draft: Draft, value: Grown, depth: int) -> None:
-    """`wp.atomic_add(total, 0, value)`, or to where an index says, perhaps only from some lanes."""
+    """`wp.atomic_add(total, 0, value)`, or to where an index says, perhaps only from some lanes; or block by block."""
     type = value.term.type
+    in_step = draft.active is draft.interpreter.everywhere  # else the threads of a block would wait for one that left
+    if depth > 1 and in_step and f"tile({type.name})" in ROWS and chance(draft.choose, BY_BLOCK):
+        _add_by_block(draft, value, depth)
+        return
     ordered = 2.0 if type in ORDERED else 0.0
     bits = (2.0 if draft.patterns else 0.5) if type in BITS else 0.0
     kinds = [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)]
@@ -125,6 +133,21 @@ def reduce(draft: Draft, value: Grown, depth: int) -> None:
     array = output(draft, type, Role.ACCUMULATOR, None if scattered else bins, span)
     stmt: Stmt = Atomic(kind, array, index, value.term)
     draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
+
+
+def _add_by_block(draft: Draft, value: Grown, depth: int) -> None:
+    """`t = wp.tile(value)`, `s = wp.tile_sum(t)`, `wp.tile_atomic_add(total, s)`, perhaps without some of the names."""
+    if not isinstance(value.term, Var) or "." in value.term.name:
+        value = define(draft, local_role(value.term.type), value)
+    each = ROWS[f"tile({value.term.type.name})"]
+    tile = draft.grown(Apply(each, (value.term,)))
+    if depth < 3 or draft.choose(2):
+        tile = define(draft, "local_tile", tile)
+    total = draft.grown(Apply(ROWS[f"tile_sum({each.result.name})"], (tile.term,)))
+    if draft.choose(2):
+        total = define(draft, "local_tile", total)
+    array = output(draft, total.term.type, Role.ACCUMULATOR, 1)
+    draft.block.append(Atomic(AtomicKind.ADD, array, Const(I32, 0), total.term))
 
 
 BINS = (8, 16, 4, 10)

@@ -88,6 +88,8 @@ class Composite:
     """From this scalar on it is a quaternion, which is a rotation where its length is 1."""
     is_tile: bool = False
     """The threads of a block hold it together: it is a part of an array, of any dimensions."""
+    of_threads: bool = False
+    """Of a tile: that it is no part of an array but has a scalar of each thread, or is what these come to."""
 
     @property
     def width(self) -> int:
@@ -164,6 +166,20 @@ TILES = (
 INT_TILES = tuple(_tile(shape, I32, "i") for shape in ((1,), (4,)))
 
 
+def _tiles_of_threads(word: str) -> tuple[Composite, ...]:
+    scalars = ((F32, "f"), (F64, "d"), (I32, "i"))
+    return tuple(
+        Composite(f"tile{word}{letter}", "wp.tile", scalar, (1,), is_tile=True, of_threads=True)
+        for scalar, letter in scalars
+    )
+
+
+THREAD_TILES = _tiles_of_threads("threads")
+"""A scalar of each thread of a block: on the CPU, where a block is one thread, a single one."""
+BLOCK_TILES = _tiles_of_threads("block")
+"""What the scalars of a block's threads come to: a different number for each size of blocks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """An array of one to four dimensions. One of tiles is an array of scalars, cut into tiles that lie side by side."""
@@ -182,7 +198,7 @@ class Array:
         return f"array{f'{self.dimensions}d' * (self.dimensions > 1)}({self.element!r})"
 
 
-_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES, *TILES, *INT_TILES)
+_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES, *TILES, *INT_TILES, *THREAD_TILES, *BLOCK_TILES)
 ELEMENTS: Mapping[str, Element] = {type.name: type for type in _ALL}
 
 

@@ -70,6 +70,10 @@ PUT = put("out", at("x"))
 ADD = ROWS["add(float32,float32)"]
 BETWEEN = ROWS["between[LessThan,LessThan](float32,float32,float32)"]
 V3 = type_named("vec3f")
+BLOCK = type_named("tileblockf")
+SUMS = accumulator("sums", BLOCK)
+OF_BLOCK = do("tile_sum", do("tile", do("mul", at("x"), 2.0)))
+ADDED = atomic(AtomicKind.ADD, "sums", OF_BLOCK)
 OUTS, EMPTY = out("outs", V3), let("w", Apply(ROWS["vec3f()"], ()))
 
 
@@ -118,6 +122,14 @@ SOUND: dict[str, Kernel] = {
     ),
     "input that is an index": kernel(
         (X, Param("at", array("at", I32).type, Role.INDEX), OUT), put("out", at("x", at("at", I, I32)))
+    ),
+    "sum over a block": kernel((X, SUMS), ADDED),
+    "sum over a block, with names": kernel(
+        (X, SUMS),
+        let("v", at("x")),
+        let("t", do("tile", v)),
+        let("s", do("tile_sum", var("t", type_named("tilethreadsf")))),
+        atomic(AtomicKind.ADD, "sums", var("s", BLOCK)),
     ),
 }
 
@@ -302,6 +314,39 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "bits of floats": (
         kernel((X, accumulator()), atomic(AtomicKind.OR, "total", at("x"))),
         "there is no atomic_or of float32",
+    ),
+    "sum over a block of elements": (
+        kernel((X, SUMS), atomic(AtomicKind.ADD, "sums", do("tile_sum", do("tile", at("x"))))),
+        "tile(float32) has an element of an array, or a field, for its value",
+    ),
+    "sum over a block that some leave": (
+        kernel((X, SUMS), when(POSITIVE, Return()), ADDED),
+        "where not all of a block need come",
+    ),
+    "sum over a block in a branch": (kernel((X, SUMS), when(POSITIVE, ADDED)), "where not all of a block need come"),
+    "sum over a block that is stored": (
+        kernel((X, out("sums", BLOCK)), put("sums", OF_BLOCK)),
+        "what is stored to sums depends on how many threads are in a block",
+    ),
+    "sum over a block added to many": (
+        kernel((X, accumulator("sums", BLOCK, None)), atomic(AtomicKind.ADD, "sums", OF_BLOCK, I)),
+        "not all threads of a block add to the same place of sums",
+    ),
+    "sum over a block, and parts of arrays": (
+        kernel(
+            (X, array("y", type_named("tile4f")), SUMS, out("out", type_named("tile4f"))),
+            ADDED,
+            put("out", at("y", I, type_named("tile4f"))),
+        ),
+        "which all do the same for parts of arrays",
+    ),
+    "sum over a block that is loaded": (
+        kernel((array("y", BLOCK), SUMS), atomic(AtomicKind.ADD, "sums", at("y", I, BLOCK))),
+        "y holds what blocks of threads come to before they have",
+    ),
+    "least of a block": (
+        kernel((X, SUMS), atomic(AtomicKind.MIN, "sums", OF_BLOCK)),
+        "there is no atomic_min of tiles",
     ),
     "if without a body": (body_of(when(POSITIVE), PUT), "an if has no body"),
     "two parameters of a name": (body_of(PUT, params=(X, X, OUT)), "x is declared twice"),

@@ -22,7 +22,7 @@ from grammar.layout import Inputs
 from grammar.op import Call, Item, Lanes, Member, Op, Ternary
 from grammar.ops import COMPOSITE_ROWS, ROWS
 from grammar.tiles import is_tile
-from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Thread, Var
+from grammar.tree import Apply, Assign, Kernel, Param, Read, Role, Stmt, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
 from tests.composite_values import arguments, is_partial, lanes_of, mistakes, reachable, regular_arguments, watched
 from tests.each import each
@@ -70,8 +70,12 @@ def kernel_of(rows: Sequence[Op], name: str = "rows") -> Kernel:
     params = [Param(name, Array(type), Role.VALUE) for name, type in named]
     params += [Param(f"out{k}", Array(op.result), Role.OUT) for k, op in enumerate(rows)]
     reads = tuple(Read(name, i, type) for name, type in named)
-    stores = (Store(f"out{k}", i, Apply(op, reads)) for k, op in enumerate(rows))
-    return Kernel(name, tuple(params), (Thread("i"), *stores), "")
+    loads: list[Stmt] = []
+    if any(op.name == "tile" for op in rows):  # which takes no element of an array
+        loads = [Assign(f"t{k}", read) for k, read in enumerate(reads)]
+    given = tuple(Var(load.name, load.value.type) for load in loads if isinstance(load, Assign)) or reads
+    stores = (Store(f"out{k}", i, Apply(op, given)) for k, op in enumerate(rows))
+    return Kernel(name, tuple(params), (Thread("i"), *loads, *stores), "")
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ from grammar.tree import (
     Var,
     constants,
 )
-from grammar.types import BOOL, F32, F64, I32, SCALARS, Array, Element
+from grammar.types import BOOL, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
 from tests.builders import (
     OUT,
     I,
@@ -427,7 +427,8 @@ def test_every_row_reads_back(op: Op) -> None:
     leaves = tuple(_leaf(f"v{number}", type) for number, type in enumerate(op.params))
     params = tuple(
         Param(leaf.array, Array(leaf.type), Role.VALUE) if isinstance(leaf, Read) else scalar(leaf.name, leaf.type)
-        for leaf in leaves
+        for leaf in (leaf.args[0] if isinstance(leaf, Apply) else leaf for leaf in leaves)
+        if isinstance(leaf, Read | Var)
     )
     plain = Apply(op, leaves)
     nested = [
@@ -443,12 +444,14 @@ def test_every_row_reads_back(op: Op) -> None:
 INNER = ("ternary", "binary", "prefix")
 
 
-def _leaf(name: str, type: Element) -> Var | Read:
-    """A parameter; a tile, which can't be one, is loaded."""
+def _leaf(name: str, type: Element) -> Var | Read | Apply:
+    """A parameter; a tile, which can't be one, is loaded, or made of one."""
+    if type in THREAD_TILES:
+        return Apply(ROWS[f"tile({type.scalar.name})"], (Var(name, type.scalar),))
     return Read(name, Var("i", I32), type) if is_tile(type) else Var(name, type)
 
 
-def _wrapped(leaf: Var | Read, inner: str) -> Term:
+def _wrapped(leaf: Var | Read | Apply, inner: str) -> Term:
     """A term of the leaf's type whose outermost operation is of that kind; of tiles, there are not all kinds."""
     type = leaf.type
     if is_tile(type):

@@ -58,6 +58,16 @@ def count(x: wp.array[float], n: int, total: wp.array[int]):
     wp.atomic_add(total, 0, hits)
 """
 
+BLOCKS = """import warp as wp
+
+
+@wp.kernel
+def add_by_block(x: wp.array[float], total: wp.array[float]):
+    i = wp.tid()
+    t = wp.tile(x[i] * x[i])
+    wp.tile_atomic_add(total, wp.tile_sum(t))
+"""
+
 OTHER_SCALE = SCALE.replace("factor * x[i]", "factor + x[i]")
 
 MISTYPED = SCALE.replace("factor * x[i]", "wp.sin(1) * x[i]").replace("scale(", "mistyped(")
@@ -109,9 +119,11 @@ def header(device: str, block_dim: int) -> str:
 # -- text -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "source"), GOOD)
+@pytest.mark.parametrize(("name", "source"), [*GOOD, ("add_by_block", BLOCKS)])
 def test_the_text_is_what_warp_prints_for_the_kernel_alone(name: str, source: str) -> None:
-    ir = texts(builds(*GOOD)[[n for n, _ in GOOD].index(name)])
+    """Also where the number of threads in a block stands in it."""
+    together = dict([*GOOD, ("add_by_block", BLOCKS)])
+    ir = texts(builds(*together.items())[list(together).index(name)])
     cpp = "".join(ir[piece] for piece in PIECES[Target.CPP])
     cuda = "".join(ir[piece] for piece in PIECES[Target.CUDA])
     assert header("cpu", 1) + cpp == as_warp_prints_it(name, source, "cpu", 1)

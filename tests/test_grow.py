@@ -268,6 +268,12 @@ def test_families_are_what_they_say(family: Family) -> None:
     assert sum(map(holds, kernels)) >= share * len(kernels)
 
 
+def test_some_sums_are_taken_block_by_block() -> None:
+    kernels = [s.kernel for s in samples() if s.kernel.family == "atomic_reduction" and s.depth >= 2]
+    by_block = [grown for grown in kernels if any(op.name == "tile" for op in operations(grown))]
+    assert 0.02 * len(kernels) < len(by_block) < 0.3 * len(kernels)
+
+
 def test_families_differ() -> None:
     """The property of a family is no matter of course."""
     for name, (holds, _) in PROPERTIES.items():

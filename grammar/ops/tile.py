@@ -13,7 +13,7 @@ from grammar.number import Number, Numbers, call, total, where
 from grammar.op import Call, Infix, Item, Known, Op, Prefix
 from grammar.ops import parts
 from grammar.ops.matrix import rows_of, transposed
-from grammar.types import F32, F64, FLOATS, I32, INT_TILES, TILES, Composite, Scalar
+from grammar.types import BLOCK_TILES, F32, F64, FLOATS, I32, INT_TILES, THREAD_TILES, TILES, Composite, Scalar
 
 _row = partial(Op, exact=True, group="tile")
 _step = partial(_row, differentiable=False)
@@ -329,6 +329,12 @@ def _threads(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("untile", (T,), T.scalar, Call("wp.untile"), parts.part(0))
 
 
+def _by_block(T: Composite, B: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """What all threads of a block have, and its sum: only `grammar.outputs` asks for them."""
+    yield _row("tile", (T.scalar,), T, Call("wp.tile"), lambda x: (x,), weight=0.0)
+    yield _row("tile_sum", (T,), B, Call("wp.tile_sum"), _single("add"), weight=0.0)
+
+
 def _whole(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     for name, token in (("add", "Add"), ("sub", "Subtract"), ("mul", "Multiply")):
         yield _row(name, (T, T), T, Infix(token), parts.each(name), weight=2.0)
@@ -358,4 +364,5 @@ ROWS: tuple[Op, ...] = (
     *(row for scalar in (F32, F64) for row in _products(scalar)),
     *(row for T in _ALL if T.shape == (1,) for row in _threads(T)),
     *(row for T in INT_TILES for row in _whole(T)),
+    *(row for T, B in zip(THREAD_TILES, BLOCK_TILES, strict=True) for row in _by_block(T, B)),
 )
