@@ -12,7 +12,7 @@ from typing import assert_never
 import numpy as np
 
 from grammar.names import RESERVED
-from grammar.op import Chain, Infix, Item, Member
+from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS
 from grammar.paths import ELEMENT, owner, root
 from grammar.structs import Classes, struct_problems
@@ -62,6 +62,9 @@ from grammar.tree import (
 )
 from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
+SHARING = ("tile_view", "tile_transpose", "tile_broadcast", "tile_reshape", "tile_squeeze", "extract")
+"""Operations that give a tile which is another one, seen otherwise."""
+
 Scope = dict[str, Element | str]
 """The locals that are certainly assigned here, with their types; structs with their classes."""
 
@@ -109,6 +112,8 @@ class _Checker:
         """Arrays whose elements are read where they are changed."""
         self.shared: set[str] = set()
         """Arrays of which threads change each other's elements."""
+        self.sharing: set[str] = set()
+        """Tiles that hold what others do."""
         self.types: Scope = {}
         self.counters: list[str] = []
         """The thread indices, then the loop variables, innermost last."""
@@ -153,7 +158,11 @@ class _Checker:
                     self.counters.append(name)
                     scope[name] = I32
                 self.own = stmt.own
+            case Assign(name, Apply(Op(spelling=InPlace()) as op, (Var(same) as old, *others))) if same == name:
+                yield from self.changed_in_place(op, old, tuple(others), scope)
             case Assign(name, value):
+                if _shares(value):
+                    self.sharing.add(name)
                 yield from self.term(value, scope, reader=name)
                 yield from self.define(name, value.type, scope)
             case AugAssign(name, op, value):
@@ -218,12 +227,14 @@ class _Checker:
                     if bound.type is not I32:
                         yield "a loop bound is not an int32"
                 self.counters.append(variable)
+                yield from self.trips(body)
                 yield from self.block(body, {**scope, variable: I32}, loop=True)
                 self.counters.pop()
             case While(condition, body):
                 if not body:
                     yield "a loop has no body"
                 yield from self.condition(condition, scope)
+                yield from self.trips(body)
                 yield from self.block(body, dict(scope), loop=True)
             case Fieldwise(struct, target, body):
                 yield from self.classes.problems(stmt, {n: c for n, c in scope.items() if isinstance(c, str)})
@@ -244,6 +255,25 @@ class _Checker:
                     yield from self.term(each, scope)
             case _:
                 assert_never(stmt)
+
+    def trips(self, body: tuple[Stmt, ...]) -> Iterator[str]:
+        for name in _changed_where_read(body):
+            yield f"tile {name} is changed in place, which the trip before has read"
+
+    def changed_in_place(self, op: Op, old: Var, others: tuple[Term, ...], scope: Scope) -> Iterator[str]:
+        """A local that no adjoint needs as it was, nor holds what others do."""
+        if old.name in self.read:
+            yield f"tile {old.name} is changed in place, which has been read before"
+        for other in others:
+            yield from self.term(other, scope)
+        if old.name in self.read:
+            yield f"tile {old.name} is changed in place by what is made of it"
+        if old.name in self.sharing:
+            yield f"{old.name} is changed in place, which is a part of another tile"
+        if scope.get(old.name) is not old.type or old.name in self.params or "." in old.name:
+            yield f"{old.name} is changed in place, which is no local of that type"
+        if (old.type, *(other.type for other in others)) != op.params:
+            yield f"{op.key} is applied to other types"
 
     def own_name(self, name: str) -> Iterator[str]:
         """Of the thread index or a loop variable: nothing else in the kernel bears it."""
@@ -374,6 +404,8 @@ class _Checker:
                     yield from self.term(arg, scope, reader)
                 if tuple(arg.type for arg in args) != op.params:
                     yield f"{op.key} is applied to other types"
+                if isinstance(op.spelling, InPlace):
+                    yield f"{op.key} stands where a value should, or changes another local than it is assigned to"
                 if isinstance(op.spelling, Chain) and _is_element(args[-1]):
                     yield f"{op.key} has an element of an array for the last of three"
                 if op.name == "tile" and (_is_element(args[0]) or (isinstance(args[0], Var) and "." in args[0].name)):
@@ -432,6 +464,25 @@ def stored(array: str) -> str:
 
 def _is_of_threads(type: Element) -> bool:
     return is_tile(type) and type.of_threads
+
+
+def _shares(term: Term) -> bool:
+    """Whether it is a tile that another is seen as."""
+    return isinstance(term, Apply) and is_tile(term.type) and term.op.name in SHARING
+
+
+def _changed_where_read(body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Tiles that a trip of a loop changes in place when the one before has read them."""
+    within = tuple(statements(body))
+    changes = [stmt for stmt in within if isinstance(stmt, Assign) and _is_in_place(stmt)]
+    others = [stmt for stmt in within if stmt not in changes]
+    read = {term.name for stmt in others for term in own_subterms(stmt) if isinstance(term, Var)}
+    fresh = {stmt.name for stmt in others if isinstance(stmt, Assign)}
+    yield from dict.fromkeys(stmt.name for stmt in changes if stmt.name in read - fresh)
+
+
+def _is_in_place(stmt: Assign) -> bool:
+    return isinstance(stmt.value, Apply) and isinstance(stmt.value.op.spelling, InPlace)
 
 
 def _out_of_step(kernel: Kernel) -> Iterator[str]:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grammar import constructs as said
-from grammar.op import Call, Item, Member, Op
+from grammar.op import Call, InPlace, Item, Member, Op
 from grammar.ops import OUT_OF_SCOPE, ROWS
 from grammar.registry import Signature, signatures, warp_version
 from grammar.types import Composite, Element, Kind
@@ -98,7 +98,7 @@ def _builtin(op: Op) -> str:
     match op.spelling:
         case Call(function, _) if isinstance(op.result, Composite) and function == op.result.spelling:
             return CONSTRUCTORS[op.result.kind]
-        case Call(function, _):
+        case Call(function, _) | InPlace(function, _):
             name = function.removeprefix("wp.")
             return SYNONYMS.get(name, name)
         case Member() | Item():
@@ -110,12 +110,13 @@ def _builtin(op: Op) -> str:
 def _is_instance(op: Op, signature: Signature) -> bool:
     """Whether a call that the row is written as is one by that signature."""
     spelt = op.spelling if isinstance(op.spelling, Call) else Call("")
+    operands = op.spelling.ordered(op.params) if isinstance(op.spelling, InPlace) else op.params
     keywords = [name for name, _ in spelt.keywords]
     params = [(name, type) for name, type in signature.params[len(spelt.first) :] if name not in keywords]
     if any(name.startswith("*") for name, _ in params):
         return all(name in dict(signature.params) for name in keywords)
     needed = [name for name, _ in params if name not in signature.optional]
-    fits = all(_fits(_shape(type), _pattern(text)) for type, (_, text) in zip(op.params, params, strict=False))
+    fits = all(_fits(_shape(type), _pattern(text)) for type, (_, text) in zip(operands, params, strict=False))
     return fits and len(needed) <= len(op.params) <= len(params)
 
 

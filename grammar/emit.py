@@ -28,7 +28,7 @@ from grammar.nodes import (
     operator,
     subscript,
 )
-from grammar.op import Call, Chain, Infix, Item, Member, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Ternary
 from grammar.paths import ELEMENT, root
 from grammar.signature import classes, marked, parameters
 from grammar.tiles import is_tile, offset_of
@@ -166,6 +166,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 case Item(indices):
                     known = [cst.Integer(str(index)) for index in indices]
                     return subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
+                case InPlace():
+                    raise AssertionError(f"{op.key} is a statement")
                 case _:
                     assert_never(op.spelling)
         case _:
@@ -331,6 +333,10 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(identifier(name), call("wp.tid", []))
         case Thread():
             return _assign(_tuple([identifier(name) for name in stmt.names]), call("wp.tid", []))
+        case Assign(_, Apply(Op(spelling=InPlace() as spelling), operands)):
+            return cst.Expr(
+                call(spelling.function, [_term(each, 0) for each in spelling.ordered(operands)], spelling.keywords)
+            )
         case Assign(name, value):
             return _assign(dotted(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grammar.types import Composite, Element
+
+T = TypeVar("T")
 
 Lanes = NDArray[Any]
 """One value per lane. Leading axes, where present, hold variants of the same lanes (see `validate.shadow`)."""
@@ -78,7 +80,25 @@ class Item:
     """Where they are always the same: then the value is the only argument."""
 
 
-Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """A statement that makes its first operand what the row gives: `wp.tile_matmul(a, b, acc)`.
+
+    It stands nowhere but in `acc = …`, `acc` being a local, as all of the value.
+    """
+
+    function: str
+    place: int
+    """Where the first operand stands among the others."""
+    keywords: tuple[tuple[str, Known], ...] = ()
+
+    def ordered(self, operands: Sequence[T]) -> list[T]:
+        """As they are written."""
+        first, *others = operands
+        return [*others[: self.place], first, *others[self.place :]]
+
+
+Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item | InPlace
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,6 +169,8 @@ def _variant(spelling: Spelling) -> str:
         fixed = spelling.indices
     elif isinstance(spelling, Call):
         fixed = (*spelling.first, *(value for _, value in spelling.keywords))
+    elif isinstance(spelling, InPlace):
+        fixed = tuple(value for _, value in spelling.keywords)
     elif isinstance(spelling, Chain):
         fixed = (spelling.first, spelling.second)
     return f"[{','.join(map(_shown, fixed))}]" if fixed else ""

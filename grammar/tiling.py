@@ -109,15 +109,18 @@ def tile_product(draft: Draft, type: Element, height: int) -> Grown:
 
     del height
     stop, _ = _bound(draft, MOST_READ // sum(T.width for T in op.params))
-    return _accumulated(draft, type, stop, added)
+    into = ROWS[f"tile_matmul({','.join(T.name for T in (type, *op.params))})"]
+    return _accumulated(draft, type, stop, added, into if chance(draft.choose, 0.5) else None)
 
 
 def _range(draft: Draft) -> tuple[float, float]:
     return (-1.0, 1.0) if draft.choose(2) else (0.0, 2.0)
 
 
-def _accumulated(draft: Draft, type: Element, stop: Term, added: Callable[[Var], Grown]) -> Grown:
-    """`acc = wp.tile_zeros(…)`, and what each trip of a loop adds to it."""
+def _accumulated(
+    draft: Draft, type: Element, stop: Term, added: Callable[[Var], Grown], into: Op | None = None
+) -> Grown:
+    """`acc = wp.tile_zeros(…)`, and what each trip of a loop adds to it, perhaps as `wp.tile_matmul(a, b, acc)`."""
     name = draft.name("accumulator")
     run(draft, Assign(name, zero(type)))
     counter = Var(draft.name("loop"), I32)
@@ -125,7 +128,10 @@ def _accumulated(draft: Draft, type: Element, stop: Term, added: Callable[[Var],
         draft.interpreter.env[counter.name] = draft.interpreter.counter(0)
         draft.indices.append(counter)
         value = added(counter)
-        draft.block.append(AugAssign(name, ROWS[f"add({type.name},{type.name})"], value.term))
+        if into is not None and isinstance(value.term, Apply):
+            draft.block.append(Assign(name, Apply(into, (Var(name, type), *value.term.args))))
+        else:
+            draft.block.append(AugAssign(name, ROWS[f"add({type.name},{type.name})"], value.term))
     run(draft, For(counter.name, None, stop, tuple(body)))
     return local(draft, name, type)
 

@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import replace
 
-from grammar.op import Call, Chain, Infix, Item, Known, Member, Op, Prefix, Ternary
-from grammar.ops import SAMPLERS, TABLE
+from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Prefix, Ternary
+from grammar.ops import CHANGERS, SAMPLERS, TABLE
 from grammar.ops.tile import tile_of
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -78,6 +78,9 @@ ANNOTATIONS: dict[str, Type] = {
     **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values() if not is_tile(type)},
     **{f"wp.array{n}d[{T.spelling}]": Array(T, n) for T in ELEMENTS.values() if not is_tile(T) for n in (2, 3, 4)},
 }
+
+
+IN_PLACE = {op.spelling.function for op in CHANGERS if isinstance(op.spelling, InPlace)}
 
 
 def op_of(spelling: object, args: tuple[Term, ...]) -> Op:
@@ -200,6 +203,8 @@ class Reader:
                 assert isinstance(given, Array)
                 element = Read(array, self.index(index), given.element)
                 return AugStore(array, self.index(index), op_of(Infix(token(operator)), (element, term)), term)
+            case ast.Expr(ast.Call(called) as done) if ast.unparse(called) in IN_PLACE:
+                return self.in_place(done)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), held], offsets)) if (
                 function.startswith("tile_")
             ):
@@ -229,6 +234,18 @@ class Reader:
                 return Return(self.term(value), tuple(map(self.term, others)))
             case ast.Return(value):
                 return Return(None if value is None else self.term(value))
+        raise AssertionError(ast.dump(node))
+
+    def in_place(self, node: ast.Call) -> Assign:
+        operands = [self.term(arg) for arg in node.args]
+        keywords = tuple((k.arg or "", _plain(k.value)) for k in node.keywords)
+        for op in CHANGERS:
+            assert isinstance(op.spelling, InPlace)
+            same = (op.spelling.function, op.spelling.keywords) == (ast.unparse(node.func), keywords)
+            if same and op.spelling.ordered(op.params) == [operand.type for operand in operands]:
+                changed = operands.pop(op.spelling.place)
+                assert isinstance(changed, Var)
+                return Assign(changed.name, Apply(op, (changed, *operands)))
         raise AssertionError(ast.dump(node))
 
     def term(self, node: ast.expr) -> Term:

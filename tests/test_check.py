@@ -74,6 +74,11 @@ BLOCK = type_named("tileblockf")
 SUMS = accumulator("sums", BLOCK)
 OF_BLOCK = do("tile_sum", do("tile", do("mul", at("x"), 2.0)))
 ADDED = atomic(AtomicKind.ADD, "sums", OF_BLOCK)
+TILE = type_named("tile4x4f")
+T, ACC = at("t", I, TILE), var("acc", TILE)
+TILES, TILES_OUT = array("t", TILE), out("tiles", TILE)
+MATMUL = ROWS["tile_matmul(tile4x4f,tile4x4f,tile4x4f)"]
+ADD_PRODUCT, PUT_ACC = let("acc", Apply(MATMUL, (ACC, var("s", TILE), var("s", TILE)))), put("tiles", ACC)
 OUTS, EMPTY = out("outs", V3), let("w", Apply(ROWS["vec3f()"], ()))
 
 
@@ -122,6 +127,12 @@ SOUND: dict[str, Kernel] = {
     ),
     "input that is an index": kernel(
         (X, Param("at", array("at", I32).type, Role.INDEX), OUT), put("out", at("x", at("at", I, I32)))
+    ),
+    "product added in place": kernel(
+        (TILES, TILES_OUT), let("acc", T), loop("j", 3, let("s", T), ADD_PRODUCT), PUT_ACC
+    ),
+    "product added in place to a new tile of each trip": kernel(
+        (TILES, TILES_OUT), let("s", T), loop("j", 3, let("acc", T), ADD_PRODUCT, PUT_ACC)
     ),
     "sum over a block": kernel((X, SUMS), ADDED),
     "sum over a block, with names": kernel(
@@ -314,6 +325,50 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "bits of floats": (
         kernel((X, accumulator()), atomic(AtomicKind.OR, "total", at("x"))),
         "there is no atomic_or of float32",
+    ),
+    "product added in place to what was read": (
+        kernel((TILES, TILES_OUT), let("acc", T), let("s", do("mul", ACC, T)), ADD_PRODUCT, PUT_ACC),
+        "tile acc is changed in place, which has been read before",
+    ),
+    "product of a tile added to it": (
+        kernel((TILES, TILES_OUT), let("acc", T), let("acc", Apply(MATMUL, (ACC, ACC, T))), PUT_ACC),
+        "tile acc is changed in place by what is made of it",
+    ),
+    "product added in place to what the trip before read": (
+        kernel((TILES, TILES_OUT), let("s", T), let("acc", T), loop("j", 3, ADD_PRODUCT, PUT_ACC)),
+        "tile acc is changed in place, which the trip before has read",
+    ),
+    "product added in place to what another tile is": (
+        kernel(
+            (TILES, TILES_OUT),
+            let("s", T),
+            let("acc", Apply(ROWS["tile_transpose(tile4x4f)"], (T,))),
+            ADD_PRODUCT,
+            PUT_ACC,
+        ),
+        "acc is changed in place, which is a part of another tile",
+    ),
+    "product added in place, to another local": (
+        kernel(
+            (TILES, TILES_OUT),
+            let("acc", T),
+            let("s", T),
+            let("other", Apply(MATMUL, (ACC, var("s", TILE), T))),
+            put("tiles", var("other", TILE)),
+        ),
+        "changes another local than it is assigned to",
+    ),
+    "product added in place, as a value": (
+        kernel((TILES, TILES_OUT), let("acc", T), put("tiles", Apply(MATMUL, (ACC, T, T)))),
+        "stands where a value should",
+    ),
+    "product added in place to nothing": (
+        kernel((TILES, TILES_OUT), let("s", T), ADD_PRODUCT, PUT_ACC),
+        "acc is changed in place, which is no local of that type",
+    ),
+    "product of others added in place": (
+        kernel((TILES, TILES_OUT), let("acc", T), let("acc", Apply(MATMUL, (ACC, T))), PUT_ACC),
+        "is applied to other types",
     ),
     "sum over a block of elements": (
         kernel((X, SUMS), atomic(AtomicKind.ADD, "sums", do("tile_sum", do("tile", at("x"))))),

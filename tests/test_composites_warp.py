@@ -19,8 +19,8 @@ from extract.build import BuildFailure
 from extract.options import CompileOptions
 from grammar.emit import emit
 from grammar.layout import Inputs
-from grammar.op import Call, Item, Lanes, Member, Op, Ternary
-from grammar.ops import COMPOSITE_ROWS, ROWS
+from grammar.op import Call, InPlace, Item, Lanes, Member, Op, Ternary
+from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Assign, Kernel, Param, Read, Role, Stmt, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
@@ -45,6 +45,8 @@ RARELY = 0.05
 
 WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {}
 """Arguments whose gradient Warp 1.19 gets wrong."""
+
+CHECKED = (*COMPOSITE_ROWS, *CHANGERS)
 
 NAMES = tuple(f"a{k}" for k in range(16))
 
@@ -73,9 +75,20 @@ def kernel_of(rows: Sequence[Op], name: str = "rows") -> Kernel:
     loads: list[Stmt] = []
     if any(op.name == "tile" for op in rows):  # which takes no element of an array
         loads = [Assign(f"t{k}", read) for k, read in enumerate(reads)]
+    elif any(op in CHANGERS for op in rows):
+        return Kernel(name, tuple(params), (Thread("i"), *in_place(rows, reads)), "")
     given = tuple(Var(load.name, load.value.type) for load in loads if isinstance(load, Assign)) or reads
     stores = (Store(f"out{k}", i, Apply(op, given)) for k, op in enumerate(rows))
     return Kernel(name, tuple(params), (Thread("i"), *loads, *stores), "")
+
+
+def in_place(rows: Sequence[Op], reads: Sequence[Read]) -> Iterator[Stmt]:
+    """`t0 = a0[i]`, `op(t0, a1[i])`, `out0[i] = t0`, and so on."""
+    for k, op in enumerate(rows):
+        changed = Var(f"t{k}", op.result)
+        yield Assign(changed.name, reads[0])
+        yield Assign(changed.name, Apply(op, (changed, *reads[1:])))
+        yield Store(f"out{k}", Var("i", I32), changed)
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +100,9 @@ def answers() -> Mapping[str, Answer]:
     found: dict[str, Answer] = {}
     for with_adjoint in (True, False):
         alike: dict[object, list[Op]] = {}
-        for op in COMPOSITE_ROWS:
+        for op in CHECKED:
             if (op in DIFFERENTIATED) == with_adjoint:
-                alike.setdefault((op.params, op if is_risky(op) else None), []).append(op)
+                alike.setdefault((op.params, op if is_risky(op) else None, op in CHANGERS), []).append(op)
         groups = [rows[k : k + PER_KERNEL] for rows in alike.values() for k in range(0, len(rows), PER_KERNEL)]
         for first in range(0, len(groups), PER_MODULE):
             found.update(answers_of(groups[first : first + PER_MODULE], with_adjoint))
@@ -179,12 +192,12 @@ def beyond_rounding(op: Op, answer: Answer) -> str:
     return compare("out0", expected(shadowed, "out0"), answer.result.reshape(-1))
 
 
-@each(COMPOSITE_ROWS)
+@each(CHECKED)
 def test_meaning_is_what_warp_computes(op: Op, answers: Mapping[str, Answer]) -> None:
     assert disagreement(op, answers[op.key]) == ""
 
 
-@each(COMPOSITE_ROWS)
+@each(CHECKED)
 def test_planted_mistakes_are_noticed(op: Op, answers: Mapping[str, Answer]) -> None:
     """Save what makes no difference, such as the order of the operands of a sum."""
     answer = answers[op.key]
@@ -213,7 +226,7 @@ def _wide(type: Element) -> str:
     return f"{type.name[:-1]}d" if isinstance(type, Composite) else "float64"
 
 
-CONTINUOUS = [op for op in COMPOSITE_ROWS if op.result.scalar in FLOATS and any(T.scalar in FLOATS for T in op.params)]
+CONTINUOUS = [op for op in CHECKED if op.result.scalar in FLOATS and any(T.scalar in FLOATS for T in op.params)]
 DIFFERENTIATED = frozenset(op for op in CONTINUOUS if in_float64(op) is op)
 """Of each pair of instances of one template, that in float64, whose gradients are told best."""
 
@@ -288,6 +301,19 @@ def test_row_agrees_with_the_registry(op: Op) -> None:
     assert same_type(overload.value_func(given, {}), _of_warp(op.result))
     if op.result.scalar in FLOATS:
         assert op.differentiable == overload.is_differentiable
+
+
+@each(CHANGERS)
+def test_what_is_done_in_place_gives_nothing_back(op: Op) -> None:
+    from warp._src import context
+
+    assert isinstance(op.spelling, InPlace)
+    taken = [_of_warp(type) for type in op.spelling.ordered(op.params)]
+    overloads: Any = context.builtin_functions[op.spelling.function.removeprefix("wp.")].overloads
+    overload = next(f for f in overloads if _takes_as_many(f, taken, {}))
+    assert overload.value_func(dict(zip(overload.input_types, taken, strict=False)), {}) is None
+    assert op.differentiable == overload.is_differentiable
+    assert op.result is op.params[0]
 
 
 OPERATORS = ("add", "sub", "mul", "div", "neg", "bit_and", "bit_or", "bit_xor")

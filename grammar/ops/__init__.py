@@ -51,8 +51,10 @@ TABLE: tuple[Op, ...] = _sharing_weight(
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
-ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *SAMPLERS)}
-assert len(ROWS) == len(TABLE) + len(SAMPLERS), "two rows have the same key"
+CHANGERS = tile.CHANGERS
+"""What is done in place, by statements only."""
+ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *SAMPLERS, *CHANGERS)}
+assert len(ROWS) == len(TABLE) + len(SAMPLERS) + len(CHANGERS), "two rows have the same key"
 
 _NO_NUMPY = "NumPy has no such type, so there is nothing to check it against"
 _AMBIGUOUS = "its C++ does not compile: Warp's half turns into any number, and so in several ways into a bool"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 from grammar.number import Number, Numbers, call, total, where
-from grammar.op import Call, Infix, Item, Known, Op, Prefix
+from grammar.op import Call, Infix, InPlace, Item, Known, Op, Prefix
 from grammar.ops import parts
 from grammar.ops.matrix import rows_of, transposed
 from grammar.types import BLOCK_TILES, F32, F64, FLOATS, I32, INT_TILES, THREAD_TILES, TILES, Composite, Scalar
@@ -366,3 +366,19 @@ ROWS: tuple[Op, ...] = (
     *(row for T in INT_TILES for row in _whole(T)),
     *(row for T, B in zip(THREAD_TILES, BLOCK_TILES, strict=True) for row in _by_block(T, B)),
 )
+
+
+def _changing(scalar: Scalar) -> Iterator[Op]:
+    """What becomes of the first operand. Of a product, its sum is added up first, then to what was there."""
+    for product in _products(scalar):
+        made, (A, B) = product.result, product.params  # noqa: N806 - likewise
+        added = InPlace("wp.tile_matmul", 2)
+        meaning = _added(product.meaning)
+        yield _row("tile_matmul", (made, A, B), made, added, meaning, exact=False)
+
+
+def _added(meaning: Callable[..., Numbers]) -> Callable[..., Numbers]:
+    return lambda to, *args: tuple(x + y for x, y in zip(to, meaning(*args), strict=True))
+
+
+CHANGERS: tuple[Op, ...] = tuple(row for scalar in (F32, F64) for row in _changing(scalar))
