@@ -7,7 +7,7 @@ place must pass whatever the kernel is, and one that errs by much more, or takes
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -301,6 +301,26 @@ def test_an_undecided_lane_spoils_the_sum_it_takes_part_in() -> None:
     )
     inputs = inputs_of(x=[0.3, 0.6, 0.9], y=[SINE[1]] * 3, total=zeros(2))
     assert judged(by_hand, inputs, "total").decided.tolist() == [True, False]
+
+
+def binned(index: Term, *others: Param) -> Kernel:
+    return kernel((X, *others, accumulator(size=4)), atomic(AtomicKind.ADD, "total", at("x"), index))
+
+
+def test_who_may_write_anywhere_spoils_all_of_an_array_but_only_in_its_own_launch() -> None:
+    jump = float(np.log(np.float32(2.0)))
+    two_launches = Inputs(2, {"x": np.array([[0.1, jump], [0.2, 1.2]], np.float32), "total": np.zeros((2, 4))}, {})
+    by_hand = binned(do("clamp", do("int32", do("exp", at("x"))), 0, 3))
+    assert shadowed(by_hand, two_launches).undecided.tolist() == [False, True, False, False]
+    assert judged(by_hand, two_launches, "total").decided.tolist() == [False] * 4 + [True] * 4
+
+
+def test_who_writes_where_an_input_says_spoils_that_alone() -> None:
+    places = np.array([2, 0, 3], np.int32)
+    inputs = replace(inputs_of(x=[0.3, 0.6, 0.9], y=[SINE[1]] * 3, m=places, total=zeros(4)), lanes=3)
+    by_hand = binned(at("m", I, I32), Y, array("m", I32))
+    guarded = replace(by_hand, body=(by_hand.body[0], when(do("less", do("sin", at("x")), at("y")), by_hand.body[1])))
+    assert judged(guarded, inputs, "total").decided.tolist() == [False, True, True, True]
 
 
 def test_undefined_lanes_are_undecided() -> None:

@@ -13,7 +13,7 @@ Following one path in higher precision is Herbgrind's (Sanchez-Stern et al. 2018
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import assert_never
@@ -26,15 +26,13 @@ from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import (
     BITWISE,
-    Apply,
-    At,
     Atomic,
     AtomicKind,
     AugStore,
-    Const,
     For,
+    Invoke,
     Kernel,
-    Size,
+    Read,
     Store,
     Term,
     Thread,
@@ -175,11 +173,7 @@ class Shadowed(Algebra[Value]):
         if exact and certain:
             return Value(lanes)
         moved = _together(args)
-        variants = [
-            self._spread_out(arg, moved) if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args
-        ]
-        if self.steps is not None:
-            variants = self._all_used(op, args, variants, moved, _passing_back(op, within))
+        variants = self._variants(args, moved) if self.steps is None else self._all_used(op, args, moved, within)
         if not certain:
             if self.steps is None:
                 self._watch_jumps(op, args, variants, active)
@@ -233,37 +227,38 @@ class Shadowed(Algebra[Value]):
             blocks += errors.unit  # not all library functions are accurate near their zeros
         return shadow
 
-    def _all_used(
-        self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], moved: Sequence[int], type: Scalar
-    ) -> list[Lanes]:
-        """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need.
+    def _variants(self, args: Sequence[Value], moved: tuple[int, ...]) -> list[Lanes]:
+        """Those of the arguments, of which numbers that aren't floats have none."""
+        return [self._spread_out(arg, moved) if arg.lanes.dtype.kind == "f" else arg.lanes[np.newaxis] for arg in args]
 
-        `type` is the one in which the adjoint computes.
-        """
+    def _all_used(self, op: Op, args: Sequence[Value], moved: tuple[int, ...], within: Op | None) -> list[Lanes]:
+        """The arguments as this use sees them; several exact ones, too, whose difference an adjoint may need."""
         if op.name in HANDED_ON and sum(len(arg.moved) for arg in args) == len(moved):
-            return list(variants)
+            return self._variants(args, moved)
         exact = [arg.shadow is None for arg in args]
-        several = sum(known and v.dtype.kind == "f" for known, v in zip(exact, variants, strict=True)) > 1
-        several &= not all(exact)
-        return [
-            self._used(v, moved, type) if not known or (several and v.dtype.kind == "f") else v
-            for known, v in zip(exact, variants, strict=True)
+        several = not all(exact) and sum(k and a.lanes.dtype.kind == "f" for k, a in zip(exact, args, strict=True)) > 1
+        type = _passing_back(op, within)
+        seen = [
+            arg if k and not (several and arg.lanes.dtype.kind == "f") else self._used(arg, type)
+            for k, arg in zip(exact, args, strict=True)
         ]
+        return self._variants(seen, moved)
 
-    def _used(self, variants: Variants, moved: Sequence[int], type: Scalar) -> Variants:
+    def _used(self, value: Value, type: Scalar) -> Value:
         """An argument as one use of it sees it, in the noisy steps: what is passed back to it is rounded.
 
         The operation is asked near the argument, too: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside.
+        `type` is the one in which the adjoint computes.
         """
-        errors = self._errors(type)
-        used = np.empty((self.noise.variants(moved), variants.shape[1]))
+        variants, errors = value.variants, self._errors(type)
+        used = np.empty((self.noise.variants(value.moved), variants.shape[1]))
         quiet = self.noise.quiet(used)
         used[:quiet] = variants[:quiet]
         given = self.noise.blocks(variants) if len(variants) > 1 else variants[0]
         blocks = self.noise.blocks(used)
         np.multiply(given, errors.used, out=blocks)
         blocks -= variants[0] * errors.kept
-        return used
+        return Value(value.lanes, used, value.moved)
 
     def _passed_back(self, op: Op, shadow: Variants, variants: Sequence[Lanes]) -> None:
         """Adjoints computed from a rounded result, such as 1 − tanh², err by the result's rounding."""
@@ -353,7 +348,9 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
 
 def _apart(variants: Lanes) -> Lanes:
     """How far from variant 0 is near: more than rounding may move it, and at least what counts as near an edge."""
-    away = MARGIN * np.abs(variants - variants[0]).max(axis=0) + EDGE * (np.abs(variants[0]) + EDGE)
+    center = variants[0]
+    farthest = np.maximum(variants.max(axis=0) - center, center - variants.min(axis=0))
+    away = MARGIN * farthest + EDGE * (np.abs(center) + EDGE)
     return np.asarray(np.where(np.isfinite(away), away, 0.0))
 
 
@@ -387,7 +384,7 @@ def _differ(pieces: Lanes, from_these: Lanes) -> Mask:
     other = pieces != from_these
     if pieces.dtype.kind == "f":
         other &= ~(np.isnan(pieces) & np.isnan(from_these))
-    return np.asarray(np.any(np.atleast_2d(other), axis=0), np.bool_)
+    return np.asarray(other.any(axis=0) if other.ndim > 1 else other, np.bool_)
 
 
 @cache
@@ -440,11 +437,12 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     before = algebra.inputs.arrays[array].reshape(-1)
     result = Expected(before.copy(), np.zeros(before.shape), np.ones(before.shape, np.bool_))
     uncertain = algebra.undecided | algebra.undefined
+    doubtful = uncertain.reshape(algebra.inputs.launches, -1).any(axis=1)
     events = [event for event in algebra.events if event.stmt.array == array]
-    for event in events:  # an uncertain lane may write where it did not write here
+    for event in events:  # an uncertain lane may write where it did not write here, in its own launch
         result.decided[event.where[uncertain]] = False
-        if uncertain.any() and not _is_plain(event.stmt.index, algebra.counters):
-            result.decided[:] = False
+        if not _is_given(event.stmt.index, algebra):
+            result.decided.reshape(doubtful.size, -1)[doubtful] = False
     with np.errstate(all="ignore"):
         for event in events:
             _write(result, event, sum(event.part == other.part for other in events) > 1)
@@ -452,12 +450,20 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     return result
 
 
-def _is_plain(index: Term, counters: Set[str]) -> bool:
-    """Whether where is written doesn't depend on what is computed: it is made of counters and numbers."""
-    return all(
-        part.name in counters if isinstance(part, Var) else isinstance(part, Apply | At | Const | Size)
-        for part in subterms(index)
-    )
+def _is_given(index: Term, algebra: Shadowed) -> bool:
+    """Whether no rounding leads a write elsewhere: its index is made of counters, and of whole numbers of inputs."""
+    written = {event.stmt.array for event in algebra.events}
+    for part in subterms(index):
+        match part:
+            case Var(name) if name not in algebra.counters:
+                return False
+            case Read(array, _, type) if array in written or type.scalar not in INTEGERS:
+                return False
+            case Invoke():
+                return False
+            case _:
+                pass
+    return True
 
 
 def counters_of(kernel: Kernel) -> frozenset[str]:
