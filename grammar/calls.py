@@ -33,6 +33,7 @@ from grammar.tree import (
     Term,
     Var,
     Whole,
+    indices_of,
     own_terms,
     statements,
     terms_in,
@@ -104,7 +105,7 @@ def _element_of(param: Param, draft: Draft) -> list[Argument]:
     index = index_into(draft, param)
     if draft.dimensions == 1 and chance(draft.choose, 0.1):
         index = stored_index(draft)
-    parts = index.indices if isinstance(index, At) else (index,)
+    parts = indices_of(index)
     return [Whole(param.name, param.type), *map(draft.grown, parts)]
 
 

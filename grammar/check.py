@@ -54,6 +54,7 @@ from grammar.tree import (
     all_terms,
     blocks,
     functions,
+    indices_of,
     is_own,
     own_subterms,
     statements,
@@ -313,7 +314,7 @@ class _Checker:
     def part(self, stmt: AssignPart, scope: Scope) -> Iterator[str]:
         name, type = stmt.name, stmt.type
         yield from self.term(stmt.value, scope, reader=name)
-        indices = stmt.index.indices if isinstance(stmt.index, At) else (stmt.index,)
+        indices = indices_of(stmt.index)
         for index in indices:
             yield from self.term(index, scope)
         if name not in self.types or scope.get(name) is not type:
@@ -434,7 +435,7 @@ class _Checker:
             yield f"{array.name} is passed as an array, a field of structs"
 
     def index(self, array: str, index: Term, scope: Scope, reader: str = "") -> Iterator[str]:
-        parts = index.indices if isinstance(index, At) else (index,)
+        parts = indices_of(index)
         for part in parts:
             yield from self.term(part, scope, reader)
             if part.type is not I32:

@@ -69,6 +69,7 @@ from grammar.tree import (
     blocks,
     constants,
     functions,
+    indices_of,
     statements,
 )
 from grammar.types import BARE, I32, Composite, Element, Scalar
@@ -271,7 +272,7 @@ def _element(array: str, index: Term) -> cst.Subscript | cst.Attribute:
     name, _, field = array.partition(ELEMENT)
     node: cst.Subscript | cst.Attribute
     if isinstance(index, At):
-        node = subscript(dotted(name), *(_term(part, 0) for part in index.indices))
+        node = subscript(dotted(name), *(_term(part, 0) for part in indices_of(index)))
     else:
         node = _at(name, index.name) if isinstance(index, Var) else subscript(dotted(name), _term(index, 0))
     for part in field.split(".")[1:]:
@@ -357,8 +358,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value):
-            args = [dotted(array), _term(index, 0), _term(value, 0)]
-            return cst.Expr(call(f"wp.{kind.value}", args))
+            args = [_term(arg, 0) for arg in (*indices_of(index), value)]
+            return cst.Expr(call(f"wp.{kind.value}", [dotted(array), *args]))
         case Fieldwise():
             return _whole(stmt)
         case Break():

@@ -27,7 +27,7 @@ from grammar.features import (
 from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
 from grammar.motion import moving, state_of_motion
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
-from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add
+from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add, store_or_reduce
 from grammar.perlin import noise
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
@@ -191,7 +191,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("loop", 3, features=(LOOPS,), is_gridded=True),
     Family("nested_loop", 4, features=(((loop_nested, 1.0),),), is_gridded=True),
     Family("scalar_parameter", 2, favoured=frozenset({"scalar", "arithmetic"}), is_gridded=True),
-    Family("atomic_reduction", 1, leave=reduce, atomic=True),
+    Family("atomic_reduction", 1, leave=reduce, atomic=True, is_gridded=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
     Family("function_library", 4, features=(CALLS, ((call_function, 2.0), (branch_update, 1.0)))),
@@ -200,9 +200,10 @@ FAMILIES: tuple[Family, ...] = (
         "nested_parallel",
         3,
         features=(((branch_update, 2.0), (branch_both, 1.0), (loop_sum, 3.0)),),
+        leave=store_or_reduce,
         dimensions=((2, 5.0), (3, 2.0), (4, 1.0)),
     ),
-    Family("conditional_reduction", 3, leave=reduce_by_condition, atomic=True),
+    Family("conditional_reduction", 3, leave=reduce_by_condition, atomic=True, is_gridded=True),
     Family("histogram", 3, leave=count_in_bins, atomic=True, types=((F32, 5.0), (F64, 1.0), (I32, 1.0))),
     Family("sparse_product", 4, features=(((sparse_product, 1.0),),), types=((F32, 5.0), (F64, 1.0))),
     Family("prefix_scan", 3, features=(((prefix_scan, 1.0),),), types=((F32, 5.0), (F64, 1.0), (I32, 2.0), (U32, 0.5))),

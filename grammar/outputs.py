@@ -13,6 +13,7 @@ import numpy as np
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role
 from grammar.features import infix
+from grammar.layout import grid
 from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.ranges import spans
@@ -21,6 +22,7 @@ from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
     Apply,
+    At,
     Atomic,
     AtomicKind,
     AugStore,
@@ -32,6 +34,7 @@ from grammar.tree import (
     Store,
     Term,
     Var,
+    indices_of,
     term_height,
 )
 from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element
@@ -100,14 +103,22 @@ FACTORS: tuple[tuple[float, ...], tuple[float, ...]] = ((2, 3, 4), (2.0, 0.5, 0.
 
 
 def output(
-    draft: Draft, type: Element, role: Role, size: int | None = None, span: tuple[float, float] = (-1.0, 1.0)
+    draft: Draft,
+    type: Element,
+    role: Role,
+    size: int | None = None,
+    span: tuple[float, float] = (-1.0, 1.0),
+    dimensions: int = 0,
 ) -> str:
-    array = Array(type, draft.dimensions if size is None else 1)
+    """The name of a new array; of 0 dimensions means those of the grid, or one where it has a size of its own."""
+    array = Array(type, dimensions or (draft.dimensions if size is None else 1))
     return add_param(draft, Param(draft.name("array_out"), array, role, *span, size)).name
 
 
 BY_BLOCK = 0.12
 """How often a sum is taken block by block."""
+ALONG_AXES = 0.4
+"""How often a grid of threads reduces along some of its axes, and not all."""
 
 
 def reduce(draft: Draft, value: Grown, depth: int) -> None:
@@ -123,14 +134,17 @@ def reduce(draft: Draft, value: Grown, depth: int) -> None:
     kind = weighted(draft.choose, [*kinds, *((kind, bits) for kind in BITWISE)])
     scattered = depth > 1 and draft.dimensions == 1 and chance(draft.choose, 0.9 if kind in BITWISE[:2] else 0.12)
     bins = 4 if chance(draft.choose, 0.2 if depth > 1 else 0.0) else 1
+    size: int | None = bins
     index: Term = Const(I32, 0) if bins == 1 else Apply(infix("mod", I32), (draft.thread, Const(I32, bins)))
     if scattered:
-        index = stored_index(draft)
+        index, size = stored_index(draft), None
+    elif draft.dimensions > 1 and not is_tile(type) and chance(draft.choose, ALONG_AXES):
+        index, size = _along_axes(draft)
     guarded = chance(draft.choose, 0.25 if depth > term_height(index) else 0.0)
     condition = grow_condition(draft, 2) if guarded else None
     value = value if condition is None else lowered(draft, value, depth - 1)
     span = spans(type.scalar, draft.patterns)[0] if kind in BITWISE else (-1.0, 1.0)
-    array = output(draft, type, Role.ACCUMULATOR, None if scattered else bins, span)
+    array = output(draft, type, Role.ACCUMULATOR, size, span, len(indices_of(index)))
     stmt: Stmt = Atomic(kind, array, index, value.term)
     draft.block.append(stmt if condition is None else If(condition.term, (stmt,)))
 
@@ -150,24 +164,52 @@ def _add_by_block(draft: Draft, value: Grown, depth: int) -> None:
     draft.block.append(Atomic(AtomicKind.ADD, array, Const(I32, 0), total.term))
 
 
+def _along_axes(draft: Draft) -> tuple[Term, int | None]:
+    """An index of the thread's, and how long that axis of the grid is; or the thread's own in all dimensions."""
+    axis = draft.choose(draft.dimensions + 1)
+    if axis == draft.dimensions:
+        return draft.own, None
+    return draft.indices[axis], grid(draft.lanes, draft.dimensions)[axis]
+
+
+def store_or_reduce(draft: Draft, value: Grown, depth: int) -> None:
+    """Each thread to its own element, or now and then all of them to one, or those along an axis."""
+    (reduce if value.term.type in ATOMIC and chance(draft.choose, 0.25) else store)(draft, value, depth)
+
+
 BINS = (8, 16, 4, 10)
 WIDTHS = (1.0, 2.0, 4.0, 0.5, 8.0, 10.0, 16.0)
 """Bins to the unit."""
 FILLED = 3
 """Bins that must be hit."""
+JOINT = 0.25
+"""How often bins are those of two values, in two dimensions."""
 
 
 def count_in_bins(draft: Draft, value: Grown, depth: int) -> None:
-    """`wp.atomic_add(counts, wp.clamp(int(value * width), 0, bins - 1), 1)`, or what a lane weighs in place of 1."""
+    """`wp.atomic_add(counts, wp.clamp(int(value * width), 0, bins - 1), 1)`, or what a lane weighs in place of 1.
+
+    Of two values, `wp.atomic_add(counts, wp.clamp(…), wp.clamp(…), 1)`.
+    """
     value = lowered(draft, value, max(1, depth - 3))
     bins = pick(draft.choose, BINS)
-    index = next((term for term in _bins_of(draft, value, bins) if _are_filled(draft, term)), None)
-    if index is None:
-        raise StuckError
+    index = _bin_of(draft, value, bins)
+    if depth >= 3 and chance(draft.choose, JOINT):
+        bins = pick(draft.choose, BINS)
+        other = lowered(draft, grow_term(draft, value.term.type, 2), max(1, depth - 3))
+        index = At((index, _bin_of(draft, other, bins)))
     weigh = value.term.type is F32 and chance(draft.choose, 0.7)
     added = grow_term(draft, F32, 1).term if weigh else Const(I32, 1)
-    array = output(draft, added.type, Role.ACCUMULATOR, bins)
+    array = output(draft, added.type, Role.ACCUMULATOR, bins, dimensions=len(indices_of(index)))
     draft.block.append(Atomic(AtomicKind.ADD, array, index, added))
+
+
+def _bin_of(draft: Draft, value: Grown, bins: int) -> Term:
+    """The number of the bin that the value falls into. Raises StuckError where it hardly varies."""
+    for index in _bins_of(draft, value, bins):
+        if np.unique(draft.value(index)[draft.active]).size >= FILLED:
+            return index
+    raise StuckError
 
 
 def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
@@ -182,10 +224,6 @@ def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
         for width in WIDTHS[first:]
     ]
     return [Apply(clamp, (Apply(ROWS[f"int32({type.name})"], (term,)), Const(I32, 0), last)) for term in scaled]
-
-
-def _are_filled(draft: Draft, index: Term) -> bool:
-    return np.unique(draft.value(index)[draft.active]).size >= FILLED
 
 
 def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:

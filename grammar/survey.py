@@ -456,8 +456,8 @@ def _survey_simple(stmt: cst.BaseSmallStatement, scope: Scope, nesting: int) -> 
                     scope.roles[name] = "accumulator"
         case cst.AugAssign(target=cst.Subscript() as element, operator=operator, value=value):
             _survey_store("aug_store", element, value, scope)
-        case cst.Expr(value=cst.Call(func=func, args=[array, index, value])) if dotted(func)[3:] in ATOMICS:
-            element = cst.Subscript(array.value, [cst.SubscriptElement(cst.Index(index.value))])
+        case cst.Expr(value=cst.Call(func=func, args=[array, *indices, value])) if dotted(func)[3:] in ATOMICS:
+            element = cst.Subscript(array.value, [cst.SubscriptElement(cst.Index(index.value)) for index in indices])
             _survey_store(dotted(func)[3:], element, value.value, scope)
         case cst.Return(value=None) if nesting:
             scope.count("statements", "return")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.ops import ROWS
-from grammar.tree import Apply, At, Const, Term
+from grammar.tree import Apply, Const, Term, indices_of
 from grammar.types import I32, Array, Composite, Type
 
 
@@ -26,7 +26,7 @@ def is_tile(type: Type) -> TypeGuard[Composite]:
 
 def offset_of(index: Term, type: Composite) -> tuple[Term, ...]:
     """Where the tile at that index begins, along each axis of the array of scalars."""
-    indices = list(index.indices if isinstance(index, At) else (index,))
+    indices = list(indices_of(index))
     indices += [Const(I32, 0)] * (len(type.shape) - len(indices))
     return tuple(_times(each, size) for each, size in zip(indices, type.shape, strict=True))
 

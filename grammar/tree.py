@@ -71,6 +71,11 @@ class At:
         return I32
 
 
+def indices_of(index: Term) -> tuple[Term, ...]:
+    """Those along each axis."""
+    return index.indices if isinstance(index, At) else (index,)
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """The length of an array parameter along an axis: `x.shape[0]`, an int32."""
@@ -172,7 +177,7 @@ class AssignPart:
     @property
     def known(self) -> int | None:
         """Which scalar it is, row by row, where numbers say so."""
-        parts = self.index.indices if isinstance(self.index, At) else (self.index,)
+        parts = indices_of(self.index)
         numbers = [int(part.value) for part in parts if isinstance(part, Const)]
         if len(numbers) < len(parts) or not all(0 <= k < n for k, n in zip(numbers, self.type.shape, strict=False)):
             return None

@@ -50,7 +50,7 @@ STATEMENTS = (
     *(said.given(said.element(n)) for n in DIMENSIONS),
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
-    *(said.alone(said.call(f"wp.{kind.value}", 3)) for kind in AtomicKind),
+    *(said.alone(said.call(f"wp.{kind.value}", 2 + n)) for kind in AtomicKind for n in DIMENSIONS),
     *(said.given(said.FIELD, sign) for sign in ("=", *_signs(FIELD_UPDATES))),
     said.alone(said.call("wp.tile_store", 2, ["offset"])),
     *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),

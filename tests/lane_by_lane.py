@@ -44,6 +44,7 @@ from grammar.tree import (
     Var,
     While,
     Whole,
+    indices_of,
 )
 from grammar.types import I32, Composite
 
@@ -150,7 +151,7 @@ class Lane:
         return True
 
     def place(self, index: Term) -> tuple[int, ...]:
-        return tuple(map(self.whole, index.indices if isinstance(index, At) else (index,)))
+        return tuple(map(self.whole, indices_of(index)))
 
     def put(self, array: str, index: tuple[int, ...], value: Lanes, how: str) -> None:
         target = self.arrays[array]

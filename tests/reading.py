@@ -216,8 +216,9 @@ class Reader:
                 if function == "tile_store":
                     return Store(array, where, tile)
                 return Atomic(AtomicKind(function.removeprefix("tile_")), array, where, tile)
-            case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), index, value])):
-                return Atomic(AtomicKind(function), array, self.index(index), self.term(value))
+            case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), *indices, value])):
+                along = tuple(map(self.term, indices))
+                return Atomic(AtomicKind(function), array, At(along) if len(along) > 1 else along[0], self.term(value))
             case ast.If(condition, body, orelse):
                 return If(self.term(condition), self.block(body), self.block(orelse))
             case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):

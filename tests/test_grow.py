@@ -217,7 +217,7 @@ def most_reads(grown: Kernel) -> int:
 
 
 def is_computed(index: Term) -> bool:
-    return isinstance(index, Apply) and index.op.name == "clamp"
+    return all(isinstance(part, Apply) and part.op.name == "clamp" for part in tree.indices_of(index))
 
 
 PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
@@ -285,6 +285,27 @@ def test_families_differ() -> None:
 def test_families_are_named_once_and_found_by_name() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES) >= 10
     assert all(family_named(family.name) is family for family in FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("family", "index"),
+    [
+        ("histogram", lambda index, _: isinstance(index, At) and is_computed(index)),
+        ("nested_parallel", lambda index, own: isinstance(own, At) and index == own),
+        ("nested_parallel", lambda index, own: isinstance(own, At) and index in own.indices),
+    ],
+    ids=["bins of two values", "an element for each thread of a grid", "along an axis of a grid"],
+)
+def test_atomics_reach_into_several_dimensions(family: str, index: Callable[[Term, Term], bool]) -> None:
+    def is_met(seed: int) -> bool:
+        grown = grow(seeded(Seed(seed)), family_named(family), profile("natural"), 4, seed, LANES)
+        if grown is None:
+            return False
+        first = grown.body[0]
+        assert isinstance(first, Thread)
+        return any(isinstance(s, Atomic) and index(s.index, first.own) for s in statements(grown.body))
+
+    assert any(map(is_met, range(150)))
 
 
 # -- reach ------------------------------------------------------------------------------------------------------------
