@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from extract.build import PIECES, Build
 from grammar.layout import grid
+from grammar.op import Op
 from grammar.tiles import laid_out
 from grammar.tree import (
     Apply,
@@ -136,8 +137,9 @@ def _as_given(values: NDArray[Any], type: Type) -> NDArray[Any]:
 def operations(kernel: Kernel) -> list[str]:
     """Keys of the rows of the table that a kernel uses, sorted, each once."""
     applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
-    done = (s.op for s in all_statements(kernel) if isinstance(s, AugAssign | AssignPart | AugStore | Sample))
-    return sorted(applied | {op.key for op in done if op is not None})
+    done = {s.op for s in all_statements(kernel) if isinstance(s, AugAssign | AssignPart | AugStore | Sample)}
+    called = {s.function for s in all_statements(kernel) if isinstance(s, Unpack)}
+    return sorted(applied | {op.key for op in done | called if isinstance(op, Op)})
 
 
 def statement_kind(stmt: Stmt) -> str:

@@ -140,10 +140,8 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
         case Return(value, others):
             for each in () if value is None else (value, *others):
                 yield from _term(each, names, literals)
-        case Unpack(targets, function, args):
-            yield from _called(function, names, literals)
-            for arg in args:
-                yield from _term(arg, names, literals)
+        case Unpack(targets):
+            yield from _term(stmt.call, names, literals)
             yield from (names[target] for target in targets)
         case _:
             assert_never(stmt)

@@ -13,7 +13,7 @@ import numpy as np
 
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, InPlace, Item, Member, Op
-from grammar.ops import SAMPLERS
+from grammar.ops import SAMPLERS, SEVERAL
 from grammar.paths import ELEMENT, owner, root
 from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_tile
@@ -181,7 +181,7 @@ class _Checker:
                 self.read.add(state)
                 yield from self.define(name, op.result, scope)
             case Unpack(names, function, args):
-                yield from self.call(function, args, scope)
+                yield from self.unpacked(function, args, scope)
                 if len(set(names)) < len(names) or len(names) != len(function.results) or not function.others:
                     yield f"{function.name} does not return one value for each of {', '.join(names)}"
                 for name, result in zip(names, function.results, strict=False):
@@ -411,6 +411,8 @@ class _Checker:
                     yield f"{op.key} has an element of an array for the last of three"
                 if op.name == "tile" and (_is_element(args[0]) or (isinstance(args[0], Var) and "." in args[0].name)):
                     yield f"{op.key} has an element of an array, or a field, for its value"
+                if op.others:
+                    yield f"{op.key} gives several values where one should stand"
             case Invoke(function, args):
                 yield from self.call(function, args, scope, reader)
                 yield from self.classes.passing(function, args, {n: c for n, c in scope.items() if isinstance(c, str)})
@@ -426,6 +428,15 @@ class _Checker:
             yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope, reader)
         if tuple(map(taken, args)) != tuple(map(taken, function.params)):
             yield f"{function.name} is called with other types"
+
+    def unpacked(self, function: Function | Op, args: tuple[Term, ...], scope: Scope) -> Iterator[str]:
+        if isinstance(function, Function):
+            yield from self.call(function, args, scope)
+            return
+        for arg in args:
+            yield from self.term(arg, scope)
+        if tuple(arg.type for arg in args) != function.params or function not in SEVERAL:
+            yield f"{function.key} does not give several values of these"
 
     def passed(self, array: Whole) -> Iterator[str]:
         yield from self.array(array.name, array.type)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.tree import Assign, At, Const, Function, Param, Read, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
+
+T = TypeVar("T")
 
 LIMIT = 1e4
 """Float values of greater magnitude are not grown: they soon overflow, and nobody's kernel means them."""
@@ -237,7 +239,7 @@ def outcome(draft: Draft, op: Op, values: Sequence[Lanes]) -> Lanes | None:
     return defined(draft, lambda: draft.interpreter.apply(op, values, draft.active))
 
 
-def defined(draft: Draft, compute: Callable[[], Lanes]) -> Lanes | None:
+def defined(draft: Draft, compute: Callable[[], T]) -> T | None:
     """What is computed; None where something in it isn't defined on all active lanes."""
     plain, nowhere = draft.plain, draft.interpreter.nowhere
     before = plain.undefined, plain.outside

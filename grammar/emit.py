@@ -369,9 +369,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Return(value, others):
             values = [] if value is None else [_term(each, 0) for each in (value, *others)]
             return cst.Return(_tuple(values) if others else values[0] if values else None)
-        case Unpack(targets, function, args):
-            given = [_term(arg, 0) for arg in args]
-            return _assign(_tuple([identifier(target) for target in targets]), call(function.name, given))
+        case Unpack(targets):
+            return _assign(_tuple([identifier(target) for target in targets]), _term(stmt.call, 0))
         case If() | For() | While():
             raise AssertionError("compound statements are not small")
         case _:

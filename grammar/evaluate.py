@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
-from grammar.number import Calculus, composed, sampled
+from grammar.number import Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
@@ -185,20 +185,25 @@ class Interpreter(Generic[V]):
         """Any row."""
         if not op.is_composite:
             return self.algebra.apply(op, args, active)
+        return self.each(op, args, active)[0]
+
+    def each(self, op: Op, args: Sequence[V], active: Mask) -> list[V]:
+        """All results of a composite row."""
         given = [
             self.algebra.parts(arg) if isinstance(type, Composite) else arg
             for arg, type in zip(args, op.params, strict=True)
         ]
-        return self.packed(op, composed(op, given, self.calculus(op, active)))
+        found = composed_each(op, given, self.calculus(op, active))
+        return [self.packed(type, parts) for type, parts in zip(op.results, found, strict=True)]
 
     def calculus(self, op: Op, active: Mask) -> Calculus:
         """What the meaning of a composite row or of a sampler is worked out with."""
         algebra = self.algebra
         return Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
 
-    def packed(self, op: Op, parts: Sequence[V]) -> V:
-        """The result of a row from its scalars."""
-        return self.algebra.pack(parts) if isinstance(op.result, Composite) else parts[0]
+    def packed(self, type: Element, parts: Sequence[V]) -> V:
+        """What has these scalars."""
+        return self.algebra.pack(parts) if isinstance(type, Composite) else parts[0]
 
     def invoke(self, function: Function, args: Sequence[V | Whole], active: Mask) -> V:
         """The one value that the function returns on the active lanes."""
@@ -286,8 +291,8 @@ class Interpreter(Generic[V]):
             case Continue():
                 self.loops[-1].continued |= active
                 return self.nowhere
-            case Unpack(names, function, args):
-                for name, result in zip(names, self.results(function, self.given(args, active), active), strict=True):
+            case Unpack(names):
+                for name, result in zip(names, self.unpacked(stmt, active), strict=True):
                     self.assign(name, result, active)
             case Return(value, others):
                 if value is not None:
@@ -300,8 +305,14 @@ class Interpreter(Generic[V]):
     def sample(self, stmt: Sample, active: Mask) -> None:
         args = [self.env[stmt.state], *(self.term(arg, active) for arg in stmt.args)]
         parts, state = sampled(stmt.op, args, self.calculus(stmt.op, active))
-        self.assign(stmt.name, self.packed(stmt.op, parts), active)
+        self.assign(stmt.name, self.packed(stmt.op.result, parts), active)
         self.assign(stmt.state, state, active)
+
+    def unpacked(self, stmt: Unpack, active: Mask) -> Sequence[V]:
+        """All that the function or the builtin gives."""
+        if isinstance(stmt.function, Op):
+            return self.each(stmt.function, [self.term(arg, active) for arg in stmt.args], active)
+        return self.results(stmt.function, self.given(stmt.args, active), active)
 
     def write(self, stmt: Store | AugStore | Atomic, where: Index, value: V, type: Element, active: Mask) -> None:
         if not isinstance(type, Composite):

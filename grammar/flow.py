@@ -81,7 +81,7 @@ def _bindings(body: Body) -> list[Assign | AugAssign | AssignPart]:
         if isinstance(stmt, Assign | AugAssign | AssignPart):
             found.append(stmt)
         elif isinstance(stmt, Unpack):
-            found += [Assign(name, Invoke(stmt.function, stmt.args)) for name in stmt.names]
+            found += [Assign(name, stmt.call) for name in stmt.names]
     return found
 
 

@@ -31,6 +31,7 @@ from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.rare import chosen_by, grow_row, main_for, rare
+from grammar.several import apart, take_apart
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -257,6 +258,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     is_plain = not (is_tile(draft.main) or family.has(call_function))
     if depth >= 4 and is_plain and chance(draft.choose, draft.profile.calling):
         made.append(call_function(draft, draft.main, room))
+    if depth >= FEWEST_FOR_PARTS and apart(draft, draft.main) and chance(draft.choose, APART):
+        made.append(take_apart(draft, draft.main, room))
     if depth >= FEWEST_LEVELS and not is_tile(draft.main):
         made += _prepared(draft, bool(family.favoured), room)
     draft.pending.extend(made)
@@ -270,6 +273,9 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     return value
 
 
+APART = 0.15
+"""How often a kernel takes something apart that falls into several values."""
+FEWEST_FOR_PARTS = 4
 FEWEST_LEVELS = 3
 """Below this depth there is no room for steps."""
 AROUND = 3

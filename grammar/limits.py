@@ -162,10 +162,12 @@ class _Walk:
                 for arg in args:
                     self.term(arg)
                 self.bind(name, False, state in self.stale, stmt.op.result)
-            case Unpack(names, function, args):
-                active, stale = self.term(Invoke(function, args))
+            case Unpack(names, function, _):
+                active, stale = self.term(stmt.call)
                 for name, type in zip(names, function.results, strict=True):
                     self.bind(name, active and type.scalar in FLOATS, stale, type)
+                    if active and isinstance(function, Op) and isinstance(type, Composite):
+                        self.used.add(name)  # adjoints of builtins take the results, too
             case AugStore(array, index, op, value) if stmt.kind is None:
                 self.needed(self.term(index)[1])
                 active, stale = self.term(value)

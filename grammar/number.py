@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from grammar.op import Call, Op
-from grammar.types import BOOL, FLOATS, Composite, Scalar
+from grammar.types import BOOL, FLOATS, Composite, Element, Scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +100,23 @@ Numbers = tuple[Number, ...]
 
 def composed(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
     """What a composite row gives: the scalars of its result. Of a composite argument, the scalars are given."""
-    result = op.meaning(*_given(op, args, calculus))
-    parts = result if isinstance(op.result, Composite) else (result,)
-    values = [p.value if isinstance(p, Number) else calculus.const(p, op.result.scalar) for p in parts]
-    if op.differentiable or op.result.scalar not in FLOATS:
+    (result,) = composed_each(op, args, calculus)
+    return result
+
+
+def composed_each(op: Op, args: Sequence[Any], calculus: Calculus) -> list[list[Any]]:
+    """The same of each of its results."""
+    found = op.meaning(*_given(op, args, calculus))
+    each = found if op.others else (found,)
+    return [_scalars(op, type, result, calculus) for type, result in zip(op.results, each, strict=True)]
+
+
+def _scalars(op: Op, type: Element, result: Any, calculus: Calculus) -> list[Any]:
+    parts = result if isinstance(type, Composite) else (result,)
+    values = [p.value if isinstance(p, Number) else calculus.const(p, type.scalar) for p in parts]
+    if op.differentiable or type.scalar not in FLOATS:
         return values
-    return [calculus.apply(_detached(op.result.scalar), [value]) for value in values]
+    return [calculus.apply(_detached(type.scalar), [value]) for value in values]
 
 
 def sampled(op: Op, args: Sequence[Any], calculus: Calculus) -> tuple[list[Any], Any]:
@@ -145,7 +156,7 @@ def is_defined(op: Op, args: Sequence[Any]) -> bool:
         return row.meaning(*values)
 
     with np.errstate(all="ignore"):
-        composed(op, args, on_arrays(apply))
+        composed_each(op, args, on_arrays(apply))
     return fine
 
 

@@ -115,7 +115,8 @@ class Op:
     the result, as Warp defines it, special values included. Elementwise, so it broadcasts.
 
     Of a composite row: arguments as `grammar.number.Number`s, a tuple of them for a composite → the result likewise,
-    done in Warp's order if the row is `exact`. Domain, jump and kink are those of the scalar rows that it calls."""
+    or a tuple of several results, done in Warp's order if the row is `exact`. Domain, jump and kink are those of the
+    scalar rows that it calls."""
     domain: Callable[..., Lanes] | None = None
     """True where the operation is meaningfully defined. Outside, a float result is NaN or infinite; a result that
     is an integer is undefined behaviour, which no input may reach."""
@@ -135,25 +136,36 @@ class Op:
     """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
     is_composite: bool = False
     """Whether its meaning is written in numbers: always, where it takes or gives composites."""
+    others: tuple[Element, ...] = ()
+    """Further results, which make it one for `grammar.tree.Unpack` only."""
 
     def __post_init__(self) -> None:
         composite = any(isinstance(type, Composite) for type in (*self.params, self.result))
         object.__setattr__(self, "is_composite", self.is_composite or composite)
 
     @property
+    def results(self) -> tuple[Element, ...]:
+        return (self.result, *self.others)
+
+    @property
     def key(self) -> str:
         return f"{self.name}{_variant(self.spelling)}({','.join(p.name for p in self.params)})"
 
     def __call__(self, *args: Lanes) -> Lanes:
-        """The result on plain arrays; composites are arrays whose first axis numbers their scalars."""
+        """The result on plain arrays; composites are arrays whose first axis numbers their scalars.
+
+        Of several results, it numbers the scalars of one after the other.
+        """
         with np.errstate(all="ignore"):
             return self._composed(args) if self.is_composite else np.asarray(self.meaning(*args))
 
     def _composed(self, args: Sequence[Lanes]) -> Lanes:
-        from grammar.number import composed, on_arrays
+        from grammar.number import composed_each, on_arrays
 
-        parts = composed(self, args, on_arrays(lambda op, values: op(*values)))
-        return np.stack(np.broadcast_arrays(*parts)) if isinstance(self.result, Composite) else np.asarray(parts[0])
+        results = composed_each(self, args, on_arrays(lambda op, values: op(*values)))
+        parts = [part for result in results for part in result]
+        single = not isinstance(self.result, Composite) and not self.others
+        return np.asarray(parts[0]) if single else np.stack(np.broadcast_arrays(*parts))
 
     def __repr__(self) -> str:
         return self.key

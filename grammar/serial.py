@@ -174,7 +174,13 @@ def _truth(plain: Any, where: str) -> bool:
     return plain
 
 
+def _called(plain: Any, where: str) -> Any:
+    """A function of the module's own, or a row by its key."""
+    return (_operation if isinstance(plain, str) else _function)(plain, where)
+
+
 _operation = _one_of(dict[str, Op](ROWS), "operation")
+_function = _node(frozenset({"Function"}))
 _scalar = _one_of({scalar.name: scalar for scalar in SCALARS}, "scalar type")
 _element = _one_of(ELEMENTS, "type")
 _term = _node(frozenset(node.__name__ for node in get_args(Term)))
@@ -202,7 +208,8 @@ READERS: Mapping[str, Reader] = {
     "tuple[str, ...]": _each(_name),
     "tuple[Element, ...]": _each(_element),
     "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
-    "Function": _node(frozenset({"Function"})),
+    "Function": _function,
+    "Function | Op": _called,
     "tuple[Stmt, ...]": _each(_stmt),
     "tuple[Assign | Store, ...]": _each(_node(frozenset({"Assign", "Store"}))),
     "tuple[Struct, ...]": _each(_node(frozenset({"Struct"}))),

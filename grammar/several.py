@@ -1,12 +1,13 @@
-"""Functions with several results: `a, b = split(x, y)`.
+"""Functions with several results, `a, b = split(x, y)`, and builtins: `axis, angle = wp.quat_to_axis_angle(q)`.
 
-The key insight: what a function returns together belongs together, so all results are grown from the same parameters,
-and whoever calls it has a use for each.
+The key insight: what is returned together belongs together, so whoever calls has a use for each: the results of a
+function are grown from the same parameters, and what a builtin gives is brought to one type, part by part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
 from grammar.calls import (
     Argument,
@@ -19,16 +20,29 @@ from grammar.calls import (
     plain_result,
     terms_of,
 )
-from grammar.choose import chance, weighted
-from grammar.draft import Draft, Grown, defined, is_like, is_sound, local, local_role, run
+from grammar.choose import chance, pick, weighted
+from grammar.draft import (
+    ANYWHERE,
+    Draft,
+    Grown,
+    StuckError,
+    defined,
+    gives_back,
+    is_like,
+    is_sound,
+    local,
+    local_role,
+    run,
+)
 from grammar.neighbours import grow_with
-from grammar.op import Lanes
-from grammar.terms import TRIES, grow_condition, grow_term
-from grammar.tree import Apply, Function, If, Return, Stmt, Unpack, Whole
-from grammar.types import Element
+from grammar.op import Lanes, Op
+from grammar.ops import SEVERAL, TABLE
+from grammar.terms import TRIES, attempt, grow_argument, grow_condition, grow_leaf, grow_term
+from grammar.tree import Apply, Function, If, Return, Stmt, Term, Unpack, Whole
+from grammar.types import I32, Element, Scalar
 
 ATTEMPTS = 3
-"""Functions that are grown before one with a single result has to do."""
+"""Functions that are grown before one with a single result has to do; arguments that a builtin is tried on."""
 
 
 def call_several(draft: Draft, type: Element, height: int) -> Grown:
@@ -81,20 +95,133 @@ def _another(draft: Draft, type: Element, height: int, before: Sequence[Grown]) 
 
 def _unpacked(draft: Draft, function: Function, args: Sequence[Argument]) -> list[Grown] | None:
     """The locals that get what the function returns, if it is all sound and new."""
-    terms, given = terms_of(args), given_by(args)
-    results: list[Lanes] = []
-
-    def compute() -> Lanes:
-        results.extend(draft.interpreter.results(function, given, draft.active))
-        return results[0]
-
+    results = defined(draft, lambda: draft.interpreter.results(function, given_by(args), draft.active))
     values = [arg.value for arg in args if not isinstance(arg, Whole)]
-    if len(set(terms)) < len(terms) or defined(draft, compute) is None:
+    if not _are_new(draft, terms_of(args), values, results):
         return None
-    for k, result in enumerate(results):
-        if not is_sound(draft, result) or any(is_like(draft, result, other) for other in (*values, *results[:k])):
-            return None
-    names = tuple(draft.name(local_role(type)) for type in function.results)
     draft.functions.append(function)
-    run(draft, Unpack(names, function, terms))
-    return [local(draft, name, type) for name, type in zip(names, function.results, strict=True)]
+    names = tuple(draft.name(local_role(type)) for type in function.results)
+    return _named(draft, Unpack(names, function, terms_of(args)))
+
+
+def _are_new(draft: Draft, terms: Sequence[Term], values: Sequence[Lanes], results: Sequence[Lanes] | None) -> bool:
+    """Whether the results are defined and sound, and none is what another one or an argument is."""
+    if results is None or len(set(terms)) < len(terms):
+        return False
+    known = [(result, (*values, *results[:k])) for k, result in enumerate(results)]
+    return all(is_sound(draft, one) and not any(is_like(draft, one, other) for other in rest) for one, rest in known)
+
+
+def _named(draft: Draft, stmt: Unpack) -> list[Grown]:
+    run(draft, stmt)
+    return [local(draft, name, type) for name, type in zip(stmt.names, stmt.function.results, strict=True)]
+
+
+# -- builtins ---------------------------------------------------------------------------------------------------------
+
+NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "quat_to_axis_angle": (("axis", "angle"),),
+    "transform_decompose": (("position", "rotation", "scale"), ("pos", "rot", "scale"), ("p", "q", "s")),
+}
+"""What the parts are called, by builtin."""
+JOINT = 10.0
+"""How much rather parts are used together than each with something else."""
+
+
+def apart(draft: Draft, type: Element) -> list[tuple[Op, float]]:
+    """The builtins that take something apart which the kernel has, with their weights."""
+    options = [op for op in SEVERAL if draft.kin.issuperset(op.params)]
+    return [
+        (op, draft.profile.weight(op)) for op in options if all(_uses(op.results, part, type) for part in op.results)
+    ]
+
+
+def take_apart(draft: Draft, type: Element, height: int) -> Grown:
+    """`axis, angle = wp.quat_to_axis_angle(q)`, and a value in which all parts take part. Raises StuckError."""
+    tried = (_parts(draft, weighted(draft.choose, apart(draft, type))) for _ in range(ATTEMPTS))
+    parts = next(filter(None, tried), None)
+    if parts is None:
+        raise StuckError
+    made = list(_brought(draft, parts, type))
+    draft.pending.extend(made[1:])
+    return grow_with(draft, made[0], type, height)
+
+
+def _parts(draft: Draft, op: Op) -> list[Grown] | None:
+    """The locals that get what the builtin gives of something, if it is all sound and new."""
+    args = [grow_argument(draft, type, 1 + draft.choose(2) * draft.choose(2), ANYWHERE) for type in op.params]
+    values = [arg.value for arg in args]
+    results = defined(draft, lambda: draft.interpreter.each(op, values, draft.active))
+    if not _are_new(draft, terms_of(args), values, results) or _puts_back(draft, args, results or ()):
+        return None
+    names = _names(draft, op)
+    draft.parts |= dict.fromkeys(names, tuple(values))
+    return _named(draft, Unpack(names, op, terms_of(args)))
+
+
+def _puts_back(draft: Draft, args: Sequence[Grown], results: Sequence[Lanes]) -> bool:
+    """Whether what comes out is what the argument was made of."""
+    made_of = [part for arg in args for part in arg.parts]
+    return any(gives_back(draft, result, part) for result in results for part in made_of)
+
+
+def _names(draft: Draft, op: Op) -> tuple[str, ...]:
+    """Those by which people call the parts, or any."""
+    free = [names for names in NAMES[op.name] if draft.taken.isdisjoint(names)]
+    if not free:
+        return tuple(draft.name(local_role(type)) for type in op.results)
+    names = pick(draft.choose, free)
+    draft.taken.update(names)
+    return names
+
+
+def _brought(draft: Draft, parts: Sequence[Grown], type: Element) -> Iterator[Grown]:
+    """Values of the type that the parts lead to: `axis * angle`. Raises StuckError."""
+    left = list(parts)
+    while left:
+        part = left.pop(0)
+        yield part if part.term.type is type else _used(draft, part, left, type)
+
+
+def _used(draft: Draft, part: Grown, left: list[Grown], type: Element) -> Grown:
+    """An operation on the part and perhaps others, which are left no longer."""
+    beside = {other.term.type for other in left}
+    options = [
+        (op, draft.profile.weight(op) * (1.0 if beside.isdisjoint(op.params) else JOINT))
+        for op in _uses((*beside, *sorted(draft.kin, key=repr)), part.term.type, type)
+    ]
+    for _ in range(TRIES):
+        op, rest = weighted(draft.choose, options), list(left)
+        place = op.params.index(part.term.type)
+        args = [part if k == place else _beside(draft, rest, param) for k, param in enumerate(op.params)]
+        grown = attempt(draft, op, args) if len(set(terms_of(args))) == len(args) else None
+        if grown is not None:
+            left[:] = rest
+            return grown
+    raise StuckError
+
+
+def _beside(draft: Draft, left: list[Grown], type: Element) -> Grown:
+    """Another part of that type, or something else."""
+    fitting = [k for k, part in enumerate(left) if part.term.type is type]
+    return left.pop(fitting[0]) if fitting else grow_leaf(draft, type)
+
+
+def _uses(known: Sequence[Element], part: Element, type: Element) -> list[Op]:
+    """The operations on such a part, and on what else is known, that give the type."""
+    return [op for op in _operations(part, type) if {part, *known}.issuperset(op.params)]
+
+
+@lru_cache
+def _operations(part: Element, type: Element) -> tuple[Op, ...]:
+    rows = (op for op in TABLE if op.result is type and part in op.params and op.weight)
+    return tuple(op for op in rows if len(op.params) <= MOST_ARGUMENTS and not _is_odd(op))
+
+
+def _is_odd(op: Op) -> bool:
+    """Whether it is not what a part is for: it is counted or chosen with, or one number among those of a composite."""
+    constructs = op.name == op.result.name and any(isinstance(type, Scalar) for type in op.params)
+    return constructs or op.group in ("cast", "select") or I32 in op.params
+
+
+MOST_ARGUMENTS = 3

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from grammar.emit import emit_term
 from grammar.op import Item, Member, Op, Ternary
-from grammar.ops import TABLE
+from grammar.ops import SEVERAL, TABLE
 from grammar.tree import Apply, Term, Var
 from grammar.types import BOOL, FLOATS, Composite, Element
 
@@ -24,7 +24,7 @@ LEGEND = (
 )
 
 
-def operation_table(table: Sequence[Op] = TABLE) -> str:
+def operation_table(table: Sequence[Op] = (*TABLE, *SEVERAL)) -> str:
     """Markdown: the operations by group, each with its spelling, its types and what checking it takes care of."""
     lines = [LEGEND]
     for group in dict.fromkeys(op.group for op in table):
@@ -78,7 +78,7 @@ def _signatures(rows: Sequence[Op]) -> Iterator[str]:
         first, *rest = map(name, op.params) if op.params else ("nothing",)
         if len(rest) > 1 and {first, *rest} == {first} and _is_constructor(op):
             rest = ["…"]
-        firsts.setdefault((*rest, name(op.result)), {})[first] = None
+        firsts.setdefault((*rest, ", ".join(map(name, op.results))), {})[first] = None
     for (*rest, result), first_kinds in firsts.items():
         yield f"{', '.join([' or '.join(first_kinds), *rest])} → {result}"
 

@@ -196,11 +196,18 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Unpack:
-    """`a, b = split(x)`: gives locals what a function of the module's own returns, which is as many values."""
+    """`a, b = split(x)`: gives locals what a function of the module's own, or a builtin, returns: as many values."""
 
     names: tuple[str, ...]
-    function: Function
+    function: Function | Op
     args: tuple[Term, ...]
+
+    @property
+    def call(self) -> Apply | Invoke:
+        """As a term, whose type is that of the first result."""
+        if isinstance(self.function, Op):
+            return Apply(self.function, self.args)
+        return Invoke(self.function, self.args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,8 +533,8 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     """The functions that a body calls, directly or not: each once, after those that it calls itself."""
     found: dict[Function, None] = {}
     for stmt in statements(body):
-        calls = [term.function for term in own_subterms(stmt) if isinstance(term, Invoke)]
-        for function in [*calls, stmt.function] if isinstance(stmt, Unpack) else calls:
+        calls = [*own_subterms(stmt), stmt.call] if isinstance(stmt, Unpack) else own_subterms(stmt)
+        for function in (term.function for term in calls if isinstance(term, Invoke)):
             if function not in found:
                 found |= dict.fromkeys(functions(function.body))
                 found[function] = None
@@ -560,7 +567,7 @@ def term_height(term: Term) -> int:
         case Apply(_, args):
             return 1 + max(map(term_height, args), default=0)
         case Invoke(function, args):
-            return _call_height(function, args)
+            return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
         case Read(_, index, _):
             return term_height(index)
         case At(indices):
@@ -569,15 +576,11 @@ def term_height(term: Term) -> int:
             return 1
 
 
-def _call_height(function: Function, args: tuple[Term, ...]) -> int:
-    return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
-
-
 def stmt_height(stmt: Stmt) -> int:
     """One more than the highest statement within; an `elif` stands beside its `if`, not within, and so do fields."""
     heights = list(map(term_height, own_terms(stmt)))
     if isinstance(stmt, Unpack):
-        heights.append(_call_height(stmt.function, stmt.args))
+        heights.append(term_height(stmt.call))
     for block in blocks(stmt):
         is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
         level = is_elif or isinstance(stmt, Fieldwise)

@@ -127,8 +127,8 @@ def as_data() -> dict[str, Any]:
 def _signatures(ops: Sequence[Op]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for op in ops:
-        taken = ", ".join(map(repr, op.params))
-        found.setdefault(written(op), []).append(f"({taken}) -> {op.result!r}")
+        taken, given = (", ".join(map(repr, types)) for types in (op.params, op.results))
+        found.setdefault(written(op), []).append(f"({taken}) -> {given}")
     return dict(sorted(found.items()))
 
 

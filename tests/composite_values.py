@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from grammar.number import Calculus, composed, is_defined
+from grammar.number import Calculus, composed_each, is_defined
 from grammar.op import Lanes, Op
 from grammar.types import BOOL, F32, F64, FLOATS, INTEGERS, Composite, Element, Scalar
 
@@ -121,7 +121,7 @@ def watched(op: Op, args: Sequence[Lanes]) -> tuple[Lanes, bool]:
         return row(*values)
 
     calculus = Calculus(apply, lambda value, type: np.full(lanes, value, type.dtype))
-    composed(op, [tuple(lanes_of(arg)) if arg.ndim > 1 else arg for arg in args], calculus)
+    composed_each(op, [tuple(lanes_of(arg)) if arg.ndim > 1 else arg for arg in args], calculus)
     return inside, exact
 
 
@@ -140,7 +140,7 @@ def mistakes(op: Op) -> Iterator[tuple[str, Op]]:
         yield f"result {name}", replace(op, meaning=_afterwards(op, change))
         for k, type in enumerate(op.params):
             if isinstance(type, Composite):
-                yield f"argument {k} {name}", replace(op, meaning=_before(op, k, change))
+                yield f"argument {k} {name}", replace(op, meaning=before(op, k, change))
     for k in range(1, len(op.params)):
         if op.params[k] is op.params[k - 1]:
             yield f"arguments {k - 1} and {k} in the other order", replace(op, meaning=_exchanged(op, k))
@@ -182,7 +182,7 @@ CHANGES: dict[str, Callable[[list[Any]], None]] = {
 }
 
 
-def _changed(value: Any, change: Callable[[list[Any]], None]) -> Any:
+def changed(value: Any, change: Callable[[list[Any]], None]) -> Any:
     is_single = not isinstance(value, tuple | list)
     parts = [value] if is_single else list(value)
     change(parts)
@@ -190,11 +190,11 @@ def _changed(value: Any, change: Callable[[list[Any]], None]) -> Any:
 
 
 def _afterwards(op: Op, change: Callable[[list[Any]], None]) -> Mistake:
-    return lambda *args: _changed(op.meaning(*args), change)
+    return lambda *args: changed(op.meaning(*args), change)
 
 
-def _before(op: Op, k: int, change: Callable[[list[Any]], None]) -> Mistake:
-    return lambda *args: op.meaning(*args[:k], _changed(args[k], change), *args[k + 1 :])
+def before(op: Op, k: int, change: Callable[[list[Any]], None]) -> Mistake:
+    return lambda *args: op.meaning(*args[:k], changed(args[k], change), *args[k + 1 :])
 
 
 def _exchanged(op: Op, k: int) -> Mistake:

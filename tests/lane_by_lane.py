@@ -5,16 +5,17 @@ The key insight: it shares with the reference only the meanings of the rows, so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import assert_never
 
 import numpy as np
 
 from grammar.layout import Inputs, grid
 from grammar.number import Calculus, sampled
-from grammar.op import Lanes
+from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
@@ -127,9 +128,17 @@ class Lane:
             case Return(value, others):
                 raise ReturnKernel([] if value is None else [self.term(each) for each in (value, *others)])
             case Unpack(names, function, args):
-                self.env |= dict(zip(names, self.invoke(function, args), strict=True))
+                given = list(self.each(function, args)) if isinstance(function, Op) else self.invoke(function, args)
+                self.env |= dict(zip(names, given, strict=True))
             case _:
                 assert_never(stmt)
+
+    def each(self, op: Op, args: tuple[Term, ...]) -> Iterator[Lanes]:
+        """All results of a builtin that gives several."""
+        scalars = iter(op(*map(self.term, args)))
+        for type in op.results:
+            own = list(islice(scalars, type.width))
+            yield np.stack(own) if isinstance(type, Composite) else own[0]
 
     def assign_part(self, stmt: AssignPart) -> None:
         value, where, shape = self.term(stmt.value), self.place(stmt.index), stmt.type.shape

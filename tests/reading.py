@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Prefix, Ternary
-from grammar.ops import CHANGERS, SAMPLERS, TABLE
+from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.ops.tile import tile_of
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -174,6 +174,11 @@ class Reader:
                 own, targets = self.functions[called], tuple(n.id for n in names if isinstance(n, ast.Name))
                 self.types |= dict(zip(targets, own.results, strict=True))
                 return Unpack(targets, own, tuple(map(self.term, args)))
+            case ast.Assign([ast.Tuple(names)], ast.Call(function, args)):
+                terms, targets = tuple(map(self.term, args)), tuple(n.id for n in names if isinstance(n, ast.Name))
+                (op,) = [op for op in SEVERAL if _is_call(op, function, terms)]
+                self.types |= dict(zip(targets, op.results, strict=True))
+                return Unpack(targets, op, terms)
             case ast.Assign([ast.Name(name)], value):
                 term = self.term(value)
                 self.types[name] = term.type
@@ -321,6 +326,10 @@ class Reader:
     def apply(self, spelling: object, *nodes: ast.expr) -> Apply:
         args = tuple(map(self.term, nodes))
         return Apply(op_of(spelling, args), args)
+
+
+def _is_call(op: Op, function: ast.expr, args: tuple[Term, ...]) -> bool:
+    return op.spelling == Call(ast.unparse(function)) and op.params == tuple(arg.type for arg in args)
 
 
 def _parts(node: ast.expr) -> list[ast.expr]:

@@ -1,4 +1,4 @@
-"""Functions with several results: what they mean, how they are spelt and stored, what is wrong with others.
+"""Functions and builtins with several results: what they mean, how they are spelt and stored, what is wrong.
 
 The key insight: the lanes that return early and those that don't must each get their own pair, so the function by hand
 returns in two places.
@@ -6,26 +6,54 @@ returns in two places.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
+from corpus.row import operations
 from grammar.alive import swept
 from grammar.canon import canonical_hash
 from grammar.check import problems
-from grammar.choose import Seed
+from grammar.choose import Seed, seeded
 from grammar.emit import emit
 from grammar.evaluate import run_plain
+from grammar.families import family_named
 from grammar.flow import active_names, carriers
+from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.limits import limitation
+from grammar.ops import ROWS, SEVERAL
+from grammar.profiles import profile
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Function, Invoke, Kernel, Return, Unpack, all_statements, functions, height
+from grammar.tree import Apply, Function, Invoke, Kernel, Read, Return, Unpack, Var, all_statements, functions, height
 from grammar.types import F32, I32
-from tests.builders import LANES, OUT, X, Y, at, change, do, ints, kernel, let, loop, number, out, put, size, var, when
+from tests.builders import (
+    LANES,
+    OUT,
+    I,
+    X,
+    Y,
+    array,
+    at,
+    change,
+    do,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    size,
+    var,
+    when,
+)
 from tests.lane_by_lane import lane_by_lane
 from tests.reading import Reader
 from tests.test_calls import grown
+from validate.mutation.cells import wrong_cells
 
 A, B, U, V = var("a"), var("b"), var("u"), var("v")
 SPLIT = Function(
@@ -101,6 +129,45 @@ def test_a_result_without_use_makes_a_draft_nothing() -> None:
     assert swept(USED) == USED
 
 
+AXIS_ANGLE = ROWS["quat_to_axis_angle(quatf)"]
+QUAT, VEC = AXIS_ANGLE.params[0], AXIS_ANGLE.result
+ROTATIONS, TURNED = array("rotations", QUAT), out("turned", VEC)
+OWN = Read("rotations", I, QUAT)
+TAKEN_APART = kernel(
+    (ROTATIONS, TURNED),
+    Unpack(("axis", "angle"), AXIS_ANGLE, (OWN,)),
+    put("turned", Apply(ROWS["mul(vec3f,float32)"], (Var("axis", VEC), var("angle")))),
+)
+
+
+def test_what_a_builtin_gives_is_what_it_means() -> None:
+    assert problems(TAKEN_APART) == ()
+    inputs = regular(TAKEN_APART, Seed(1), LANES)
+    x, y, z, w = np.moveaxis(inputs.arrays["rotations"].reshape(-1, 4), 1, 0).astype(np.float64)
+    axis = np.stack((x, y, z)) / np.sqrt(x * x + y * y + z * z) * np.where(w < 0, -1, 1)
+    want = (axis * 2 * np.arccos(np.abs(w))).T
+    got = run_plain(TAKEN_APART, inputs).arrays["turned"]
+    assert np.allclose(got.reshape(-1, 3), want, rtol=1e-4, atol=1e-4)
+    assert np.array_equal(got, lane_by_lane(TAKEN_APART, inputs)[0]["turned"])
+
+
+def test_a_builtin_is_spelt_stored_and_told_from_others() -> None:
+    text = emit(TAKEN_APART)
+    assert "    axis, angle = wp.quat_to_axis_angle(rotations[i])\n" in text
+    assert Reader(text).body == TAKEN_APART.body
+    assert kernel_of(plain_of(TAKEN_APART)) == TAKEN_APART
+    assert operations(TAKEN_APART) == ["mul(vec3f,float32)", "quat_to_axis_angle(quatf)"]
+    assert active_names(TAKEN_APART) == {"rotations", "axis", "angle"} == carriers(TAKEN_APART)
+
+
+def test_each_value_of_a_builtin_may_be_wrong() -> None:
+    inputs = regular(TAKEN_APART, Seed(1), LANES)
+    right = run_plain(TAKEN_APART, inputs).arrays["turned"]
+    faults = [(fault, wrong) for fault, wrong in wrong_cells(TAKEN_APART) if fault.before.startswith("quat")]
+    assert [fault.after for fault, _ in faults] == ["its value 0 negated", "its value 1 negated"]
+    assert all(not np.array_equal(run_plain(wrong, inputs).arrays["turned"], right) for _, wrong in faults)
+
+
 WRONG: dict[str, tuple[Kernel, str]] = {
     "too few names": (
         kernel((X, Y, OUT), Unpack(("u",), SPLIT, (at("x"), at("y"))), put("out", U)),
@@ -128,6 +195,18 @@ WRONG: dict[str, tuple[Kernel, str]] = {
         ),
         "local u changes its type",
     ),
+    "a builtin of another type": (
+        kernel((X, Y, OUT), Unpack(("u", "v"), AXIS_ANGLE, (at("x"),)), put("out", do("sub", U, V))),
+        "quat_to_axis_angle(quatf) does not give several values of these",
+    ),
+    "a builtin that gives one": (
+        kernel((X, OUT), Unpack(("u",), ROWS["sin(float32)"], (at("x"),)), put("out", U)),
+        "sin(float32) does not give several values of these",
+    ),
+    "several of a builtin for one": (
+        kernel((ROTATIONS, TURNED), put("turned", Apply(AXIS_ANGLE, (OWN,)))),
+        "quat_to_axis_angle(quatf) gives several values where one should stand",
+    ),
     "a result too few": (
         kernel(
             (X, OUT),
@@ -144,6 +223,19 @@ def test_what_is_wrong_is_said(name: str) -> None:
     faulty, complaint = WRONG[name]
     assert problems(USED) == ()
     assert any(complaint in problem for problem in problems(faulty)), problems(faulty)
+
+
+@pytest.mark.parametrize("name", sorted({op.name for op in SEVERAL}))
+def test_builtins_are_grown(name: str) -> None:
+    found = [stmt for one in apart() for stmt in all_statements(one) if isinstance(stmt, Unpack)]
+    assert any(stmt.function.name == name for stmt in found)
+
+
+@cache
+def apart() -> tuple[Kernel, ...]:
+    pairs = [(family_named(name), seed) for seed in range(90) for name in ("rigid_transform", "matrix_vector")]
+    kernels = (grow(seeded(Seed(seed)), family, profile("natural"), 5, Seed(seed), LANES) for family, seed in pairs)
+    return tuple(one for one in kernels if one is not None)
 
 
 def test_it_is_grown() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from grammar.op import Chain, Infix, Lanes, Op, Prefix, Ternary
-from grammar.ops import CHANGERS, OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, TABLE, row, table_digest
+from grammar.ops import CHANGERS, OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, SEVERAL, TABLE, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
 from tests.each import each
 from tests.special_values import combinations, regular_arguments, special_arguments
@@ -45,8 +45,9 @@ def quietly(pieces: Callable[..., Lanes] | None, *args: Lanes) -> Lanes:
 
 
 def test_rows_are_found_by_their_keys() -> None:
-    assert len(ROWS) == len(TABLE) + len(SAMPLERS) + len(CHANGERS)
-    assert all(row(op.key) is op for op in (*TABLE, *SAMPLERS, *CHANGERS))
+    beside = (*SAMPLERS, *CHANGERS, *SEVERAL)
+    assert len(ROWS) == len(TABLE) + len(beside)
+    assert all(row(op.key) is op for op in (*TABLE, *beside))
     with pytest.raises(KeyError):
         row("add(float32,int32)")
 

@@ -26,6 +26,7 @@ from grammar.ops import (
     random,
     rounding,
     select,
+    several,
     spatial,
     tile,
     transform,
@@ -51,10 +52,11 @@ TABLE: tuple[Op, ...] = _sharing_weight(
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
-CHANGERS = tile.CHANGERS
-"""What is done in place, by statements only."""
-ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *SAMPLERS, *CHANGERS)}
-assert len(ROWS) == len(TABLE) + len(SAMPLERS) + len(CHANGERS), "two rows have the same key"
+CHANGERS, SEVERAL = tile.CHANGERS, several.ROWS
+"""What is done in place, and what gives several values: by statements only."""
+_OF_STATEMENTS = (*SAMPLERS, *CHANGERS, *SEVERAL)
+ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *_OF_STATEMENTS)}
+assert len(ROWS) == len(TABLE) + len(_OF_STATEMENTS), "two rows have the same key"
 
 _NO_NUMPY = "NumPy has no such type, so there is nothing to check it against"
 _AMBIGUOUS = "its C++ does not compile: Warp's half turns into any number, and so in several ways into a bool"

@@ -69,7 +69,8 @@ def _normalized(q: Numbers) -> Numbers:
     return tuple(where(positive, part * inverse, float(k == 3)) for k, part in enumerate(q))
 
 
-def _axis_angle(q: Numbers) -> tuple[Numbers, Number]:
+def axis_angle(q: Numbers) -> tuple[Numbers, Number]:
+    """Of a rotation by at most half a turn."""
     v, w = q[:3], q[3]
     size = parts.length(v)
     divisor = where(size > 0.0, size, 1.0)
@@ -79,7 +80,7 @@ def _axis_angle(q: Numbers) -> tuple[Numbers, Number]:
 
 
 def _slerp(a: Numbers, b: Numbers, t: Number) -> Numbers:
-    axis, angle = _axis_angle(product(conjugate(a), b))
+    axis, angle = axis_angle(product(conjugate(a), b))
     return product(a, _about(axis, t * angle))
 
 

@@ -49,13 +49,16 @@ def _rows(kernel: Kernel) -> Iterator[Op]:
         match stmt:
             case AugStore() if stmt.kind is not None:
                 pass  # the reference adds it up without the row
-            case AugAssign(_, op, _) | AugStore(_, _, op, _) | AssignPart(op=Op() as op):
+            case AugAssign(_, op, _) | AugStore(_, _, op, _) | AssignPart(op=Op() as op) | Unpack(_, Op() as op, _):
                 yield op
             case _:
                 pass
 
 
 def _wrong(op: Op) -> Iterator[tuple[str, Meaning]]:
+    if op.others:
+        yield from ((f"its value {k} negated", _with_wrong_value(op, k)) for k in range(len(op.results)))
+        return
     for other in TABLE:
         if other is not op and other.params == op.params and other.result is op.result:
             yield other.name, other.meaning
@@ -88,6 +91,17 @@ def _wrong_composite(op: Op) -> Iterator[tuple[str, Callable[..., Any]]]:
         yield "its last two arguments swapped", lambda *args: op.meaning(*args[:-2], args[-1], args[-2])
 
 
+def _with_wrong_value(op: Op, k: int) -> Meaning:
+    """Of several values, one with the other sign."""
+
+    def wrong(*args: Any) -> Any:
+        right = op.meaning(*args)
+        opposite = tuple(map(_opposite, right[k])) if isinstance(right[k], tuple) else _opposite(right[k])
+        return (*right[:k], opposite, *right[k + 1 :])
+
+    return wrong
+
+
 def _opposite(part: Any) -> Any:
     """Of a number, which may be one of Python's own."""
     return call("logical_not", part) if isinstance(part, Number) and part.type is BOOL else -part
@@ -112,8 +126,10 @@ def _with_row(body: Body, op: Op, other: Op) -> Body:
         match stmt:
             case AugAssign() | AssignPart() | AugStore() if stmt.op is op:
                 return (replace(stmt, op=other),)
-            case Unpack(names, function, args):
+            case Unpack(names, Function() as function, args):
                 return (Unpack(names, inside(function), args),)
+            case Unpack(names, function, args) if function is op:
+                return (Unpack(names, other, args),)
             case _:
                 return (stmt,)
 
