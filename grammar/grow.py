@@ -258,7 +258,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     is_plain = not (is_tile(draft.main) or family.has(call_function))
     if depth >= 4 and is_plain and chance(draft.choose, draft.profile.calling):
         made.append(call_function(draft, draft.main, room))
-    if depth >= FEWEST_FOR_PARTS and apart(draft, draft.main) and chance(draft.choose, APART):
+    share = APART * (1 + draft.tolerant)
+    if depth >= FEWEST_FOR_PARTS and apart(draft, draft.main) and chance(draft.choose, share):
         made.append(take_apart(draft, draft.main, room))
     if depth >= FEWEST_LEVELS and not is_tile(draft.main):
         made += _prepared(draft, bool(family.favoured), room)
@@ -273,7 +274,7 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     return value
 
 
-APART = 0.15
+APART = 0.2
 """How often a kernel takes something apart that falls into several values."""
 FEWEST_FOR_PARTS = 4
 FEWEST_LEVELS = 3

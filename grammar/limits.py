@@ -60,6 +60,7 @@ from grammar.types import BOOL, FLOATS, I32, INTEGERS, Array, Composite, Element
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 REASSIGNED = "a part of a vector or a matrix is assigned to that held a value with a gradient, or that an adjoint needs"
+APPROXIMATE = "a matrix is factorized approximately, and the adjoint, of exact factors, may be unstable"
 UPDATED = "an element is multiplied or divided in place, and the adjoint needs what it held before"
 
 
@@ -88,14 +89,20 @@ def _walks_of_parts(kernel: Kernel) -> Iterator[_Walk]:
 def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
     """Of those in which there is anything to see; all that they take may have a gradient."""
     for function in functions(kernel.body):
-        if any(isinstance(stmt, AssignPart) for stmt in statements(function.body)):
+        if any(isinstance(stmt, AssignPart) or _is_approximate(stmt) for stmt in statements(function.body)):
             walk = _Walk({param.name for param in function.params})
             walk.block(function.body)
             yield walk
 
 
 def _may_be_limited(stmt: Stmt) -> bool:
-    return _is_dynamic(stmt) or isinstance(stmt, AssignPart) or (isinstance(stmt, AugStore) and stmt.kind is None)
+    in_place = isinstance(stmt, AssignPart) or (isinstance(stmt, AugStore) and stmt.kind is None)
+    return in_place or _is_dynamic(stmt) or _is_approximate(stmt)
+
+
+def _is_approximate(stmt: Stmt) -> bool:
+    """Of these Warp documents that gradients hang on how far apart singular values or eigenvalues are, and the like."""
+    return isinstance(stmt, Unpack) and isinstance(stmt.function, Op) and stmt.function.approximate
 
 
 def _is_dynamic(stmt: Stmt) -> bool:
@@ -164,6 +171,8 @@ class _Walk:
                 self.bind(name, False, state in self.stale, stmt.op.result)
             case Unpack(names, function, _):
                 active, stale = self.term(stmt.call)
+                if active and _is_approximate(stmt):
+                    self.found = self.found or APPROXIMATE
                 for name, type in zip(names, function.results, strict=True):
                     self.bind(name, active and type.scalar in FLOATS, stale, type)
                     if active and isinstance(function, Op) and isinstance(type, Composite):

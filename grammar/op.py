@@ -138,6 +138,8 @@ class Op:
     """Whether its meaning is written in numbers: always, where it takes or gives composites."""
     others: tuple[Element, ...] = ()
     """Further results, which make it one for `grammar.tree.Unpack` only."""
+    approximate: bool = False
+    """Warp documents that it gives an approximation, while the adjoint is that of the exact result, and unstable."""
 
     def __post_init__(self) -> None:
         composite = any(isinstance(type, Composite) for type in (*self.params, self.result))

@@ -36,7 +36,7 @@ from grammar.draft import (
 )
 from grammar.neighbours import grow_with
 from grammar.op import Lanes, Op
-from grammar.ops import SEVERAL, TABLE
+from grammar.ops import ROWS, SEVERAL, TABLE
 from grammar.terms import TRIES, attempt, grow_argument, grow_condition, grow_leaf, grow_term
 from grammar.tree import Apply, Function, If, Return, Stmt, Term, Unpack, Whole
 from grammar.types import I32, Element, Scalar
@@ -122,6 +122,10 @@ def _named(draft: Draft, stmt: Unpack) -> list[Grown]:
 NAMES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "quat_to_axis_angle": (("axis", "angle"),),
     "transform_decompose": (("position", "rotation", "scale"), ("pos", "rot", "scale"), ("p", "q", "s")),
+    "qr3": (("q", "r"),),
+    "eig3": (("q", "d"), ("vectors", "values"), ("axes", "d")),
+    "svd3": (("u", "s", "v"), ("u", "sigma", "v")),
+    "svd2": (("u", "s", "v"), ("u", "sigma", "v")),
 }
 """What the parts are called, by builtin."""
 JOINT = 10.0
@@ -130,7 +134,7 @@ JOINT = 10.0
 
 def apart(draft: Draft, type: Element) -> list[tuple[Op, float]]:
     """The builtins that take something apart which the kernel has, with their weights."""
-    options = [op for op in SEVERAL if draft.kin.issuperset(op.params)]
+    options = [op for op in SEVERAL if draft.kin.issuperset(op.params) and (draft.tolerant or not op.approximate)]
     return [
         (op, draft.profile.weight(op)) for op in options if all(_uses(op.results, part, type) for part in op.results)
     ]
@@ -150,6 +154,8 @@ def take_apart(draft: Draft, type: Element, height: int) -> Grown:
 def _parts(draft: Draft, op: Op) -> list[Grown] | None:
     """The locals that get what the builtin gives of something, if it is all sound and new."""
     args = [grow_argument(draft, type, 1 + draft.choose(2) * draft.choose(2), ANYWHERE) for type in op.params]
+    if op.name in OF_SYMMETRIC:
+        args = [_symmetric(draft, arg) for arg in args]
     values = [arg.value for arg in args]
     results = defined(draft, lambda: draft.interpreter.each(op, values, draft.active))
     if not _are_new(draft, terms_of(args), values, results) or _puts_back(draft, args, results or ()):
@@ -157,6 +163,21 @@ def _parts(draft: Draft, op: Op) -> list[Grown] | None:
     names = _names(draft, op)
     draft.parts |= dict.fromkeys(names, tuple(values))
     return _named(draft, Unpack(names, op, terms_of(args)))
+
+
+OF_SYMMETRIC = ("eig3",)
+"""Builtins that take symmetric matrices alone."""
+
+
+def _symmetric(draft: Draft, m: Grown) -> Grown:
+    """`m + wp.transpose(m)` or `wp.transpose(m) * m`, of a matrix."""
+    name = m.term.type.name
+    if isinstance(m.term, Apply) and m.term.op.name == "transpose":
+        m = draft.grown(m.term.args[0])  # which comes to the same
+    across = Apply(ROWS[f"transpose({name})"], (m.term,))
+    both = [(across, m.term), (m.term, across)]
+    op, terms = pick(draft.choose, [("add", both[1]), ("mul", both[0]), ("mul", both[1])])
+    return draft.grown(Apply(ROWS[f"{op}({name},{name})"], terms))
 
 
 def _puts_back(draft: Draft, args: Sequence[Grown], results: Sequence[Lanes]) -> bool:
@@ -186,11 +207,13 @@ def _brought(draft: Draft, parts: Sequence[Grown], type: Element) -> Iterator[Gr
 def _used(draft: Draft, part: Grown, left: list[Grown], type: Element) -> Grown:
     """An operation on the part and perhaps others, which are left no longer."""
     beside = {other.term.type for other in left}
+    known = (*beside, *sorted(draft.kin, key=repr))
     options = [
         (op, draft.profile.weight(op) * (1.0 if beside.isdisjoint(op.params) else JOINT))
-        for op in _uses((*beside, *sorted(draft.kin, key=repr)), part.term.type, type)
+        for op in _uses(known, part.term.type, type)
+        if draft.profile.weight(op)
     ]
-    for _ in range(TRIES):
+    for _ in range(TRIES if options else 0):
         op, rest = weighted(draft.choose, options), list(left)
         place = op.params.index(part.term.type)
         args = [part if k == place else _beside(draft, rest, param) for k, param in enumerate(op.params)]

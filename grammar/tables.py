@@ -101,8 +101,13 @@ def _watched(rows: Sequence[Op], what: str) -> str:
 
 
 def _gradient(rows: Sequence[Op]) -> str:
-    """Whether one flows from the result to a float operand; nothing where there is no such operand or result."""
+    """Whether one flows from the result to a float operand; nothing where there is no such operand or result.
+
+    `limited`, where Warp documents that it is not to be trusted.
+    """
     smooth = [op for op in rows if op.result.scalar in FLOATS and any(type.scalar in FLOATS for type in op.params)]
+    if any(op.approximate for op in smooth):
+        return "limited"
     return "" if not smooth else "yes" if all(op.differentiable for op in smooth) else "zero"
 
 

@@ -6,7 +6,9 @@ returns in two places.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,13 +24,29 @@ from grammar.families import family_named
 from grammar.flow import active_names, carriers
 from grammar.grow import grow
 from grammar.inputs import regular
-from grammar.limits import limitation
+from grammar.limits import APPROXIMATE, limitation
 from grammar.ops import ROWS, SEVERAL
 from grammar.profiles import profile
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Apply, Function, Invoke, Kernel, Read, Return, Unpack, Var, all_statements, functions, height
-from grammar.types import F32, I32
+from grammar.several import OF_SYMMETRIC
+from grammar.tree import (
+    Apply,
+    Function,
+    Invoke,
+    Kernel,
+    Param,
+    Read,
+    Return,
+    Role,
+    Term,
+    Unpack,
+    Var,
+    all_statements,
+    functions,
+    height,
+)
+from grammar.types import F32, I32, Composite, Element
 from tests.builders import (
     LANES,
     OUT,
@@ -166,6 +184,68 @@ def test_each_value_of_a_builtin_may_be_wrong() -> None:
     faults = [(fault, wrong) for fault, wrong in wrong_cells(TAKEN_APART) if fault.before.startswith("quat")]
     assert [fault.after for fault, _ in faults] == ["its value 0 negated", "its value 1 negated"]
     assert all(not np.array_equal(run_plain(wrong, inputs).arrays["turned"], right) for _, wrong in faults)
+
+
+MAT = ROWS["svd3(mat33f)"].params[0]
+
+
+def factorized(matrix: Term, *params: Param) -> Kernel:
+    """`u, s, v = wp.svd3(matrix)`, in which all take part."""
+    add, spread = ROWS["add(mat33f,mat33f)"], Apply(ROWS["diag(vec3f)"], (Var("s", VEC),))
+    value = Apply(add, (Var("u", MAT), Apply(add, (spread, Var("v", MAT)))))
+    return kernel(
+        (*params, out("given", MAT)), Unpack(("u", "s", "v"), ROWS["svd3(mat33f)"], (matrix,)), put("given", value)
+    )
+
+
+def test_gradients_of_factors_are_documented_to_be_unstable() -> None:
+    """Where there is one."""
+    of_arrays = factorized(Read("stresses", I, MAT), array("stresses", MAT))
+    of_none = factorized(Var("stress", MAT), Param("stress", MAT, Role.VALUE))
+    assert problems(of_arrays) == problems(of_none) == ()
+    assert (limitation(of_arrays), limitation(of_none)) == (APPROXIMATE, "")
+
+
+FACTORS: dict[str, Callable[..., Any]] = {
+    "qr3(mat33d)": lambda q, r: q @ r,
+    "eig3(mat33d)": lambda q, d: q @ np.diag(d) @ q.T,
+    "svd3(mat33d)": lambda u, s, v: u @ np.diag(s) @ v.T,
+    "svd2(mat22d)": lambda u, s, v: u @ np.diag(s) @ v.T,
+}
+
+
+@pytest.mark.parametrize("key", FACTORS)
+def test_a_matrix_is_the_product_of_its_factors(key: str) -> None:
+    """And NumPy finds the same singular values, or eigenvalues, whatever their signs and order."""
+    op, rng = ROWS[key], np.random.Generator(np.random.PCG64(0))
+    for m in rng.normal(size=(20, *shape_of(op.params[0]))):
+        m = m + m.T if op.name == "eig3" else m
+        scalars = np.split(op(m.reshape(-1)), np.cumsum([type.width for type in op.results])[:-1])
+        factors = [part.reshape(shape_of(type)) for part, type in zip(scalars, op.results, strict=True)]
+        assert np.allclose(FACTORS[key](*factors), m, atol=1e-9)
+        assert np.allclose(factors[0].T @ factors[0], np.eye(len(m)))
+        sizes = np.abs(np.diag(factors[1]) if op.name == "qr3" else factors[1])
+        wanted = np.abs(np.diag(np.linalg.qr(m)[1])) if op.name == "qr3" else np.linalg.svd(m)[1]
+        assert np.allclose(np.sort(sizes), np.sort(wanted))
+
+
+def test_eigenvalues_are_those_of_symmetric_matrices() -> None:
+    found = [stmt for one in apart() for stmt in all_statements(one) if isinstance(stmt, Unpack)]
+    matrices = [stmt.args[0] for stmt in found if stmt.function.name in OF_SYMMETRIC]
+    assert len(matrices) > 2
+    for matrix in matrices:
+        assert isinstance(matrix, Apply)
+        one, other = matrix.args
+        assert is_transpose(one, other) or is_transpose(other, one)
+
+
+def is_transpose(one: Term, other: Term) -> bool:
+    return isinstance(one, Apply) and one.op.name == "transpose" and one.args == (other,)
+
+
+def shape_of(type: Element) -> tuple[int, ...]:
+    assert isinstance(type, Composite)
+    return type.shape
 
 
 WRONG: dict[str, tuple[Kernel, str]] = {

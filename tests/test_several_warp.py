@@ -18,8 +18,9 @@ from extract.build import BuildFailure
 from grammar.emit import emit
 from grammar.layout import Inputs
 from grammar.op import Lanes, Op
-from grammar.ops import SEVERAL
-from grammar.tree import Kernel, Param, Read, Role, Store, Thread, Unpack, Var
+from grammar.ops import ROWS, SEVERAL
+from grammar.several import OF_SYMMETRIC
+from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Term, Thread, Unpack, Var
 from grammar.types import F64, I32, Array, Composite
 from tests.composite_values import CHANGES, arguments, before, changed, lanes_of, regular_arguments
 from tests.each import each
@@ -39,13 +40,24 @@ RARELY = 0.05
 
 
 def kernel_of(op: Op, name: str = "several") -> Kernel:
-    """`u0, u1 = op(a[i])`, each stored."""
+    """`u0, u1 = op(a[i])`, each stored; of what has to be symmetric, `op(a[i] + wp.transpose(a[i]))`."""
     i, (taken,) = Var("i", I32), op.params
     names = tuple(f"u{k}" for k in range(len(op.results)))
     params = [Param("a", Array(taken), Role.VALUE)]
     params += [Param(f"out{k}", Array(type), Role.OUT) for k, type in enumerate(op.results)]
     stores = (Store(f"out{k}", i, Var(f"u{k}", type)) for k, type in enumerate(op.results))
-    return Kernel(name, tuple(params), (Thread("i"), Unpack(names, op, (Read("a", i, taken),)), *stores), "")
+    given: Term = Read("a", i, taken)
+    if op.name in OF_SYMMETRIC:
+        across = Apply(ROWS[f"transpose({taken.name})"], (given,))
+        given = Apply(ROWS[f"add({taken.name},{taken.name})"], (given, across))
+    return Kernel(name, tuple(params), (Thread("i"), Unpack(names, op, (given,)), *stores), "")
+
+
+def meant(op: Op, points: Lanes) -> Lanes:
+    """What the row gives in that kernel: the scalars of all results."""
+    m = lanes_of(points)
+    n = op.params[0].shape[-1] if isinstance(op.params[0], Composite) else 1
+    return op(m + m.reshape(n, n, -1).swapaxes(0, 1).reshape(n * n, -1) if op.name in OF_SYMMETRIC else m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +129,8 @@ def test_values_are_what_warp_computes(op: Op, answers: Mapping[str, Answer]) ->
 def test_planted_mistakes_are_noticed(op: Op, answers: Mapping[str, Answer]) -> None:
     """Save what makes no difference."""
     answer = answers[op.key]
-    right = op(lanes_of(answer.points))
-    wrong = [(name, row) for name, row in mistakes(op) if not same(right, row(lanes_of(answer.points)))]
+    right = meant(op, answer.points)
+    wrong = [(name, row) for name, row in mistakes(op) if not same(right, meant(row, answer.points))]
     assert len(wrong) > 2 * len(op.results)
     assert [name for name, row in wrong if not disagreement(row, answer)] == []
 
@@ -153,7 +165,7 @@ def slopes(op: Op, points: Lanes) -> tuple[Lanes, Lanes]:
     def total(share: float, place: int) -> Lanes:
         moved = points.copy()
         moved[:, place] *= 1 + share
-        return np.asarray(counted @ op(lanes_of(moved)))
+        return np.asarray(counted @ meant(op, moved))
 
     columns = []
     for place in range(points.shape[1]):

@@ -11,9 +11,9 @@ from functools import partial
 
 from grammar.number import Number, Numbers, call, where
 from grammar.op import Call, Op
-from grammar.ops import parts, quaternion
+from grammar.ops import factors, parts, quaternion
 from grammar.ops.quaternion import space
-from grammar.types import MATRICES, QUATERNIONS, Composite
+from grammar.types import F32, F64, MATRICES, QUATERNIONS, VECTORS, Composite
 
 _row = partial(Op, exact=True)
 
@@ -44,4 +44,19 @@ def _turns(Q: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comp
     yield _row(name, (M,), V, Call(f"wp.{name}"), _decomposed, others=(Q, V), group=group)
 
 
-ROWS: tuple[Op, ...] = tuple(row for Q in QUATERNIONS for row in _turns(Q))
+def _factors(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    V = next(V for V in VECTORS if V.scalar is M.scalar and V.shape == M.shape[1:])  # noqa: N806 - likewise
+    row = partial(_row, group="matrix", approximate=True)
+    if M.shape[0] == 2:
+        yield row("svd2", (M,), M, Call("wp.svd2"), factors.singular_2, others=(V, M))
+    else:
+        yield row("qr3", (M,), M, Call("wp.qr3"), factors.qr, others=(M,))
+        yield row("eig3", (M,), M, Call("wp.eig3"), factors.eigen, others=(V,))
+        yield row("svd3", (M,), M, Call("wp.svd3"), factors.singular, others=(V, M))
+
+
+SIZES = ((2, 2), (3, 3))
+ROWS: tuple[Op, ...] = (
+    *(row for Q in QUATERNIONS for row in _turns(Q)),
+    *(row for M in MATRICES if M.scalar in (F32, F64) and M.shape in SIZES for row in _factors(M)),
+)
