@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.build import PIECES, Build
+from grammar.heights import height, size
 from grammar.layout import grid
 from grammar.op import Op
 from grammar.tiles import laid_out
@@ -42,8 +43,6 @@ from grammar.tree import (
     all_statements,
     all_terms,
     dimensions,
-    height,
-    size,
 )
 from grammar.types import Array, Type
 from validate.verdict import Verdict

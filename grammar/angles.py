@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown
+from grammar.heights import term_height
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import WARPS, Apply, Const, Term, term_height
+from grammar.tree import WARPS, Apply, Const, Term
 from grammar.types import Scalar
 
 OF_ANGLES = ("sin", "cos", "tan")

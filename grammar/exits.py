@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from grammar.choose import Choose, pick
+from grammar.heights import term_height
 from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.rebuild import with_statements
@@ -29,7 +30,6 @@ from grammar.tree import (
     own_terms,
     statements,
     subterms,
-    term_height,
 )
 from grammar.types import FLOATS, I32
 

@@ -27,6 +27,7 @@ from grammar.draft import (
     nested,
     run,
 )
+from grammar.heights import term_height
 from grammar.layout import Mask, grid
 from grammar.literal import number, zero
 from grammar.menus import menu_of_comparisons
@@ -61,7 +62,6 @@ from grammar.tree import (
     Term,
     Var,
     While,
-    term_height,
 )
 from grammar.types import I32, INTEGERS, UNSIGNED, Array, Composite, Element, Scalar
 

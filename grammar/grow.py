@@ -23,6 +23,7 @@ from grammar.draft import Draft, Grown, StuckError, add_param, define, local_rol
 from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.gather import gathered
+from grammar.heights import height
 from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes, Op
@@ -34,22 +35,7 @@ from grammar.rare import chosen_by, grow_row, main_for, rare
 from grammar.several import apart, take_apart
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
-from grammar.tree import (
-    Apply,
-    Const,
-    For,
-    If,
-    Kernel,
-    Param,
-    Return,
-    Role,
-    Stmt,
-    Store,
-    Term,
-    Var,
-    height,
-    subterms,
-)
+from grammar.tree import Apply, Const, For, If, Kernel, Param, Return, Role, Stmt, Store, Term, Var, subterms
 from grammar.types import (
     ATOMIC,
     BOOL,

@@ -13,6 +13,7 @@ import numpy as np
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role
 from grammar.features import infix
+from grammar.heights import term_height
 from grammar.layout import grid
 from grammar.literal import number
 from grammar.ops import ROWS
@@ -35,7 +36,6 @@ from grammar.tree import (
     Term,
     Var,
     indices_of,
-    term_height,
 )
 from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element
 

@@ -50,7 +50,7 @@ class Profile:
     aug_operators: Mapping[str, float]
     """Weight by `Op.name` of the operator in `name OP= value`."""
     term_heights: Mapping[int, float]
-    """How high the terms of statements are, as `grammar.tree.term_height` counts."""
+    """How high the terms of statements are, as `grammar.heights.term_height` counts."""
     leaves: Mapping[str, float]
     """`constant`, `local` (a loop variable or the thread index too), `scalar` (a parameter), `read` (of an array)."""
     body_lengths: Mapping[int, float]

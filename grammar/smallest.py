@@ -28,6 +28,7 @@ from grammar.features import (
 )
 from grammar.fields import names_of, renamed
 from grammar.grow import grow
+from grammar.heights import height
 from grammar.literal import number
 from grammar.menus import spans_for
 from grammar.names import RESERVED
@@ -66,7 +67,6 @@ from grammar.tree import (
     Var,
     While,
     all_terms,
-    height,
     statements,
 )
 from grammar.types import BOOL, F32, F64, FLOATS, I32, NUMBERS, SCALARS, Array, Composite, Element, Scalar, type_named

@@ -27,6 +27,7 @@ from grammar.draft import (
     local_role,
     outcome,
 )
+from grammar.heights import term_height
 from grammar.literal import identity, number, zero
 from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, offered, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
@@ -35,7 +36,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.reads import read, with_name
 from grammar.tiles import is_tile
-from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var, term_height
+from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var
 from grammar.types import (
     BARE,
     BOOL,

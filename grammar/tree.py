@@ -561,44 +561,7 @@ def all_terms(kernel: Kernel) -> tuple[Term, ...]:
     return kernel._terms
 
 
-def term_height(term: Term) -> int:
-    """1 for a leaf; an array element is as high as its index; a call is one higher than what it calls."""
-    match term:
-        case Apply(_, args):
-            return 1 + max(map(term_height, args), default=0)
-        case Invoke(function, args):
-            return 1 + max(*map(term_height, args), *map(stmt_height, function.body))
-        case Read(_, index, _):
-            return term_height(index)
-        case At(indices):
-            return max(map(term_height, indices))
-        case _:
-            return 1
-
-
-def stmt_height(stmt: Stmt) -> int:
-    """One more than the highest statement within; an `elif` stands beside its `if`, not within, and so do fields."""
-    heights = list(map(term_height, own_terms(stmt)))
-    if isinstance(stmt, Unpack):
-        heights.append(term_height(stmt.call))
-    for block in blocks(stmt):
-        is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
-        level = is_elif or isinstance(stmt, Fieldwise)
-        heights += [stmt_height(inner) + (not level) for inner in block]
-    return max(heights, default=1)
-
-
-def height(kernel: Kernel) -> int:
-    """The height of the derivation tree: what `--depth` bounds."""
-    return max(map(stmt_height, kernel.body))
-
-
 def dimensions(kernel: Kernel) -> int:
     """Of the grid in which its threads are launched."""
     first = kernel.body[0]
     return len(first.names) if isinstance(first, Thread) else 1
-
-
-def size(kernel: Kernel) -> int:
-    """The number of nodes: statements and terms."""
-    return len(all_statements(kernel)) + len(all_terms(kernel))

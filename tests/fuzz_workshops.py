@@ -18,9 +18,10 @@ import numpy as np
 import validate.fuzzing.work
 import validate.observe
 from grammar.emit import emit
+from grammar.heights import height
 from grammar.op import Lanes
 from grammar.ops import row
-from grammar.tree import Kernel, height
+from grammar.tree import Kernel
 from validate.features import bigrams, nestings
 from validate.fuzzing.plan import Plan, Recipe, grown
 from validate.fuzzing.work import BIGRAMS, NESTINGS, NOT_GROWN, Observed, Task, Workshop, note, start_worker

@@ -17,7 +17,8 @@ from grammar.canon import canonical_hash
 from grammar.choose import Seed
 from grammar.emit import emit
 from grammar.errors import UserError
-from grammar.tree import Break, Kernel, all_terms, height, size
+from grammar.heights import height, size
+from grammar.tree import Break, Kernel, all_terms
 from grammar.types import I32
 from tests.builders import LANES, OUT, X, at, change, do, ints, kernel, let, loop, put, scalar, var, when
 from tests.fuzz_workshops import ACROSS, BLOW_UP, CALM, CRASH, DOOMED, FAULTY, HANG, MISTAKEN, UNGROWN, WRONG

@@ -15,6 +15,7 @@ from grammar.check import problems
 from grammar.choose import Seed, recording, replaying, seeded
 from grammar.families import FAMILIES, Family, families_at, family_named
 from grammar.grow import grow
+from grammar.heights import height, size
 from grammar.inputs import column
 from grammar.op import Op
 from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
@@ -37,8 +38,6 @@ from grammar.tree import (
     While,
     all_terms,
     functions,
-    height,
-    size,
     statements,
 )
 from grammar.types import SCALARS, Array

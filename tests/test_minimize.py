@@ -23,7 +23,7 @@ from corpus.minimize import minimized, survey
 from corpus.schema import schema_of
 from corpus.stats import stats_of
 from grammar.emit import emit
-from grammar.tree import size
+from grammar.heights import size
 from tests import fakes
 from tests.builders import samples
 from validate.features import bigrams, native_functions, nestings

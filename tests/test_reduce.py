@@ -20,6 +20,7 @@ from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit
 from grammar.errors import UserError
+from grammar.heights import size
 from grammar.ops import ROWS
 from grammar.rebuild import with_all_terms
 from grammar.tree import (
@@ -37,7 +38,6 @@ from grammar.tree import (
     Thread,
     While,
     all_terms,
-    size,
     statements,
 )
 from grammar.types import F32, F64, I32, Array, type_named

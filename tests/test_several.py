@@ -23,6 +23,7 @@ from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.flow import active_names, carriers
 from grammar.grow import grow
+from grammar.heights import height
 from grammar.inputs import regular
 from grammar.limits import APPROXIMATE, limitation
 from grammar.ops import ROWS, SEVERAL
@@ -44,7 +45,6 @@ from grammar.tree import (
     Var,
     all_statements,
     functions,
-    height,
 )
 from grammar.types import F32, I32, Composite, Element
 from tests.builders import (

@@ -11,6 +11,7 @@ from grammar.check import problems
 from grammar.choose import Seed
 from grammar.defects import defect
 from grammar.emit import emit
+from grammar.heights import height
 from grammar.op import Op
 from grammar.ops import row
 from grammar.smallest import (
@@ -27,7 +28,7 @@ from grammar.smallest import (
     smallest,
     with_inside,
 )
-from grammar.tree import AtomicKind, height, statements
+from grammar.tree import AtomicKind, statements
 from grammar.types import F64, Composite, Scalar
 from tests.builders import LANES
 from tests.each import each

@@ -18,9 +18,10 @@ from grammar.defects import defect
 from grammar.exits import with_exit
 from grammar.families import FAMILIES, Family, family_named
 from grammar.grow import grow
+from grammar.heights import height
 from grammar.idioms import with_idiom
 from grammar.profiles import PROFILES, Profile, profile, swarm
-from grammar.tree import Kernel, height
+from grammar.tree import Kernel
 from validate.findings import Finding
 
 Choices = tuple[int, ...]

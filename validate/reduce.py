@@ -28,8 +28,9 @@ from typing import Any
 from grammar.canon import canonical_hash
 from grammar.emit import emit
 from grammar.errors import UserError
+from grammar.heights import size
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Kernel, size, statements
+from grammar.tree import Kernel, statements
 from validate.derivation import SEQUENCE_PASSES, Choices, Derivation, Shorter, derivation
 from validate.edits import measure, tidied
 from validate.findings import Finding, load, save_as, write

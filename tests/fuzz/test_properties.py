@@ -17,8 +17,9 @@ from extract.compile import BlockBuild, Compiled, CompileOptions, compile_block,
 from grammar.check import problems
 from grammar.defects import defect
 from grammar.emit import emit
+from grammar.heights import height
 from grammar.strategies import LANES, SEED, kernels
-from grammar.tree import Kernel, height
+from grammar.tree import Kernel
 from tests.reading import Reader
 from validate.axes import AXES, check_axes, check_spellings
 from validate.oracle import check

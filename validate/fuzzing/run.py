@@ -18,7 +18,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from grammar.tree import size
+from grammar.heights import size
 from validate.findings import Finding
 from validate.fuzzing.causes import cause_of, reduced
 from validate.fuzzing.crew import Fuzzers, crew

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from extract.options import DEFAULT
-from grammar.tree import Kernel, size
+from grammar.heights import size
+from grammar.tree import Kernel
 from validate.axes import OPTIONS
 from validate.findings import Finding
 from validate.fuzzing.causes import cause_of

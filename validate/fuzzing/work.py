@@ -16,8 +16,9 @@ from extract.build import BuildFailure, Target
 from extract.compile import Compiled, compile_block, release, start
 from grammar.check import problems
 from grammar.emit import emit
+from grammar.heights import height
 from grammar.op import Op
-from grammar.tree import Apply, AugAssign, AugStore, Kernel, all_terms, height, statements
+from grammar.tree import Apply, AugAssign, AugStore, Kernel, all_terms, statements
 from validate.axes import compared, spelled, subject_of
 from validate.features import bigrams, native_functions, nestings
 from validate.fuzzing.plan import SPELLINGS, Plan, Recipe, grown
