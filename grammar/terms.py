@@ -398,6 +398,8 @@ def tile_leaf(draft: Draft, type: Composite) -> Grown:
     if type.width == 1 and any(is_tile(other) and other.width > 1 for other in draft.kin):
         return reduced(draft, type, 1)
     read = read_element(draft, type)
+    if isinstance(read.term, Var):
+        return read
     for stmt in draft.block:  # nobody loads a tile twice
         if isinstance(stmt, Assign) and stmt.value == read.term and Var(stmt.name, type) in draft.scope:
             return draft.grown(Var(stmt.name, type))

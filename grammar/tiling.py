@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, local, nested, run
-from grammar.literal import zero
+from grammar.literal import number, zero
 from grammar.menus import offered
 from grammar.op import Op
-from grammar.ops import ROWS
+from grammar.ops import CHANGERS, ROWS
 from grammar.ops.tile import ROWS as TILE_ROWS
-from grammar.terms import attempt, grow_leaf, grow_term, reduced
+from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
 from grammar.types import I32, Array, Composite, Element
@@ -33,6 +33,44 @@ def tile_reduced(draft: Draft, type: Element, height: int) -> Grown:
     room = max(1, height - 1)
     return reduced(draft, type, room) if type.width == 1 else grow_term(draft, type, room)
 
+
+def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
+    """`wp.tile_axpy(alpha, x, y)` or `wp.tile_assign(y, x, …)` of a tile y that was just loaded; perhaps its sum."""
+    ops = [op for op in CHANGERS if op.name != "tile_matmul" and op.result in draft.kin]
+    ops = [op for op in ops if op.result is type or _sum_of(op.result, type) is not None]
+    if not ops or not is_tile(type):
+        return tile_reduced(draft, type, height)
+    op = weighted(draft.choose, [(op, op.weight) for op in ops])
+    others = [_given(draft, wanted) for wanted in op.params[1:]]  # first, as the tile that is changed has no other use
+    assert isinstance(op.result, Composite)
+    param = add_param(draft, Param(draft.name("tile_in"), Array(op.result), Role.VALUE, *_range(draft)))
+    old = define(draft, "local_tile", draft.grown(Read(param.name, draft.own, op.result)))
+    assert isinstance(old.term, Var)
+    run(draft, Assign(old.term.name, Apply(op, (old.term, *(other.term for other in others)))))
+    changed = local(draft, old.term.name, op.result)
+    if op.result is type:
+        return changed
+    total = _sum_of(op.result, type)
+    assert total is not None
+    return define(draft, "local_tile", draft.grown(Apply(total, (changed.term,))))
+
+
+def _sum_of(whole: Element, type: Element) -> Op | None:
+    """What adds up the scalars of a tile to one of that type."""
+    found = ROWS.get(f"tile_sum({whole.name})")
+    return found if found is not None and found.result is type else None
+
+
+def _given(draft: Draft, type: Element) -> Grown:
+    """A tile, or a number that is the same in all blocks."""
+    if isinstance(type, Composite):
+        return grow_leaf(draft, type)
+    if draft.choose(2):
+        return draft.grown(Var(new_scalar(draft, type, (0.5, 4.0)).name, type))
+    return draft.grown(number(type, pick(draft.choose, FACTORS)))
+
+
+FACTORS = (2.0, 0.5, -1.0, 0.1, 3.0)
 
 # -- loops ------------------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,8 @@ ANNOTATIONS: dict[str, Type] = {
 }
 
 
+KNOWN_FIRST = ("tile_map", "tile_reduce", "tile_full", "tile_from_thread", "tile_arange")
+"""Builtins whose first argument is known when compiling."""
 IN_PLACE = {op.spelling.function for op in CHANGERS if isinstance(op.spelling, InPlace)}
 
 
@@ -296,7 +298,7 @@ class Reader:
                 assert isinstance(of, Array)
                 assert is_tile(of.element)
                 return Read(array, self.place(offset.value, of.element, of.dimensions), of.element)
-            case ast.Call(ast.Attribute(_, "tile_map" | "tile_reduce" | "tile_full" | "tile_arange"), [first, *_], _):
+            case ast.Call(ast.Attribute(_, name), [first, *_], _) if name in KNOWN_FIRST:
                 keywords = tuple((k.arg or "", _plain(k.value)) for k in node.keywords)
                 return self.apply(Call(ast.unparse(node.func), keywords, (_plain(first),)), *node.args[1:])
             case ast.Call(function, args, keywords):

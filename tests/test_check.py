@@ -15,7 +15,7 @@ import pytest
 from grammar.check import problems
 from grammar.evaluate import EndlessLoopError
 from grammar.op import Op
-from grammar.ops import ROWS, TABLE
+from grammar.ops import ROWS
 from grammar.tree import (
     Apply,
     AtomicKind,
@@ -474,7 +474,7 @@ def test_an_operation_of_other_types_is_noticed() -> None:
 
 
 SOME = 4
-OVERLOADS = {name: tuple(op for op in TABLE if op.name == name) for name in {op.name for op in TABLE}}
+OVERLOADS = {name: tuple(op for op in ROWS.values() if op.name == name) for name in {op.name for op in ROWS.values()}}
 
 
 def test_a_variable_of_another_name_is_noticed() -> None:

@@ -171,6 +171,9 @@ def _made(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _step("tile_ones", (), T, Call("wp.tile_ones", (shape, typed)), lambda: (1,) * T.width, weight=0.0)
     full = Call("wp.tile_full", (typed,), (_shape(T),))
     yield _step("tile_full", (T.scalar,), T, full, lambda value: (value,) * T.width, weight=0.2)
+    if T.width > 1:
+        given = Call("wp.tile_from_thread", (("thread_idx", 0),), (_shape(T),))
+        yield _step("tile_from_thread", (T.scalar,), T, given, lambda value: (value,) * T.width, weight=0.0)
     if len(T.shape) == 1 and T.width > 1:
         counted = Call("wp.tile_arange", (typed,), (T.width,))
         yield _step("tile_arange", (), T, counted, lambda: tuple(range(T.width)), weight=0.0)
@@ -381,4 +384,25 @@ def _added(meaning: Callable[..., Numbers]) -> Callable[..., Numbers]:
     return lambda to, *args: tuple(x + y for x, y in zip(to, meaning(*args), strict=True))
 
 
-CHANGERS: tuple[Op, ...] = tuple(row for scalar in (F32, F64) for row in _changing(scalar))
+def _increased(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    yield _row("tile_axpy", (T, T.scalar, T), T, InPlace("wp.tile_axpy", 2), _scaled_and_added, weight=2.0)
+
+
+def _scaled_and_added(to: Numbers, factor: Number, added: Numbers) -> Numbers:
+    return tuple(x + y * factor for x, y in zip(to, added, strict=True))
+
+
+def _overwritten(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """At the end, by a smaller tile."""
+    for part in TILES:
+        if part.scalar is T.scalar and part.shape[1:] == T.shape[1:] and 1 < part.width < T.width:
+            kept = T.width - part.width
+            offset = (T.shape[0] - part.shape[0], *(0 for _ in T.shape[1:]))
+            spelt = InPlace("wp.tile_assign", 0, (("offset", offset),))
+            yield _row("tile_assign", (T, part), T, spelt, lambda to, new, kept=kept: (*to[:kept], *new))
+
+
+CHANGERS: tuple[Op, ...] = (
+    *(row for scalar in (F32, F64) for row in _changing(scalar)),
+    *(row for T in TILES if T.width > 1 for rows in (_increased, _overwritten) for row in rows(T)),
+)
