@@ -25,6 +25,7 @@ from grammar.flow import active_names, carriers
 from grammar.grow import grow
 from grammar.heights import height
 from grammar.inputs import regular
+from grammar.layout import Inputs
 from grammar.limits import APPROXIMATE, limitation
 from grammar.ops import ROWS, SEVERAL
 from grammar.profiles import profile
@@ -72,6 +73,8 @@ from tests.lane_by_lane import lane_by_lane
 from tests.reading import Reader
 from tests.test_calls import grown
 from validate.mutation.cells import wrong_cells
+from validate.shadow import run_shadowed
+from validate.variants import Noise
 
 A, B, U, V = var("a"), var("b"), var("u"), var("v")
 SPLIT = Function(
@@ -227,6 +230,21 @@ def test_a_matrix_is_the_product_of_its_factors(key: str) -> None:
         sizes = np.abs(np.diag(factors[1]) if op.name == "qr3" else factors[1])
         wanted = np.abs(np.diag(np.linalg.qr(m)[1])) if op.name == "qr3" else np.linalg.svd(m)[1]
         assert np.allclose(np.sort(sizes), np.sort(wanted))
+
+
+def test_values_that_are_alike_decide_nothing() -> None:
+    """Of a rotation `wp.svd2` gives two identities, whose product it is not."""
+    op, turns = ROWS["svd2(mat22f)"], np.linspace(0.1, 3.0, LANES, dtype=np.float32)
+    m, results = op.params[0], [out(f"out{k}", type) for k, type in enumerate(op.results)]
+    names = ("u", "s", "v")
+    stores = (put(param.name, Var(name, param.element)) for name, param in zip(names, results, strict=True))
+    taken = kernel((array("m", m), *results), Unpack(names, op, (Read("m", I, m),)), *stores)
+    rotations = np.stack([np.cos(turns), -np.sin(turns), np.sin(turns), np.cos(turns)], axis=1)
+    stretched = rotations * np.array([1, 1, 2, 2], np.float32)
+    given = {param.name: np.zeros((1, LANES, param.element.width), np.float32) for param in results}
+    for matrices, undecided in ((rotations, True), (stretched, False)):
+        inputs = Inputs(LANES, given | {"m": matrices[np.newaxis]}, {})
+        assert (run_shadowed(taken, inputs, Noise(4, LANES)).undecided == undecided).all()
 
 
 def test_eigenvalues_are_those_of_symmetric_matrices() -> None:

@@ -9,10 +9,13 @@ branching and elementary floating point operations", TR 1690, University of Wisc
 
 from __future__ import annotations
 
+from functools import cache
+
 from grammar.number import Number, Numbers, call, where
+from grammar.op import Call, Op
 from grammar.ops import parts
 from grammar.ops.matrix import rows_of, times, transposed
-from grammar.types import F32
+from grammar.types import F32, Scalar
 
 GAMMA = 5.82842712474619
 COS, SIN = 0.9238795325112867, 0.3826834323650898
@@ -163,11 +166,15 @@ def _sorted(images: Columns, axes: Columns) -> tuple[Columns, Columns]:
 
 
 def singular_2(m: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """By the quadratic equation. Of values that are alike Warp takes the matrix to be a multiple of the identity."""
+    """By the quadratic equation.
+
+    Where the values are alike Warp takes the matrix to be a multiple of the identity, though it may be one of a
+    rotation: so there nothing is decided.
+    """
     a11, a12, a21, a22 = m
     s11, s12, s22 = a11 * a11 + a21 * a21, a11 * a12 + a21 * a22, a12 * a12 + a22 * a22
     trace, difference = s11 + s22, s11 - s22
-    discriminant = difference * difference + 4.0 * s12 * s12
+    discriminant = _positive(difference * difference + 4.0 * s12 * s12)
     apart = call("not_equal", discriminant, 0.0)
     root = call("sqrt", where(apart, discriminant, 1.0))
     larger, smaller = (where(apart, (trace + root) * 0.5, 1.0), where(apart, (trace - root) * 0.5, 1.0))
@@ -179,6 +186,17 @@ def singular_2(m: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     alike = call("sqrt", 0.5 * trace)
     values = where(apart, 1.0 / inverse, alike), where(apart, call("sqrt", smaller), alike)
     return _or_unit(apart, u), values, _or_unit(apart, v)
+
+
+def _positive(x: Number) -> Number:
+    """The number itself, which nothing is known of where it is zero."""
+    return Number(x.calculus.apply(_not_zero(x.type), [x.value]), x.type, x.calculus)
+
+
+@cache
+def _not_zero(type: Scalar) -> Op:
+    """No row of the table, as kernels can't call it."""
+    return Op("not_zero", (type,), type, Call("not_zero"), lambda x: x, lambda x: x != 0, lambda x: x == 0, exact=True)
 
 
 def _direction(x: Number, y: Number) -> Numbers:
