@@ -34,7 +34,7 @@ corpus: $(INSTALLED)
 	@echo 'Another kernel, with all of its IR: $(BIN)/python -m corpus show $(DATA) 17'
 
 test: lint
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=$(COVERAGE_FLOOR)
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

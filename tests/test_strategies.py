@@ -162,8 +162,16 @@ SHRUNK = {
 }
 
 
+LIKE_OTHERS = ("erfcinv", "cbrt", "add", "lshift", "bit_count", "atomic_min", "atomic_max", "break")
+"""What shrinks as some other fault does, or is long looked for; for who has the time, too."""
+
+
 @pytest.mark.no_cover
-@pytest.mark.parametrize(("number", "fault"), list(enumerate(SHRUNK)), ids=list(SHRUNK))
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] * (pair[1] in LIKE_OTHERS)) for pair in enumerate(SHRUNK)],
+    ids=list(SHRUNK),
+)
 def test_a_fault_shrinks_to_the_construct_at_fault(number: int, fault: str) -> None:
     fails, body = SHRUNK[fault]
     smallest = find(kernels((3, 5)[number % 2]), fails, settings=MANY, random=Random(number))
