@@ -99,6 +99,7 @@ class Profile:
         return 0.0 if op.name in self.off else share * op.weight / (rows or 1.0)
 
 
+@cache  # each profile weighs all rows, and swarms are a profile for each kernel
 def counted_as(op: Op) -> str:
     """The name and kind of operand by which operations are counted in real kernels: `add(float)`, `vec3(vector)`."""
     types = [type for type in (*op.params, op.result) if isinstance(type, Composite)]
@@ -121,6 +122,7 @@ def _weights_together() -> Mapping[tuple[str, Element, Element], float]:
     return sums
 
 
+@cache
 def _alike(op: Op) -> tuple[str, Element, Element]:
     about = next((type for type in op.params if isinstance(type, Composite)), op.result)
     return counted_as(op), op.result, about
