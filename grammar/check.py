@@ -16,7 +16,7 @@ from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS, SEVERAL
 from grammar.paths import ELEMENT, owner, root
 from grammar.structs import Classes, struct_problems
-from grammar.tiles import is_tile
+from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     BITWISE,
     WARPS,
@@ -188,7 +188,7 @@ class _Checker:
                     yield from self.define(name, result, scope)
             case Store(array, index, value):
                 yield from self.write(array, index, value, scope)
-                if _is_of_threads(value.type):
+                if is_of_threads(value.type):
                     yield f"what is stored to {array} depends on how many threads are in a block"
                 if index != self.own:
                     yield f"{array} is stored to at an index that is not the thread's own"
@@ -199,7 +199,7 @@ class _Checker:
                 self.shared.add(array)
                 if is_tile(value.type) and kind is not AtomicKind.ADD:
                     yield f"there is no {kind.value} of tiles"
-                if _is_of_threads(value.type) and index != Const(I32, 0):
+                if is_of_threads(value.type) and index != Const(I32, 0):
                     yield f"not all threads of a block add to the same place of {array}"
                 if kind in (AtomicKind.MIN, AtomicKind.MAX) and value.type.scalar is F16:
                     yield f"there is no {kind.value} of float16"
@@ -474,10 +474,6 @@ def stored(array: str) -> str:
     return f"{array}[]"
 
 
-def _is_of_threads(type: Element) -> bool:
-    return is_tile(type) and type.of_threads
-
-
 def _shares(term: Term) -> bool:
     """Whether it is a tile that another is seen as."""
     return isinstance(term, Apply) and is_tile(term.type) and term.op.name in SHARING
@@ -505,7 +501,7 @@ def _out_of_step(kernel: Kernel) -> Iterator[str]:
     yield from (
         f"{param.name} holds what blocks of threads come to before they have"
         for param in kernel.params
-        if _is_of_threads(param.element) and param.role is not Role.ACCUMULATOR
+        if is_of_threads(param.element) and param.role is not Role.ACCUMULATOR
     )
     parted = False
     for stmt in kernel.body:
@@ -516,7 +512,7 @@ def _out_of_step(kernel: Kernel) -> Iterator[str]:
 
 
 def _takes_block(term: Term) -> bool:
-    return _is_of_threads(term.type)
+    return is_of_threads(term.type)
 
 
 def _is_of(type: Scalar, value: float) -> bool:

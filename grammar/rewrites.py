@@ -21,6 +21,7 @@ from grammar.fields import fresh_names
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
+from grammar.tiles import is_of_threads
 from grammar.tree import (
     Apply,
     Assign,
@@ -42,6 +43,7 @@ from grammar.tree import (
     Var,
     While,
     Whole,
+    all_terms,
 )
 from grammar.types import BOOL, I32, Composite
 
@@ -234,15 +236,22 @@ def _without(term: Term, name: str, done: list[Term], inside: bool = False) -> T
 def _dead_branch(kernel: Kernel) -> Kernel | None:
     """`if False:` around a second copy of the last statement."""
     last = kernel.body[-1]
-    if isinstance(last, Thread | Return):
+    if isinstance(last, Thread | Return) or _takes_blocks(kernel):
         return None
     return _changed(kernel, (*kernel.body, If(Const(BOOL, False), (last,))))
+
+
+def _takes_blocks(kernel: Kernel) -> bool:
+    """Whether blocks of threads come to something together, which they must not do in a branch or after a guard."""
+    return any(is_of_threads(term.type) for term in all_terms(kernel))
 
 
 def _dead_guard(kernel: Kernel) -> Kernel | None:
     """`if i < 0: return`, which no thread does."""
     thread, *rest = kernel.body
     assert isinstance(thread, Thread)
+    if _takes_blocks(kernel):
+        return None
     never = Apply(ROWS["less(int32,int32)"], (Var(thread.name, I32), Const(I32, 0)))
     return _changed(kernel, (thread, If(never, (Return(),)), *rest))
 

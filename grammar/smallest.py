@@ -38,6 +38,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.paths import owner, root
 from grammar.profiles import profile
 from grammar.terms import new_array
+from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     BITWISE,
     Apply,
@@ -278,6 +279,9 @@ def smallest(construct: Construct, seed: Seed, lanes: int) -> Kernel:
         return _copied(construct)
     if isinstance(construct, AtomicKind):
         return _reduced(construct)
+    of_threads = next(filter(_is_of_threads, _rows_of(construct)), None)
+    if of_threads is not None:
+        return _by_block(of_threads.result.scalar)
     if isinstance(construct, Nesting):
         kernel = _applied(construct.outer, seed, lanes, construct)
     elif isinstance(construct, Op):
@@ -285,6 +289,16 @@ def smallest(construct: Construct, seed: Seed, lanes: int) -> Kernel:
     else:
         kernel = _featured(construct, seed, lanes)
     return SIMPLEST if kernel is None else kernel
+
+
+def _rows_of(construct: Construct) -> tuple[Op, ...]:
+    if isinstance(construct, Nesting):
+        return construct.outer, construct.inner
+    return (construct,) if isinstance(construct, Op) else ()
+
+
+def _is_of_threads(op: Op) -> bool:
+    return any(map(is_of_threads, (*op.params, op.result)))
 
 
 def around(construct: Feature) -> Family:
@@ -304,6 +318,17 @@ def _reduced(kind: AtomicKind) -> Kernel:
     total = Param(OUT, Array(type), Role.ACCUMULATOR, -1.0, 1.0, None if kind in BITWISE else 1)
     stmt = Atomic(kind, OUT, I if kind in BITWISE else Const(I32, 0), Read("x", I, type))
     return Kernel("reduce_values", (given, total), (Thread("i"), stmt), "atomic_reduction")
+
+
+def _by_block(scalar: Scalar) -> Kernel:
+    """`wp.tile_atomic_add(out, wp.tile_sum(wp.tile(a)))`, of which no part stands alone."""
+    each = ROWS[f"tile({scalar.name})"]
+    summed = ROWS[f"tile_sum({each.result.name})"]
+    given = _copied(scalar).params[0]
+    total = Apply(summed, (Apply(each, (Var("a", scalar),)),))
+    body = (Assign("a", Read(given.name, I, scalar)), Atomic(AtomicKind.ADD, OUT, Const(I32, 0), total))
+    kernel = _of(body, given, out=summed.result, role=Role.ACCUMULATOR)
+    return replace(kernel, params=(given, replace(kernel.params[-1], size=1)))
 
 
 @cache
@@ -365,7 +390,8 @@ def sketch(held: Iterable[Construct], depth: int, seed: Seed, lanes: int) -> Ker
     for part in fitting[1:]:
         other = _fitted(part, kernel)
         both = beside(kernel, other)
-        if is_alive(both if _returns(kernel) else other, seed, lanes) and defect(both) is None:
+        tiles = {is_of_threads(param.element) for param in both.params if is_tile(param.element)}
+        if len(tiles) < 2 and is_alive(both if _returns(kernel) else other, seed, lanes) and defect(both) is None:
             kernel = both
     return kernel
 

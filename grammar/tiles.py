@@ -24,6 +24,11 @@ def is_tile(type: Type) -> TypeGuard[Composite]:
     return isinstance(type, Composite) and type.is_tile
 
 
+def is_of_threads(type: Type) -> bool:
+    """Whether it is what the threads of a block have, each of its own, or come to: who must all come there."""
+    return is_tile(type) and type.of_threads
+
+
 def offset_of(index: Term, type: Composite) -> tuple[Term, ...]:
     """Where the tile at that index begins, along each axis of the array of scalars."""
     indices = list(indices_of(index))

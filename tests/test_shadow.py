@@ -535,6 +535,18 @@ def test_slopes_that_cancel_within_an_operation_are_rounded_before() -> None:
     assert found.tolerance[0] > ULP
 
 
+def test_slopes_that_cancel_behind_casts_are_rounded_before() -> None:
+    """What is computed in float64 from a float32 goes back to it in float32, once for each cast."""
+    wide = do("float64", at("x"))
+    scaled = do("mul", do("float64", at("x")), double(-1.0000001))
+    found = slopes(
+        kernel((X, out(type=F64)), put("out", do("add", scaled, wide))),
+        inputs_of(x=[0.3], out=zeros(1, np.float64)),
+        out=(1.0,),
+    )["x"]
+    assert found.tolerance[0] > ULP
+
+
 def test_slopes_that_cancel_between_operations_err_apart() -> None:
     """Near 1 the slope of acos loses digits, each time that it is asked for; acos(x)² has a smooth one."""
     angle = do("acos", at("x"))

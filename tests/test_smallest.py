@@ -28,6 +28,7 @@ from grammar.smallest import (
     smallest,
     with_inside,
 )
+from grammar.tiles import is_of_threads
 from grammar.tree import AtomicKind, statements
 from grammar.types import F64, Composite, Scalar
 from tests.builders import LANES
@@ -67,7 +68,10 @@ def assert_smallest(construct: Construct) -> None:
     if isinstance(construct, Op) and kernel is SIMPLEST and (_is_constant(construct) or not construct.weight):
         return
     assert defect(kernel) is None
-    if isinstance(construct, Op | AtomicKind):
+    if isinstance(construct, Op) and any(map(is_of_threads, (*construct.params, construct.result))):
+        assert construct in constructs_of(kernel)
+        assert len(list(statements(kernel.body))) == 3  # of what a block comes to no part stands alone
+    elif isinstance(construct, Op | AtomicKind):
         assert besides_types(constructs_of(kernel)) == [construct]
         assert len(list(statements(kernel.body))) == 2
     elif construct is not None:

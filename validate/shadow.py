@@ -404,10 +404,14 @@ def _float(op: Op) -> Scalar:
 
 
 def _passing_back(op: Op, within: Op | None) -> Scalar:
-    """The type in which the adjoint computes: of composites their own, even where values are computed in float64."""
+    """The type in which the adjoint computes: of composites their own, even where values are computed in float64.
+
+    What it passes back to an argument of a narrower type than the result, as casts do, is rounded to that.
+    """
     if F16 in op.params:
         return F16
-    return F32 if within is not None and within.result.scalar is F32 else _float(op)
+    narrow = F32 in op.params or (within is not None and within.result.scalar is F32)
+    return F32 if narrow else _float(op)
 
 
 def run_shadowed(
