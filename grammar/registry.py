@@ -33,6 +33,10 @@ NAMES: Mapping[str, str] = {
         ("tile_stack", "tile_stack_push", "tile_stack_pop", "tile_stack_clear", "tile_stack_count"),
         "what is on top depends on the order in which the threads of a block push",
     ),
+    **dict.fromkeys(
+        ("block_dim", "tile_randf", "tile_randi", "tile_scatter_add", "tile_scatter_masked"),
+        "what it comes to depends on how many threads a block has",
+    ),
     "inverse_approx": BY_TABLE["div_approx"],
     "matrix(vec[3, Float],quat[Float],vec[3, Float],Float)": "removed from Warp: transform_compose has taken its place",
 }

@@ -162,7 +162,7 @@ SHRUNK = {
 }
 
 
-LIKE_OTHERS = ("erfcinv", "cbrt", "add", "lshift", "bit_count", "atomic_min", "atomic_max", "break")
+LIKE_OTHERS = ("erfcinv", "cbrt", "add", "lshift", "bit_count", "atomic_min", "atomic_max", "while", "break")
 """What shrinks as some other fault does, or is long looked for; for who has the time, too."""
 
 

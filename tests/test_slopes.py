@@ -1,0 +1,227 @@
+"""Slopes that the reference tells without Warp: what they are, by how much an adjoint may differ, where there are none.
+
+The key insight: a derivative that is known by heart shows whether differences find it, and a tolerance that is known to
+be needed, because adjoints round on the way, shows whether noise finds that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from grammar.layout import Inputs
+from grammar.limits import has_gradient
+from grammar.op import Lanes
+from grammar.tree import AtomicKind, Kernel, Term
+from grammar.types import F64
+from tests.builders import (
+    OUT,
+    I,
+    X,
+    accumulator,
+    array,
+    at,
+    atomic,
+    change,
+    do,
+    double,
+    ints,
+    kernel,
+    let,
+    loop,
+    number,
+    out,
+    put,
+    samples,
+    scalar,
+    var,
+)
+from tests.test_shadow import ULP, inputs_of, shadowed, zeros
+from validate.gradient import ExpectedGradient, cotangents, expected_gradients
+
+
+def slopes(kernel: Kernel, inputs: Inputs, **weights: Sequence[float]) -> Mapping[str, ExpectedGradient]:
+    given = {name: np.array([weight], np.float64) for name, weight in weights.items()}
+    return expected_gradients(kernel, inputs, shadowed(kernel, inputs), given, 2)
+
+
+@pytest.mark.parametrize(
+    ("term", "slope"),
+    [
+        (do("mul", at("x"), at("x")), lambda x: 2 * x),
+        (do("sin", do("mul", at("x"), 3.0)), lambda x: 3 * np.cos(3 * x)),
+        (do("div", number(1.0), at("x")), lambda x: -1 / x**2),
+        (do("neg", do("exp", at("x"))), lambda x: -np.exp(x)),
+        (do("abs", at("x")), np.sign),
+        (do("max", at("x"), 0.5), lambda x: (x > 0.5) * 1.0),
+        (do("floor", at("x")), lambda x: 0 * x),
+        (do("float32", do("float64", at("x"))), lambda x: 0 * x + 1),
+        (do("ternary", do("less", at("x"), 0.5), at("x"), number(1.0)), lambda x: (x < 0.5) * 1.0),
+    ],
+)
+def test_slopes_are_derivatives(term: Term, slope: Callable[[Lanes], Lanes]) -> None:
+    x = np.array([-1.3, -0.4, 0.3, 0.7, 1.9], np.float32)
+    weights = (1.0, -0.5, 1.5, 0.7, -1.1)
+    found = slopes(kernel((X, OUT), put("out", term)), inputs_of(x=x, out=zeros(5)), out=weights)["x"]
+    assert found.decided.all()
+    wanted = np.array(weights) * slope(x.astype(np.float64))
+    assert np.allclose(found.value, wanted, rtol=1e-7, atol=1e-9)
+    assert (np.abs(found.value - wanted) <= found.tolerance).all()
+    assert (found.tolerance <= 1e-4 * (1 + np.abs(wanted))).all()
+
+
+def test_slopes_add_up_over_lanes_and_trips() -> None:
+    """Each element is read by every lane: sum over i of weight_i · i."""
+    by_hand = kernel(
+        (X, OUT),
+        let("v", 0.0),
+        loop("j", 3, change("v", "add", do("mul", at("x", ints("j")), do("float32", I)))),
+        put("out", var("v")),
+    )
+    found = slopes(by_hand, inputs_of(x=[1.0, 2.0, 3.0, 4.0], out=zeros(4)), out=(1.0, 2.0, 3.0, 4.0))["x"]
+    assert np.allclose(found.value, [20, 20, 20, 0], rtol=1e-7)
+    assert found.decided.all()
+
+
+def test_slopes_of_sums_and_extremes() -> None:
+    """A sum gives its weight to all, an extreme to the lane that won."""
+    params = (X, accumulator("total"), accumulator("most"))
+    body = (atomic(AtomicKind.SUB, "total", at("x")), atomic(AtomicKind.MAX, "most", do("mul", at("x"), 2.0)))
+    inputs = inputs_of(x=[1.0, 3.0, 2.0], total=[0.0], most=[0.0])
+    found = slopes(kernel(params, *body), inputs, total=(0.5,), most=(1.0,))["x"]
+    assert np.allclose(found.value, [-0.5, 1.5, -0.5])
+
+
+def test_an_extreme_that_was_there_before_leaves_no_slope() -> None:
+    by_hand = kernel((X, accumulator("most")), atomic(AtomicKind.MAX, "most", at("x")))
+    found = slopes(by_hand, inputs_of(x=[1.0, 3.0], most=[9.0]), most=(1.0,))["x"]
+    assert found.value.tolist() == [0.0, 0.0]
+
+
+def test_ties_have_no_slope_to_compare_with() -> None:
+    by_hand = kernel((X, accumulator("most")), atomic(AtomicKind.MAX, "most", at("x")))
+    found = slopes(by_hand, inputs_of(x=[3.0, 3.0, 1.0], most=[0.0]), most=(1.0,))["x"]
+    assert found.decided.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("term", "decided"),
+    [
+        (do("abs", do("sub", at("x"), 1.0)), [True, False, True]),
+        (do("max", at("x"), 1.0), [True, False, True]),
+        (do("floor", at("x")), [True, True, True]),
+        (do("sqrt", do("abs", do("sub", at("x"), 1.0))), [True, False, True]),
+        (do("mul", at("x"), at("x")), [True, True, True]),
+        (do("ternary", do("less", at("x"), 1.0), at("x"), number(1.0)), [True, True, True]),
+    ],
+)
+def test_no_slope_is_asked_for_at_kinks(term: Term, decided: list[bool]) -> None:
+    """What passes no gradient on, and which way a branch went, is known at a jump of exact values too."""
+    found = slopes(kernel((X, OUT), put("out", term)), inputs_of(x=[0.5, 1.0, 1.5], out=zeros(3)), out=(1.0, 1.0, 1.0))
+    assert found["x"].decided.tolist() == decided
+
+
+def test_no_slope_is_asked_for_where_a_value_underflows() -> None:
+    """exp(-200) is 0 in float32: the slope of the cube root is infinite there, though it isn't of the number meant."""
+    root = do("cbrt", do("exp", at("x")))
+    found = slopes(kernel((X, OUT), put("out", root)), inputs_of(x=[-200.0, -2.0], out=zeros(2)), out=(1.0, 1.0))
+    assert found["x"].decided.tolist() == [False, True]
+
+
+def test_slope_is_zero_where_an_operation_passes_none_on() -> None:
+    """Warp's registry says that `step` has no gradient; and ints carry none."""
+    by_hand = kernel((X, OUT), put("out", do("add", do("step", at("x")), do("float32", do("int32", at("x"))))))
+    found = slopes(by_hand, inputs_of(x=[0.5, 1.5], out=zeros(2)), out=(1.0, 1.0))["x"]
+    assert found.value.tolist() == [0.0, 0.0]
+    assert found.decided.all()
+
+
+def test_slopes_by_double_precision_arrays() -> None:
+    wide = kernel((array("z", F64), out(type=F64)), put("out", do("mul", do("sin", at("z", I, F64)), double(2.0))))
+    found = slopes(wide, inputs_of(z=np.array([0.3, 1.1]), out=zeros(2, np.float64)), out=(1.0, 1.0))["z"]
+    assert np.allclose(found.value, 2 * np.cos([0.3, 1.1]), rtol=1e-8)
+
+
+def test_slopes_of_single_precision_inputs_are_rounded_to_it() -> None:
+    """However precise what is computed from them is: their gradient is of their own type."""
+    wide = kernel((X, out(type=F64)), put("out", do("mul", do("float64", at("x")), double(0.7))))
+    found = slopes(wide, inputs_of(x=[0.3, 1.1], out=zeros(2, np.float64)), out=(1.0, 1.0))["x"]
+    assert (np.abs(np.float32(0.7) - found.value) <= found.tolerance).all()
+    assert (found.tolerance < 1e-5).all()
+
+
+def test_slopes_that_cancel_within_an_operation_are_rounded_before() -> None:
+    """The adjoint of t in lerp(a, b, t) is b·c − a·c, each rounded."""
+    near = do("lerp", 1.5, 1.5000001, at("x"))
+    found = slopes(kernel((X, OUT), put("out", near)), inputs_of(x=[0.3], out=zeros(1)), out=(1.0,))["x"]
+    assert found.tolerance[0] > ULP
+
+
+def test_slopes_that_cancel_behind_casts_are_rounded_before() -> None:
+    """What is computed in float64 from a float32 goes back to it in float32, once for each cast."""
+    wide = do("float64", at("x"))
+    scaled = do("mul", do("float64", at("x")), double(-1.0000001))
+    found = slopes(
+        kernel((X, out(type=F64)), put("out", do("add", scaled, wide))),
+        inputs_of(x=[0.3], out=zeros(1, np.float64)),
+        out=(1.0,),
+    )["x"]
+    assert found.tolerance[0] > ULP
+
+
+def test_slopes_that_cancel_between_operations_err_apart() -> None:
+    """Near 1 the slope of acos loses digits, each time that it is asked for; acos(x)² has a smooth one."""
+    angle = do("acos", at("x"))
+    found = slopes(
+        kernel((X, OUT), put("out", do("mul", angle, angle))), inputs_of(x=[0.99969], out=zeros(1)), out=(1.0,)
+    )
+    assert 1e-5 < found["x"].tolerance[0] / -found["x"].value[0] < 1e-1
+
+
+def test_one_output_does_not_cover_for_another_that_turns_faster_than_steps() -> None:
+    """Near a pole of tan, sin(2 · tan x) has a period between two steps; the slope of tan itself is greater still."""
+    steep = do("tan", at("z", I, F64))
+    both = kernel(
+        (array("z", F64), out(type=F64), out("fast", F64)),
+        put("out", steep),
+        put("fast", do("sin", do("mul", steep, double(2.0)))),
+    )
+    given = inputs_of(z=np.array([-1.57224133, 0.3]), out=zeros(2, np.float64), fast=zeros(2, np.float64))
+    assert slopes(both, given, out=(1.0, 1.0), fast=(0.5, 0.5))["z"].decided.tolist() == [False, True]
+
+
+def test_cotangents_are_of_order_one_and_repeat() -> None:
+    seen = 0
+    for sample in samples(1):
+        if has_gradient(sample.kernel):
+            weights = cotangents(sample.kernel, sample.inputs, sample.seed)
+            again = cotangents(sample.kernel, sample.inputs, sample.seed)
+            for name, weight in weights.items():
+                seen += 1
+                assert weight.dtype == sample.kernel.param(name).element.dtype
+                assert weight.shape == sample.inputs.arrays[name].shape
+                assert weight.tobytes() == again[name].tobytes()
+                assert (np.abs(weight) >= 0.5).all()
+                assert (np.abs(weight) <= 1.5).all()
+    assert seen > 50
+
+
+def test_most_slopes_of_grown_kernels_are_decided() -> None:
+    shares = []
+    for sample in samples(1, (3, 5)):
+        if has_gradient(sample.kernel):
+            inputs = sample.inputs
+            weights = cotangents(sample.kernel, inputs, sample.seed)
+            found = expected_gradients(sample.kernel, inputs, shadowed(sample.kernel, inputs), weights, 2)
+            shares.append(np.concatenate([one.decided for one in found.values()]).mean())
+    assert np.mean(shares) > 0.9
+
+
+def test_scalars_have_no_slope_but_take_part() -> None:
+    by_hand = kernel((X, scalar("s"), OUT), put("out", do("mul", at("x"), var("s"))))
+    inputs = Inputs(2, dict(inputs_of(x=[1.0, 2.0], out=zeros(2)).arrays), {"s": np.array([3.0], np.float32)})
+    found = slopes(by_hand, inputs, out=(1.0, 1.0))
+    assert set(found) == {"x"}
+    assert np.allclose(found["x"].value, [3.0, 3.0])
