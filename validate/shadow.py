@@ -445,7 +445,7 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     events = [event for event in algebra.events if event.stmt.array == array]
     for event in events:  # an uncertain lane may write where it did not write here, in its own launch
         result.decided[event.where[uncertain]] = False
-        if not _is_given(event.stmt.index, algebra):
+        if doubtful.any() and not _is_given(event.stmt.index, algebra):
             result.decided.reshape(doubtful.size, -1)[doubtful] = False
     with np.errstate(all="ignore"):
         for event in events:
