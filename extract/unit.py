@@ -44,11 +44,11 @@ class Unit:
         return warp_private.contiguous_only("".join(bodies), entry)
 
     def builder_for(self, options: Mapping[str, Any], block_dim: int) -> Any:
-        """Warp's for blocks of so many threads, whose number it writes down for `wp.tile(x)` and nothing else."""
-        if "wp.tile(" not in self.source:
+        """Warp's for blocks of so many threads, where that makes a difference to the text."""
+        if not warp_private.knows_its_block(self.kernel):
             return self.builder
-        symbol = bytes.fromhex(self.mangled.removeprefix(f"{self.name}_"))
-        return warp_private.build_adjoint(self.kernel.module, self.kernel, symbol, {**options, "block_dim": block_dim})
+        options = {**options, "block_dim": block_dim}
+        return warp_private.build_adjoint(self.kernel.module, self.kernel, self.kernel.hash, options)
 
     def own(self, text: str) -> str:
         """Text under the kernel's own name, and those of its functions and structs."""

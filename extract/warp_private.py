@@ -9,6 +9,7 @@ All names below `warp._src` are private and move between releases, so `require_v
 
 from __future__ import annotations
 
+import ast
 import ctypes
 import os
 import struct
@@ -157,6 +158,11 @@ def build_adjoint(module: Any, kernel: Any, symbol: bytes, options: Options) -> 
     kernel.adj.get_references()  # Warp's hasher calls it; it also finds the dimension of the thread grid
     kernel.grid_stride = codegen.resolve_grid_stride(kernel.options, options["default_grid_stride"])
     return context.ModuleBuilder(module, dict(options), hasher=_Only({symbol: kernel}), target="cpu")
+
+
+def knows_its_block(kernel: Any) -> bool:
+    """Whether its texts hold the number of threads of a block, which Warp writes down for `wp.tile(x)` alone."""
+    return any(isinstance(node, ast.Attribute) and node.attr == "tile" for node in ast.walk(kernel.adj.tree))
 
 
 def mangled_name(kernel: Any) -> str:

@@ -199,3 +199,36 @@ def before(op: Op, k: int, change: Callable[[list[Any]], None]) -> Mistake:
 
 def _exchanged(op: Op, k: int) -> Mistake:
     return lambda *args: op.meaning(*args[: k - 1], args[k], args[k - 1], *args[k + 1 :])
+
+
+# -- derivatives ------------------------------------------------------------------------------------------------------
+
+STEP = 1e-6
+"""Of the differences, as a share of the scalar that is moved."""
+
+
+def told_slopes(
+    total: Callable[[Lanes], Lanes],
+    points: Lanes,
+    steps: tuple[float, float] = (STEP, 64 * STEP),
+    agreement: float = 1e-4,
+) -> tuple[Lanes, Lanes]:
+    """The derivatives of a sum by each scalar, (points, scalars), and where two steps agree on what they are."""
+
+    def moved(place: int, share: float) -> Lanes:
+        there = points.copy()
+        there[:, place] *= 1 + share
+        return total(there)
+
+    columns = []
+    for place in range(points.shape[1]):
+        near, far = ((moved(place, h) - moved(place, -h)) / (2 * h * points[:, place]) for h in steps)
+        columns.append((near, np.isclose(near, far, rtol=agreement, atol=1e-6)))
+    slope, smooth = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
+    return slope, smooth & np.isfinite(slope)
+
+
+def share_off(gradient: Lanes, slope: Lanes, smooth: Lanes) -> float:
+    """Of the scalars, those whose gradient is not the slope, where that can be told."""
+    size = np.abs(slope).reshape(len(slope), -1).max(axis=1).reshape(-1, *(1,) * (slope.ndim - 1))
+    return float((smooth & ~(np.abs(gradient - slope) <= 2e-3 * (size + 1e-3))).mean())

@@ -24,7 +24,17 @@ from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Assign, Kernel, Param, Read, Role, Stmt, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
-from tests.composite_values import arguments, is_partial, lanes_of, mistakes, reachable, regular_arguments, watched
+from tests.composite_values import (
+    arguments,
+    is_partial,
+    lanes_of,
+    mistakes,
+    reachable,
+    regular_arguments,
+    share_off,
+    told_slopes,
+    watched,
+)
 from tests.each import each
 from tests.test_table_warp import SPELT_ONLY, ulps_between
 from validate.oracle import compare
@@ -38,8 +48,6 @@ PER_KERNEL, PER_MODULE = 8, 64
 GRADIENT_LANES = 48
 PATTERNS = 12
 """Noise variants that a tolerance follows from."""
-STEP = 1e-6
-"""Of the differences, as a share of the scalar that is moved."""
 RARELY = 0.05
 """Share of the lanes near a kink, or so ill-conditioned that float32 can't tell."""
 
@@ -233,23 +241,16 @@ DIFFERENTIATED = frozenset(op for op in CONTINUOUS if in_float64(op) is op)
 
 def slopes(op: Op, points: tuple[Lanes, ...], k: int) -> tuple[Lanes, Lanes]:
     """The derivatives by each scalar of the k-th argument, in float64, and where they can be told."""
-    is_cast = op.group == "cast"  # which is linear but for its rounding
-    steps, agreement = ((0.5, 1.0), 1e-2) if is_cast else ((STEP, 64 * STEP), 1e-4)
     wide = [point.astype(np.float64) if point.dtype.kind == "f" else point for point in points]
     flat = wide[k].reshape(len(wide[k]), -1)
 
-    def total(share: float, place: int) -> Lanes:
-        moved = flat.copy()
-        moved[:, place] *= 1 + share
+    def total(moved: Lanes) -> Lanes:
         result = meant(op, (*wide[:k], moved.reshape(wide[k].shape), *wide[k + 1 :]))
         return np.asarray(result.reshape(len(flat), -1) @ weights(op).astype(np.float64))
 
-    columns = []
-    for place in range(flat.shape[1]):
-        near, far = ((total(h, place) - total(-h, place)) / (2 * h * flat[:, place]) for h in steps)
-        columns.append((near, np.isclose(near, far, rtol=agreement, atol=1e-6)))
-    slope, smooth = (np.stack(part, axis=1).reshape(wide[k].shape) for part in zip(*columns, strict=True))
-    return slope, smooth & np.isfinite(slope)
+    told = told_slopes(total, flat, (0.5, 1.0), 1e-2) if op.group == "cast" else told_slopes(total, flat)
+    slope, smooth = (part.reshape(wide[k].shape) for part in told)  # casts are linear but for their rounding
+    return slope, smooth
 
 
 @each(sorted(DIFFERENTIATED, key=repr))
@@ -261,9 +262,7 @@ def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> Non
             slope, smooth = slopes(op, answer.points, k)
             want = slope if op.differentiable else np.zeros_like(slope)
             assert smooth.mean() > 1 - 4 * RARELY
-            size = np.abs(want).reshape(len(want), -1).max(axis=1).reshape(-1, *(1,) * (want.ndim - 1))
-            off = smooth & ~(np.abs(gradient - want) <= 2e-3 * (size + 1e-3))
-            if off.mean() > RARELY:
+            if share_off(gradient, want, smooth) > RARELY:
                 wrong.add(k)
     assert wrong == WRONG_ADJOINTS.get(op.key, frozenset())
 

@@ -22,7 +22,16 @@ from grammar.ops import ROWS, SEVERAL
 from grammar.several import OF_SYMMETRIC
 from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Term, Thread, Unpack, Var
 from grammar.types import F64, I32, Array, Composite
-from tests.composite_values import CHANGES, arguments, before, changed, lanes_of, regular_arguments
+from tests.composite_values import (
+    CHANGES,
+    arguments,
+    before,
+    changed,
+    lanes_of,
+    regular_arguments,
+    share_off,
+    told_slopes,
+)
 from tests.each import each
 from validate.oracle import compare
 from validate.shadow import expected, run_shadowed
@@ -33,8 +42,6 @@ pytestmark = pytest.mark.warp
 PATTERNS = 12
 POINTS = 48
 """At which adjoints are compared with differences."""
-STEP = 1e-6
-"""Of the differences, as a share of the scalar that is moved."""
 RARELY = 0.05
 """Share of the lanes that are near a kink, or so ill-conditioned that nothing can be told."""
 
@@ -162,17 +169,10 @@ def slopes(op: Op, points: Lanes) -> tuple[Lanes, Lanes]:
     """The derivatives by each scalar of the argument, and where they can be told."""
     counted = np.concatenate([np.atleast_1d(part) for part in weights(op).values()])
 
-    def total(share: float, place: int) -> Lanes:
-        moved = points.copy()
-        moved[:, place] *= 1 + share
+    def total(moved: Lanes) -> Lanes:
         return np.asarray(counted @ meant(op, moved))
 
-    columns = []
-    for place in range(points.shape[1]):
-        near, far = ((total(h, place) - total(-h, place)) / (2 * h * points[:, place]) for h in (STEP, 64 * STEP))
-        columns.append((near, np.isclose(near, far, rtol=1e-4, atol=1e-6)))
-    slope, smooth = (np.stack(part, axis=1) for part in zip(*columns, strict=True))
-    return slope, smooth & np.isfinite(slope)
+    return told_slopes(total, points)
 
 
 @each([op for op in SEVERAL if op.result.scalar is F64])
@@ -180,9 +180,7 @@ def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> Non
     answer = answers[op.key]
     slope, smooth = slopes(op, answer.points)
     assert smooth.mean() > 1 - 4 * RARELY
-    size = np.abs(slope).max(axis=1, keepdims=True)
-    off = smooth & ~(np.abs(answer.gradient - slope) <= 2e-3 * (size + 1e-3))
-    assert off.mean() <= RARELY
+    assert share_off(answer.gradient, slope, smooth) <= RARELY
 
 
 # -- Warp's registry --------------------------------------------------------------------------------------------------

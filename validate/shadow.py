@@ -443,10 +443,10 @@ def expected(algebra: Shadowed, array: str) -> Expected:
     uncertain = algebra.undecided | algebra.undefined
     doubtful = uncertain.reshape(algebra.inputs.launches, -1).any(axis=1)
     events = [event for event in algebra.events if event.stmt.array == array]
-    for event in events:  # an uncertain lane may write where it did not write here, in its own launch
+    for event in events:
         result.decided[event.where[uncertain]] = False
-        if doubtful.any() and not _is_given(event.stmt.index, algebra):
-            result.decided.reshape(doubtful.size, -1)[doubtful] = False
+    if doubtful.any() and not all(_is_given(index, algebra) for index in {event.stmt.index for event in events}):
+        result.decided.reshape(doubtful.size, -1)[doubtful] = False  # it may write where it did not write here
     with np.errstate(all="ignore"):
         for event in events:
             _write(result, event, sum(event.part == other.part for other in events) > 1)

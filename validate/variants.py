@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ class Steps:
         return tuple((rows + mine.start).tolist()), np.where(hit[rows], self.sizes[mine][rows], 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Noise:
     """How the variants err: the first doesn't; then come `patterns` that do.
 
@@ -58,7 +58,7 @@ class Noise:
     lanes: int
     stepped: bool = False
 
-    @cached_property
+    @property
     def rows(self) -> int:
         return 2 + 2 * self.patterns if self.stepped else self.patterns
 
