@@ -51,9 +51,9 @@ from grammar.tree import (
     Var,
     While,
     Whole,
+    all_functions,
     all_terms,
     blocks,
-    functions,
     indices_of,
     is_own,
     own_subterms,
@@ -72,7 +72,7 @@ Scope = dict[str, Element | str]
 
 def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
-    called = functions(kernel.body)
+    called = all_functions(kernel)
     structs = dict.fromkeys(owner(param.name) for param in kernel.params if "." in param.name)
     names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called), *structs]
     names += {struct.name for struct in kernel.structs}

@@ -16,10 +16,12 @@ from typing import TypeGuard
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
 from grammar.limits import adds_by_letter, changes_what_was_used, gradients_of
-from grammar.ops import NOISE
+from grammar.op import Op
+from grammar.ops import NOISE, ROWS
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     AugAssign,
     Break,
     Const,
@@ -33,10 +35,11 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    all_functions,
+    all_statements,
     all_terms,
     blocks,
     bodies,
-    functions,
     own_subterms,
     own_terms,
     statements,
@@ -55,6 +58,8 @@ class Defect:
     summary: str
     upstream: str
     """A reference where one exists; empty where none is known."""
+    signs: frozenset[str | type[Stmt]]
+    """Names of operations and kinds of statements: without any of them in a kernel there is no such idiom."""
     idiom: Callable[[Kernel], bool]
     outcomes: frozenset[str] = frozenset({"gradient"})
     """What checking a kernel with the idiom may come to: values of `validate.verdict.Outcome`."""
@@ -62,7 +67,14 @@ class Defect:
 
 def defect(kernel: Kernel) -> Defect | None:
     """The first known defect whose idiom the kernel contains."""
-    return next((known for known in DEFECTS if known.idiom(kernel)), None)
+    return next(defects_in(kernel), None)
+
+
+def defects_in(kernel: Kernel) -> Iterator[Defect]:
+    """The known defects whose idioms the kernel contains."""
+    there: set[str | type[Stmt]] = {*map(type, all_statements(kernel))}
+    there.update(term.op.name for term in all_terms(kernel) if isinstance(term, Apply))
+    return (known for known in DEFECTS if not known.signs.isdisjoint(there) and known.idiom(kernel))
 
 
 # -- idioms -----------------------------------------------------------------------------------------------------------
@@ -74,7 +86,7 @@ def _divides_by_active(kernel: Kernel) -> bool:
     if any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel)):
         return True
     # in a function, where every parameter may be active
-    called = (term for function in functions(kernel.body) for term in terms_in(function.body))
+    called = (term for function in all_functions(kernel) for term in terms_in(function.body))
     return any(_is_remainder(term) and not isinstance(term.args[1], Const) for term in called)
 
 
@@ -145,8 +157,6 @@ WIDENING = ("float64", "int64", "uint64")
 
 def _widens_a_constant(kernel: Kernel) -> bool:
     """Whether a name of a constant is widened, unless that is all that ever happens to it."""
-    if not any(isinstance(term, Apply) and term.op.name in WIDENING for term in all_terms(kernel)):
-        return False
     variables = frozenset(rebound_in_loops(kernel.body))
     bound = Counter(stmt.name for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign))
     return any(
@@ -194,17 +204,17 @@ def _overwrites_a_field(kernel: Kernel) -> bool:
 
 def _turns_whole_and_back(kernel: Kernel) -> bool:
     """Whether a composite of floats becomes one of whole numbers, and one of whole numbers one of floats."""
-    casts = {_cast(term) for term in all_terms(kernel)}
-    return casts >= {(True, False), (False, True)}
+    casts = (term.op for term in all_terms(kernel) if isinstance(term, Apply) and _turns(term.op))
+    return {op.result.scalar in FLOATS for op in casts} == {True, False}
 
 
-def _cast(term: Term) -> tuple[bool, bool] | None:
-    """Whether a composite of floats is turned, and whether into one."""
-    match term:
-        case Apply(op, (arg,)) if isinstance(op.result, Composite) and isinstance(arg.type, Composite):
-            return arg.type.scalar in FLOATS, op.result.scalar in FLOATS
+def _turns(op: Op) -> bool:
+    """Whether it makes a composite of whole numbers of one of floats, or the other way round."""
+    match op:
+        case Op(params=(Composite() as given,), result=Composite() as made):
+            return (given.scalar in FLOATS) != (made.scalar in FLOATS)
         case _:
-            return None
+            return False
 
 
 def _moves_what_selects_noise(body: tuple[Stmt, ...], used: set[str]) -> bool:
@@ -239,6 +249,7 @@ DEFECTS: tuple[Defect, ...] = (
         " like that of wp.pnoise and wp.curlnoise, takes the moved state for its own: x gets the gradient of another"
         " field",
         "",
+        frozenset({Sample}),
         lambda kernel: any(_moves_what_selects_noise(body, set()) for body in bodies(kernel)),
     ),
     Defect(
@@ -248,6 +259,7 @@ DEFECTS: tuple[Defect, ...] = (
         "going back, wp.tile_transpose(t) overwrites t with the sum of t and its transpose, so operations before it"
         " whose adjoint needs t pass wrong gradients",
         "",
+        frozenset({"tile_transpose"}),
         _transposes_what_was_used,
     ),
     Defect(
@@ -258,6 +270,7 @@ DEFECTS: tuple[Defect, ...] = (
         " wp.tile_cholesky_solve give like the right side: of one from wp.tile_broadcast, whose numbers lie in one"
         " place, all results do, and are the last one written",
         "",
+        frozenset(LAID_OUT_LIKE),
         _lays_out_like_a_broadcast,
         frozenset({"value", "gradient"}),
     ),
@@ -267,6 +280,7 @@ DEFECTS: tuple[Defect, ...] = (
         "1.19.0",
         "a % b on floats passes no gradient to b, though the builtin counts as differentiable",
         "",
+        frozenset({"mod"}),
         _divides_by_active,
     ),
     Defect(
@@ -276,6 +290,7 @@ DEFECTS: tuple[Defect, ...] = (
         "going back, a for loop starts at the end of its range and ends at the first break it meets: trips that never"
         " ran pass gradients, those that ran do not; a while loop skips what its last trip did before the break",
         "",
+        frozenset({Break}),
         _breaks_with_gradient,
     ),
     Defect(
@@ -284,6 +299,7 @@ DEFECTS: tuple[Defect, ...] = (
         "1.19.0",
         "what a trip of a loop does before it comes to continue passes no gradient, unless the loop is unrolled",
         "https://github.com/NVIDIA/warp/issues/1552",
+        frozenset({Continue}),
         _continues_with_gradient,
     ),
     Defect(
@@ -294,6 +310,7 @@ DEFECTS: tuple[Defect, ...] = (
         " unrolled loop, and gives it its value only there: a read of k before it sees whatever is in memory, one after"
         " it another type",
         "",
+        frozenset(WIDENING),
         _widens_a_constant,
         frozenset({"value", "gradient", "compile", "crash", "timeout", "stray-write"}),
     ),
@@ -304,6 +321,7 @@ DEFECTS: tuple[Defect, ...] = (
         "v[0] += a changes v itself, also for the adjoints of what was done with v before and needs its value, such as"
         " wp.dot(v, v)",
         "",
+        frozenset({AssignPart}),
         changes_what_was_used,
     ),
     Defect(
@@ -312,6 +330,7 @@ DEFECTS: tuple[Defect, ...] = (
         "1.19.0",
         "v.x += a passes the gradient of v.x twice to what v was made of; v[0] += a does not",
         "",
+        frozenset({AssignPart}),
         adds_by_letter,
     ),
     Defect(
@@ -321,6 +340,7 @@ DEFECTS: tuple[Defect, ...] = (
         "vectors of whole numbers hand on gradients, without what follows the point: through wp.vec3(wp.vec3i(v)),"
         " which is flat, flows a gradient of 1 where 1.4 came in",
         "",
+        frozenset({op.name for op in ROWS.values() if _turns(op)}),
         _turns_whole_and_back,
     ),
     Defect(
@@ -330,6 +350,7 @@ DEFECTS: tuple[Defect, ...] = (
         "s.x = v overwrites the field in place, and going back, a loop at run time and a function that s was passed to"
         " are gone through with the value that the field has at the end rather than that which they read",
         "",
+        frozenset({Fieldwise}),
         _overwrites_a_field,
     ),
 )

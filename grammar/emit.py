@@ -65,10 +65,10 @@ from grammar.tree import (
     Var,
     While,
     Whole,
+    all_functions,
     assigned,
     blocks,
     constants,
-    functions,
     indices_of,
     statements,
 )
@@ -110,7 +110,7 @@ def emit(kernel: Kernel) -> str:
     named = [_constant(name, const) for name, const in constants(kernel).items()]
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
-    called = map(_function, functions(kernel.body))
+    called = map(_function, all_functions(kernel))
     return cst.Module([_import_warp(), *named, *classes(kernel), *called, _kernel(kernel)]).code
 
 

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
+from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, every, flat_index, some, thread_indices
 from grammar.number import Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
@@ -79,6 +79,10 @@ class Algebra(ABC, Generic[V]):
 
     @abstractmethod
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> V: ...
+
+    def element(self, array: str, index: Index, active: Mask, width: int) -> V:
+        """What is read of an array of composites."""
+        return self.pack([self.read(array, index, active, Part(k, width)) for k in range(width)])
 
     @abstractmethod
     def pack(self, parts: Sequence[V]) -> V:
@@ -158,8 +162,7 @@ class Interpreter(Generic[V]):
                 where, array = self.index(index, active), self.passed.get(name, name)
                 if not isinstance(type, Composite):
                     return self.algebra.read(array, where, active)
-                each = (Part(k, type.width) for k in range(type.width))
-                return self.algebra.pack([self.algebra.read(array, where, active, part) for part in each])
+                return self.algebra.element(array, where, active, type.width)
             case Size(array, _, axis):
                 return self.algebra.const(self.inputs.arrays[self.passed.get(array, array)].shape[1 + axis], I32)
             case At() | Whole():
@@ -253,7 +256,7 @@ class Interpreter(Generic[V]):
             after = self.statement(stmt, active)
             if after is not active:
                 active = after
-                if not active.any():
+                if not some(active):
                     break
         return active
 
@@ -286,10 +289,10 @@ class Interpreter(Generic[V]):
             case Fieldwise(_, _, body):
                 return self.block(body, active)
             case Break():
-                self.loops[-1].broken |= active
+                self.loops[-1].broken = self.loops[-1].broken | active
                 return self.nowhere
             case Continue():
-                self.loops[-1].continued |= active
+                self.loops[-1].continued = self.loops[-1].continued | active
                 return self.nowhere
             case Unpack(names):
                 for name, result in zip(names, self.unpacked(stmt, active), strict=True):
@@ -337,7 +340,7 @@ class Interpreter(Generic[V]):
         else:
             there = self.place(stmt, active)
             for k, old in enumerate(parts):
-                if (here := active & (there == k)).any():
+                if some(here := active & (there == k)):
                     new = value if stmt.op is None else self.apply(stmt.op, [old, value], here)
                     parts[k] = self.algebra.select(here, new, old)
         self.assign(stmt.name, self.algebra.pack(parts), active)
@@ -351,7 +354,7 @@ class Interpreter(Generic[V]):
         return np.asarray(indices[0] * stmt.type.shape[-1] + indices[1] if len(indices) > 1 else indices[0])
 
     def assign(self, name: str, value: V, active: Mask) -> None:
-        if active is not self.everywhere and name in self.env and not active.all():
+        if active is not self.everywhere and name in self.env and not every(active):
             value = self.algebra.select(active, value, self.env[name])
         self.env[name] = value
 
@@ -360,8 +363,8 @@ class Interpreter(Generic[V]):
         self.algebra.fork(condition, value, active)
         chosen = self.algebra.discrete(value)
         yes, no = active & chosen, active & ~chosen
-        after_yes = self.block(body, yes) if yes.any() else yes
-        after_no = self.block(orelse, no) if orelse and no.any() else no
+        after_yes = self.block(body, yes) if some(yes) else yes
+        after_no = self.block(orelse, no) if orelse and some(no) else no
         return active if after_yes is yes and after_no is no else after_yes | after_no
 
     def for_range(self, variable: str, start: Term | None, stop: Term, body: Sequence[Stmt], active: Mask) -> Mask:
@@ -369,12 +372,12 @@ class Interpreter(Generic[V]):
         first = 0 if start is None else self.algebra.discrete(self.term(start, active))
         left = self.nowhere
         for trip in range(TRIP_LIMIT):
-            here = active & (first + trip < stops)
-            left = left | (active & ~here)
-            if not here.any():
+            here, done = parted(active, first + trip < stops)
+            left = left | done
+            if not some(here):
                 return left
             self.env[variable] = self.counter(first + trip)
-            active, left = self.trip(body, active if (here == active).all() else here, left)
+            active, left = self.trip(body, here, left)
         raise EndlessLoopError
 
     def counter(self, value: Lanes | int) -> V:
@@ -387,20 +390,27 @@ class Interpreter(Generic[V]):
         for _ in range(TRIP_LIMIT):
             value = self.term(condition, active)
             self.algebra.fork(condition, value, active)
-            here = active & self.algebra.discrete(value)
-            left = left | (active & ~here)
-            if not here.any():
+            here, done = parted(active, self.algebra.discrete(value))
+            left = left | done
+            if not some(here):
                 return left
             active, left = self.trip(body, here, left)
         raise EndlessLoopError
 
     def trip(self, body: Sequence[Stmt], here: Mask, left: Mask) -> tuple[Mask, Mask]:
         """One time round: the lanes that go round again, and those that have left the loop but not the kernel."""
-        loop = _Loop(self.nowhere.copy(), self.nowhere.copy())
+        loop = _Loop(self.nowhere, self.nowhere)
         self.loops.append(loop)
         after = self.block(body, here)
         self.loops.pop()
-        return after | loop.continued, left | loop.broken
+        again = after if loop.continued is self.nowhere else after | loop.continued
+        return again, left | loop.broken
+
+
+def parted(active: Mask, condition: Mask) -> tuple[Mask, Mask]:
+    """The active lanes on which it holds, those very ones if it holds on all, and the others."""
+    failed = active & ~condition
+    return (active & condition if some(failed) else active), failed
 
 
 def updated_arrays(kernel: Kernel) -> tuple[str, ...]:
@@ -461,7 +471,7 @@ class Plain(Algebra[Lanes]):
         del within  # values are values
         if op.domain is not None:
             fine = op.domain(*args)
-            if not fine.all():
+            if not every(fine):
                 mask = self.undefined if op.result in INTEGERS else self.outside
                 mask |= active & ~fine
         return np.asarray(op.meaning(*args))
@@ -469,8 +479,11 @@ class Plain(Algebra[Lanes]):
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Lanes:
         return self.arrays[array][self.flat(array, index, active, part)]
 
+    def element(self, array: str, index: Index, active: Mask, width: int) -> Lanes:
+        return self.arrays[array].reshape(-1, width).T.take(self.flat(array, index, active, WHOLE), axis=1)
+
     def pack(self, parts: Sequence[Lanes]) -> Lanes:
-        return np.stack(parts)
+        return np.array(parts)
 
     def parts(self, value: Lanes) -> Sequence[Lanes]:
         return list(value)
@@ -485,9 +498,10 @@ class Plain(Algebra[Lanes]):
         self.undefined |= lanes
 
     def fork(self, site: Term, condition: Lanes, active: Mask) -> None:
-        condition, active = condition[: self.watched], active[: self.watched]
         held, failed = self.taken.get(id(site), (False, False))
-        self.taken[id(site)] = held or bool((active & condition).any()), failed or bool((active & ~condition).any())
+        if not (held and failed):
+            condition, active = condition[: self.watched], active[: self.watched]
+            self.taken[id(site)] = held or some(active & condition), failed or some(active & ~condition)
 
     def write(
         self, stmt: Store | AugStore | Atomic, index: Index, value: Lanes, active: Mask, part: Part = WHOLE

@@ -41,9 +41,9 @@ from grammar.tree import (
     Var,
     While,
     Whole,
+    all_functions,
     bound,
     constants,
-    functions,
     statements,
     terms_in,
 )
@@ -59,7 +59,7 @@ def names_of(kernel: Kernel) -> Iterator[str]:
 
 def taken_names(kernel: Kernel) -> set[str]:
     """All names of the module, but for those within its functions."""
-    return {kernel.name, *(function.name for function in functions(kernel.body)), *constants(kernel), *names_of(kernel)}
+    return {kernel.name, *(function.name for function in all_functions(kernel)), *constants(kernel), *names_of(kernel)}
 
 
 def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
@@ -151,6 +151,8 @@ def is_record(kernel: Kernel, param: Param) -> bool:
     thread = kernel.body[0]
     assert isinstance(thread, Thread)
     of_its_own = isinstance(param.type, Array) and param.type.dimensions == len(thread.names) and param.size is None
+    if not of_its_own or "." in param.name or is_tile(param.element):
+        return False
     passed = any(isinstance(term, Whole) and term.name == param.name for term in terms_in(kernel.body))
     updated = any(isinstance(s, AugStore | Atomic) and s.array == param.name for s in statements(kernel.body))
-    return of_its_own and "." not in param.name and not (passed or updated or is_tile(param.element))
+    return not (passed or updated)

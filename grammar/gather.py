@@ -31,9 +31,9 @@ from grammar.tree import (
     Term,
     Thread,
     Var,
+    all_functions,
     bodies,
     bound,
-    functions,
     statements,
     terms_in,
 )
@@ -162,7 +162,7 @@ def _passed_on(choose: Choose, kernel: Kernel) -> Kernel:
     """`f(p, dt)` in place of `f(p.x, p.v, dt)`, of structs that were loaded."""
     for load in kernel.body:
         if isinstance(load, Fieldwise) and load.body and not load.target.endswith(ELEMENT):
-            for function in functions(kernel.body):
+            for function in all_functions(kernel):
                 if chance(choose, 0.7):
                     kernel = _passed_to(kernel, load, function)
     return kernel

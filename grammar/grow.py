@@ -89,21 +89,24 @@ def grow(
                 kernel = None if kernel is None else gathered(choose, kernel, family.structs)
         except StuckError:
             continue
-        if kernel is not None and not tolerant and limitation(kernel):
-            kernel = _with_known_bounds(choose, kernel)
+        if kernel is not None and not tolerant:
+            kernel = _without_limits(choose, kernel)
         if (
             kernel is not None
             and height(kernel) <= depth
-            and _is_wanted(kernel, tolerant, allow_known)
+            and (allow_known or defect(kernel) is None)
             and is_alive(kernel, seed, lanes)
         ):
             return kernel
     return None
 
 
-def _is_wanted(kernel: Kernel, tolerant: bool, allow_known: bool) -> bool:
-    """Without the idioms of known defects, unless they are asked for; with a documented limit only now and then."""
-    return (allow_known or defect(kernel) is None) and (tolerant or not limitation(kernel))
+def _without_limits(choose: Choose, kernel: Kernel) -> Kernel | None:
+    """The kernel such that no limit of it is documented, if need be with known bounds; None if there still is one."""
+    if not limitation(kernel):
+        return kernel
+    bounded = _with_known_bounds(choose, kernel)
+    return None if bounded is None or limitation(bounded) else bounded
 
 
 def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import ge, is_
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,16 @@ from numpy.typing import NDArray
 from grammar.op import Lanes
 
 Mask = NDArray[np.bool_]
+
+
+def some(mask: Mask) -> bool:
+    """Whether there is a lane on which it holds: `any` takes five times as long on so few."""
+    return bool(np.count_nonzero(mask))
+
+
+def every(mask: Mask) -> bool:
+    """Whether it holds on all lanes."""
+    return bool(np.count_nonzero(mask) == mask.size)
 
 
 @dataclass(frozen=True)
@@ -56,30 +67,29 @@ def flat_index(
 ) -> NDArray[np.intp]:
     """Where each lane finds a scalar of the element at its index, in the flattened array of all launches."""
     shape = inputs.arrays[array].shape[1:]
-    if isinstance(index, tuple):
-        where = _flat_position(inputs, shape[: len(index)], index, active, undefined)
-    else:
-        where = _flat_element(inputs, shape[0], index, active, undefined)
+    indices = index if isinstance(index, tuple) else (index,)
+    where = _flat_element(inputs, shape[: len(indices)], indices, active, undefined)
     return where if part is WHOLE else where * part.width + part.number
 
 
-def _flat_element(inputs: Inputs, length: int, index: Lanes, active: Mask, undefined: Mask) -> NDArray[np.intp]:
-    if length >= inputs.lanes and index is thread_indices(inputs.launches, inputs.lanes):
-        return _own_elements(inputs.launches, inputs.lanes, length)
-    if length == 0 or index.min() < 0 or index.max() >= length:
-        undefined |= active & ((index < 0) | (index >= length))
-        index = np.clip(index, 0, length - 1)
-    return _bases(inputs.launches, inputs.lanes, length) + index
-
-
-def _flat_position(
+def _flat_element(
     inputs: Inputs, shape: tuple[int, ...], indices: tuple[Lanes, ...], active: Mask, undefined: Mask
 ) -> NDArray[np.intp]:
-    where = np.zeros(undefined.size, np.intp)
-    for length, index in zip(shape, indices, strict=True):
+    own = coordinates(inputs.launches, inputs.lanes, len(indices))
+    if all(map(is_, indices, own)) and all(map(ge, shape, grid(inputs.lanes, len(indices)))):
+        return _own_elements(inputs.launches, inputs.lanes, shape)
+    where = _bases(inputs.launches, inputs.lanes, shape[0]) + _inside(shape[0], indices[0], active, undefined)
+    for length, index in zip(shape[1:], indices[1:], strict=True):
+        where = where * length + _inside(length, index, active, undefined)
+    return where
+
+
+def _inside(length: int, index: Lanes, active: Mask, undefined: Mask) -> Lanes:
+    """The index along an axis; what is out of bounds is noted and clipped."""
+    if length == 0 or index.min() < 0 or index.max() >= length:
         undefined |= active & ((index < 0) | (index >= length))
-        where = where * length + np.clip(index, 0, length - 1)
-    return _bases(inputs.launches, inputs.lanes, math.prod(shape)) + where
+        return np.clip(index, 0, length - 1)
+    return index
 
 
 SIDES = (8, 8, 4, 2)
@@ -98,23 +108,26 @@ def grid(lanes: int, dimensions: int) -> tuple[int, ...]:
 
 @lru_cache
 def coordinates(launches: int, lanes: int, dimensions: int) -> tuple[NDArray[np.int32], ...]:
-    """What `wp.tid()` gives in a grid of threads, one array for each axis."""
+    """What `wp.tid()` gives in a grid of threads, one array for each axis; always the same arrays."""
     thread = thread_indices(launches, lanes)
+    if dimensions == 1:
+        return (thread,)
     return tuple(axis.astype(np.int32) for axis in np.unravel_index(thread, grid(lanes, dimensions)))
 
 
 @lru_cache
 def thread_indices(launches: int, lanes: int) -> NDArray[np.int32]:
-    """What `wp.tid()` gives, for all launches end to end; always the same array."""
+    """The number of each thread, for all launches end to end; always the same array."""
     indices = np.tile(np.arange(lanes, dtype=np.int32), launches)
     indices.setflags(write=False)
     return indices
 
 
 @lru_cache
-def _own_elements(launches: int, lanes: int, length: int) -> NDArray[np.intp]:
-    """Where each lane finds the element at its own index."""
-    places = _bases(launches, lanes, length) + thread_indices(launches, lanes)
+def _own_elements(launches: int, lanes: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Where each lane finds the element at its own indices."""
+    own = np.ravel_multi_index(coordinates(launches, lanes, len(shape)), shape)
+    places = _bases(launches, lanes, math.prod(shape)) + own
     places.setflags(write=False)
     return places
 

@@ -48,10 +48,9 @@ from grammar.tree import (
     Var,
     While,
     Whole,
-    all_statements,
+    all_functions,
     assigned,
     blocks,
-    functions,
     own_terms,
     statements,
     subterms,
@@ -81,14 +80,13 @@ def adds_by_letter(kernel: Kernel) -> bool:
 
 
 def _walks_of_parts(kernel: Kernel) -> Iterator[_Walk]:
-    if any(isinstance(stmt, AssignPart) for stmt in all_statements(kernel)):
-        yield _walked(kernel)
-        yield from _walks_of_functions(kernel)
+    yield _walked(kernel)
+    yield from _walks_of_functions(kernel)
 
 
 def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
     """Of those in which there is anything to see; all that they take may have a gradient."""
-    for function in functions(kernel.body):
+    for function in all_functions(kernel):
         if any(isinstance(stmt, AssignPart) or _is_approximate(stmt) for stmt in statements(function.body)):
             walk = _Walk({param.name for param in function.params})
             walk.block(function.body)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from grammar.op import Op
 from grammar.types import I32, Array, Composite, Element, Scalar, Type
@@ -27,6 +27,7 @@ class Const:
     type: Scalar
     value: float | int | bool
     name: str = ""
+    args: ClassVar[tuple[Term, ...]] = ()
 
 
 WARPS: Mapping[str, float] = {
@@ -49,6 +50,7 @@ class Var:
 
     name: str
     type: Element
+    args: ClassVar[tuple[Term, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,20 @@ class Read:
     index: Term
     type: Element
 
+    @property
+    def args(self) -> tuple[Term, ...]:
+        return (self.index,)
+
 
 @dataclass(frozen=True, slots=True)
 class At:
     """Indices into an array of several dimensions: the `i, j` of `x[i, j]`. It stands nowhere else."""
 
     indices: tuple[Term, ...]
+
+    @property
+    def args(self) -> tuple[Term, ...]:
+        return self.indices
 
     @property
     def type(self) -> Scalar:
@@ -85,6 +95,7 @@ class Size:
     axis: int = 0
     by_len: bool = False
     """Spelt `len(x)`, which is the length along the first axis."""
+    args: ClassVar[tuple[Term, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,7 @@ class Whole:
 
     name: str
     array: Array
+    args: ClassVar[tuple[Term, ...]] = ()
 
     @property
     def type(self) -> Element:
@@ -122,6 +134,7 @@ class Whole:
 
 
 Term = Const | Var | Read | At | Size | Apply | Invoke | Whole
+"""Each has `args`, the terms directly within."""
 
 # -- statements -------------------------------------------------------------------------------------------------------
 
@@ -442,16 +455,16 @@ class Kernel:
         return {p.name: p for p in self.params}[name]
 
     @cached_property
-    def _bodies(self) -> tuple[tuple[Stmt, ...], ...]:
-        return (*(function.body for function in functions(self.body)), self.body)
+    def _functions(self) -> tuple[Function, ...]:
+        return functions(self.body)
 
     @cached_property
     def _statements(self) -> tuple[Stmt, ...]:
-        return tuple(stmt for body in self._bodies for stmt in statements(body))
+        return tuple(stmt for body in bodies(self) for stmt in statements(body))
 
     @cached_property
     def _terms(self) -> tuple[Term, ...]:
-        return tuple(term for body in self._bodies for term in terms_in(body))
+        return tuple(term for stmt in self._statements for term in own_subterms(stmt))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
@@ -466,13 +479,7 @@ def subterms(term: Term) -> Iterator[Term]:
     while waiting:
         term = waiting.pop()
         yield term
-        match term:
-            case Apply(_, args) | Invoke(_, args) | At(args):
-                waiting += args[::-1]
-            case Read(_, index, _):
-                waiting.append(index)
-            case _:
-                pass
+        waiting += term.args[::-1]
 
 
 def own_terms(stmt: Stmt) -> tuple[Term, ...]:
@@ -541,6 +548,11 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     return tuple(found)
 
 
+def all_functions(kernel: Kernel) -> tuple[Function, ...]:
+    """Those that the kernel calls, directly or not: each once, after those that it calls itself."""
+    return kernel._functions
+
+
 def constants(kernel: Kernel) -> dict[str, Const]:
     """The constants of the module by name, in the order in which they are met."""
     return {term.name: term for term in all_terms(kernel) if isinstance(term, Const) and is_own(term)}
@@ -548,7 +560,7 @@ def constants(kernel: Kernel) -> dict[str, Const]:
 
 def bodies(kernel: Kernel) -> tuple[tuple[Stmt, ...], ...]:
     """Those of the functions that the kernel calls, and its own."""
-    return kernel._bodies
+    return (*(function.body for function in all_functions(kernel)), kernel.body)
 
 
 def all_statements(kernel: Kernel) -> tuple[Stmt, ...]:

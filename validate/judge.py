@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.compile import start
-from grammar.defects import DEFECTS
+from grammar.defects import defects_in
 from grammar.evaluate import EndlessLoopError, Interpreter, Plain
 from grammar.inputs import regular
 from grammar.layout import WHOLE, Index, Mask, Part
@@ -88,7 +88,7 @@ def _alike(finding: Finding, outcome: Outcome, detail: str) -> bool:
 
 def defects_of(kernel: Kernel) -> frozenset[str]:
     """The names of the known defects whose idiom the kernel contains."""
-    return frozenset(known.name for known in DEFECTS if known.idiom(kernel))
+    return frozenset(known.name for known in defects_in(kernel))
 
 
 def observe_like(finding: Finding, kernel: Kernel) -> Finding:

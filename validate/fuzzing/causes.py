@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from grammar.canon import shape_hash
-from grammar.defects import DEFECTS
+from grammar.defects import defects_in
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
@@ -28,7 +28,7 @@ DIGITS = 8
 
 def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
     """A short name, and whether it is that of known defects that come to such an outcome."""
-    if names := [known.name for known in DEFECTS if outcome in known.outcomes and known.idiom(kernel)]:
+    if names := [known.name for known in defects_in(kernel) if outcome in known.outcomes]:
         return "+".join(names), True
     if outcome == Outcome.COMPILE.value:
         return detail.partition(":")[0], False
