@@ -77,9 +77,7 @@ def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
 
 
 def _needs(stmt: Stmt) -> set[str]:
-    names: set[str] = set()
-    for term in own_terms(stmt):
-        names.update(names_in(term))
+    names = {name for term in own_terms(stmt) for name in names_in(term)}
     if isinstance(stmt, Store | AugStore | Atomic):
         names.add(stmt.array)
     if isinstance(stmt, Sample):

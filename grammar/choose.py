@@ -60,7 +60,7 @@ def weighted(choose: Choose, options: Sequence[tuple[T, float]]) -> T:
     """One of the options with positive weight, in proportion to its weight."""
     live = [(option, weight) for option, weight in options if weight > 0]
     assert live, "nothing to choose from"
-    point = choose(RESOLUTION) / RESOLUTION * sum(weight for _, weight in live)
+    point = choose(RESOLUTION) / RESOLUTION * sum([weight for _, weight in live])
     for option, weight in live:
         point -= weight
         if point < 0:

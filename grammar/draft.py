@@ -18,7 +18,7 @@ import numpy as np
 from grammar.choose import Choose, pick
 from grammar.evaluate import Interpreter, Plain
 from grammar.inputs import REGULAR_SETS, column
-from grammar.layout import Inputs, Mask
+from grammar.layout import Inputs, Mask, some
 from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for, singular
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
@@ -101,6 +101,8 @@ class Draft:
     """Whether what has an element per thread will be the fields of structs."""
     tall: bool = False
     """Whether the kernel is to fill the height it may have, by statements within statements."""
+    judged: dict[str, tuple[Lanes, Mask, bool]] = field(default_factory=dict)
+    """Of locals, whether they are sound: with such a value, on such lanes."""
     interpreter: Interpreter[Lanes] = field(init=False)
     plain: Plain = field(init=False)
     active: Mask = field(init=False)
@@ -165,7 +167,7 @@ def assign(draft: Draft, stmt: Stmt, variable: Var, value: Lanes) -> Grown:
     Raises StuckError if there are no such lanes.
     """
     draft.block.append(stmt)
-    if not draft.active.any():
+    if not some(draft.active):
         raise StuckError
     draft.interpreter.assign(variable.name, value, draft.active)
     return local(draft, variable.name, variable.type)
@@ -234,7 +236,7 @@ def nested(draft: Draft, active: Mask) -> Iterator[list[Stmt]]:
 def outcome(draft: Draft, op: Op, values: Sequence[Lanes]) -> Lanes | None:
     """What the operation gives; None where it isn't defined on all active lanes."""
     if not op.is_composite:
-        fine = op.domain is None or bool(op.domain(*values)[draft.active].all())
+        fine = op.domain is None or not some(draft.active & ~op.domain(*values))
         return np.asarray(op.meaning(*values)) if fine else None
     return defined(draft, lambda: draft.interpreter.apply(op, values, draft.active))
 
@@ -245,7 +247,7 @@ def defined(draft: Draft, compute: Callable[[], T]) -> T | None:
     before = plain.undefined, plain.outside
     plain.undefined, plain.outside = nowhere.copy(), nowhere.copy()
     value = compute()
-    fine = not (plain.undefined.any() or plain.outside.any())
+    fine = not (some(plain.undefined) or some(plain.outside))
     plain.undefined, plain.outside = before
     return value if fine else None
 
@@ -258,18 +260,28 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     if active is None:
         active = draft.active
     if value.ndim > 1:
-        sizes = np.abs(value[:, active]).max(axis=1, initial=0.0)  # NaN where any is
-        return bool((sizes <= LIMIT).all()) and any(is_sound(draft, part, active) for part in value)
+        seen = value if active is draft.interpreter.everywhere else value[:, active]
+        largest = np.maximum.reduce(np.abs(seen), axis=None, initial=0.0)  # NaN where any is
+        return bool(largest <= LIMIT) and any(is_sound(draft, part, active) for part in value)
     seen = value if active is draft.interpreter.everywhere else value[active]
     if seen.size == 0:
         return False
-    if seen.dtype == np.bool_:
+    if seen.dtype.kind == "b":
         return _parts(draft, value, active)
     low, high = float(np.minimum.reduce(seen)), float(np.maximum.reduce(seen))  # NaN where any is: fails all below
     if seen.dtype.kind in "iu":
         any_size = draft.patterns and seen.dtype.kind == "u"
         return low < high and (any_size or (low >= -INT_LIMIT and high <= INT_LIMIT))
     return _varies(low, high) and (seen.dtype != np.float16 or -HALF_LIMIT <= low <= high <= HALF_LIMIT)
+
+
+def is_sound_local(draft: Draft, name: str) -> bool:
+    """Whether the value of a local is sound on the active lanes, which is asked again and again."""
+    value, active = draft.interpreter.env[name], draft.active
+    known = draft.judged.get(name)
+    if known is None or known[0] is not value or known[1] is not active:
+        known = draft.judged[name] = value, active, is_sound(draft, value)
+    return known[2]
 
 
 def _parts(draft: Draft, condition: Lanes, active: Mask) -> bool:

@@ -51,7 +51,7 @@ from grammar.tree import (
     Whole,
     statements,
 )
-from grammar.types import F16, I32, INTEGERS, Array, Composite, Element, Scalar
+from grammar.types import BOOL, F16, I32, INTEGERS, Array, Composite, Element, Scalar
 
 V = TypeVar("V")
 
@@ -132,10 +132,9 @@ class Interpreter(Generic[V]):
         """Of the arrays of which statements read the thread's own element to change it, what it holds."""
         self.returned: list[tuple[V, ...]] = []
         """What the functions that are being called have returned so far, the innermost last."""
-        launches = inputs.launches
-        self.everywhere: Mask = np.ones(launches * inputs.lanes, np.bool_)
-        self.nowhere: Mask = np.zeros(launches * inputs.lanes, np.bool_)
-        self.thread = thread_indices(launches, inputs.lanes)
+        self.thread = thread_indices(inputs.launches, inputs.lanes)
+        self.everywhere: Mask = filled(True, BOOL, self.thread.size, "True")
+        self.nowhere: Mask = filled(False, BOOL, self.thread.size, "False")
 
     def run(self, kernel: Kernel) -> None:
         for param in kernel.params:

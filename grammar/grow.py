@@ -24,6 +24,7 @@ from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.gather import gathered
 from grammar.heights import height
+from grammar.layout import some
 from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes, Op
@@ -280,7 +281,7 @@ def _prepared(draft: Draft, favoured: bool, room: int) -> list[Grown]:
     for _ in range(min(steps, MOST_STEPS)):
         height = _term_height(draft, min(room, 4), least=2)
         step = (grow_favoured if favoured and draft.choose(2) else grow_term)(draft, draft.main, height)
-        if isinstance(step.term, Apply) and draft.active.any():
+        if isinstance(step.term, Apply) and some(draft.active):
             made.append(define(draft, local_role(draft.main), step))
     return made
 

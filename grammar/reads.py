@@ -10,6 +10,7 @@ from collections.abc import Set
 
 from grammar.choose import chance
 from grammar.draft import Draft, Grown, assign, define, local_role
+from grammar.layout import some
 from grammar.names import RESERVED, singular
 from grammar.tree import Assign, Read, Var
 
@@ -26,7 +27,7 @@ def read(draft: Draft, element: Read) -> Grown:
         return Grown(known, draft.interpreter.env[known.name])
     grown = draft.grown(element)
     is_first = element not in draft.reads or known is not None
-    if not (is_first and draft.active.any() and chance(draft.choose, draft.profile.named_reads)):
+    if not (is_first and some(draft.active) and chance(draft.choose, draft.profile.named_reads)):
         draft.reads[element] = None
         return grown
     return name_read(draft, grown)
@@ -53,7 +54,7 @@ def own_name(element: Read, taken: Set[str]) -> str | None:
 
 def with_name(draft: Draft, grown: Grown) -> Grown:
     """What has components has a name, before one of them is read."""
-    if isinstance(grown.term, Var) or not draft.active.any() or chance(draft.choose, UNNAMED):
+    if isinstance(grown.term, Var) or not some(draft.active) or chance(draft.choose, UNNAMED):
         return grown
     if isinstance(grown.term, Read):
         return name_read(draft, grown)

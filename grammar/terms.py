@@ -7,6 +7,7 @@ is defined on them and does something to them; a guard is spelt only where a val
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,15 +25,18 @@ from grammar.draft import (
     in_span,
     is_like,
     is_sound,
+    is_sound_local,
     local_role,
     outcome,
 )
 from grammar.heights import term_height
+from grammar.layout import some
 from grammar.literal import identity, number, zero
 from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, offered, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
 from grammar.op import Chain, Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
+from grammar.profiles import Profile
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.reads import read, with_name
 from grammar.tiles import is_tile
@@ -40,7 +44,6 @@ from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var
 from grammar.types import (
     BARE,
     BOOL,
-    COMPOSITES,
     FLOATS,
     I32,
     INTEGERS,
@@ -139,7 +142,7 @@ def grow_argument(draft: Draft, type: Element, height: int, span: Span) -> Grown
 
 def _deserves_name(draft: Draft, grown: Grown) -> bool:
     share = 0.12 if term_height(grown.term) < 4 + draft.tall else 0.5
-    return draft.locals_left > 0 and bool(draft.active.any()) and chance(draft.choose, share)
+    return draft.locals_left > 0 and some(draft.active) and chance(draft.choose, share)
 
 
 def lowered(draft: Draft, grown: Grown, height: int) -> Grown:
@@ -172,7 +175,7 @@ def attempt(draft: Draft, op: Op, args: list[Grown]) -> Grown | None:
         terms = terms[::-1]
     if not is_sound(draft, value) or any(_is_idle(draft, op, value, other) for other in values):
         return None
-    if op.result in INTEGERS and not draft.patterns and wrapped(op, values, value)[draft.active].any():
+    if op.result in INTEGERS and not draft.patterns and some(wrapped(op, values, value) & draft.active):
         return None
     if op.result is not BOOL and _undoes(draft, op, args, value):
         return None
@@ -350,7 +353,7 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
         ("scalar", weights["scalar"] * (4.0 if "scalar" in draft.favoured else 0.8 / type.width**0.5)),
         (
             "counter",
-            0.0 if type in (BOOL, *COMPOSITES) or (type is not I32 and height < 2) else 0.3 if draft.patterns else 0.03,
+            0.0 if not _counts(type) or (type is not I32 and height < 2) else 0.3 if draft.patterns else 0.03,
         ),
     ]
     match weighted(draft.choose, options):
@@ -364,6 +367,10 @@ def grow_leaf(draft: Draft, type: Element, span: Span = ANYWHERE, height: int = 
             return read_element(draft, type, span)
 
 
+def _counts(type: Element) -> bool:
+    return type is not BOOL and not isinstance(type, Composite)
+
+
 THERE = 2.5
 """How much likelier locals are where there are any, so that over all leaves they have their share."""
 
@@ -374,8 +381,9 @@ def _stuck() -> list[Grown]:
 
 def _locals(draft: Draft, type: Element, span: Span) -> list[Grown]:
     env, parts = draft.interpreter.env, draft.parts
-    grown = [Grown(v, env[v.name], parts.get(v.name, ())) for v in draft.scope if v.type is type]
-    return [g for g in grown if in_span(g.value, span) and is_sound(draft, g.value)]
+    sound = (v for v in draft.scope if v.type is type and is_sound_local(draft, v.name))
+    grown = [Grown(v, env[v.name], parts.get(v.name, ())) for v in sound]
+    return [g for g in grown if in_span(g.value, span)]
 
 
 def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
@@ -503,11 +511,17 @@ def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     if draft.patterns and type in PATTERNS and chance(draft.choose, 0.6):
         mixers = MIXERS[type] if span == ANYWHERE else [d for d in DISTANCES if span[0] <= d <= 3 * span[1]]
         return draft.grown(Const(type, pick(draft.choose, mixers)))
-    literals = draft.profile.int_literals if type in INTEGERS else draft.profile.float_literals
-    fitting = [(v, w) for v, w in literals if v > 0 and span[0] <= v <= span[1] and v <= 10 and not (v == 1 and w < 0)]
-    value = weighted(draft.choose, fitting)
+    value = weighted(draft.choose, _fitting(draft.profile, type in INTEGERS, span))
     named = type in BARE and value not in PLAIN and chance(draft.choose, NAMED)
     return draft.grown(constant(draft, type, value) if named else Const(type, value))
+
+
+@lru_cache(maxsize=256)
+def _fitting(profile: Profile, whole: bool, span: Span) -> tuple[tuple[float, float], ...]:
+    """The numbers that one may be, with their weights."""
+    literals = profile.int_literals if whole else profile.float_literals
+    usual = ((v, w) for v, w in literals if 0 < v <= 10 and not (v == 1 and w < 0))
+    return tuple((v, w) for v, w in usual if span[0] <= v <= span[1])
 
 
 NAMED = 0.2

@@ -8,7 +8,7 @@ frozen, picklable and comparable, so a kernel can be stored, replayed, compared 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
@@ -464,7 +464,7 @@ class Kernel:
 
     @cached_property
     def _terms(self) -> tuple[Term, ...]:
-        return tuple(term for stmt in self._statements for term in own_subterms(stmt))
+        return tuple(term for body in bodies(self) for term in terms_in(body))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
@@ -475,7 +475,12 @@ class Kernel:
 
 def subterms(term: Term) -> Iterator[Term]:
     """The term and all below it, parents first."""
-    waiting = [term]  # a generator for each term within would take most of the time
+    return _downwards((term,))
+
+
+def _downwards(terms: Sequence[Term]) -> Iterator[Term]:
+    """The terms, each with all below it, parents first."""
+    waiting = list(terms[::-1])  # a generator for each term within would take most of the time
     while waiting:
         term = waiting.pop()
         yield term
@@ -526,14 +531,12 @@ def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
 
 def own_subterms(stmt: Stmt) -> Iterator[Term]:
     """The terms that stand directly in a statement and all below them, parents first."""
-    for term in own_terms(stmt):
-        yield from subterms(term)
+    return _downwards(own_terms(stmt))
 
 
 def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
     """All terms of a body, parents first; not those of functions that it calls."""
-    for stmt in statements(body):
-        yield from own_subterms(stmt)
+    return _downwards([term for stmt in statements(body) for term in own_terms(stmt)])
 
 
 def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
@@ -541,10 +544,10 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     found: dict[Function, None] = {}
     for stmt in statements(body):
         calls = [*own_subterms(stmt), stmt.call] if isinstance(stmt, Unpack) else own_subterms(stmt)
-        for function in (term.function for term in calls if isinstance(term, Invoke)):
-            if function not in found:
-                found |= dict.fromkeys(functions(function.body))
-                found[function] = None
+        for term in calls:
+            if isinstance(term, Invoke) and term.function not in found:
+                found |= dict.fromkeys(functions(term.function.body))
+                found[term.function] = None
     return tuple(found)
 
 
