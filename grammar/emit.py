@@ -17,15 +17,19 @@ import libcst as cst
 from grammar.nodes import (
     EMPTY,
     END,
+    LEFT,
+    RIGHT,
     SPACE,
-    RememberedSubscript,
     call,
     called_with,
     dotted,
     identifier,
     in_parentheses,
     known_node,
+    literal,
     operator,
+    printed,
+    remembered,
     subscript,
 )
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Ternary
@@ -111,16 +115,12 @@ def emit(kernel: Kernel) -> str:
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
     called = map(_function, all_functions(kernel))
-    return cst.Module([_import_warp(), *named, *classes(kernel), *called, _kernel(kernel)]).code
+    return printed(cst.Module([_import_warp(), *named, *classes(kernel), *called, _kernel(kernel)]))
 
 
 def emit_term(term: Term) -> str:
     """One term as Python source."""
-    return _printed(_term(term, 0))
-
-
-def _printed(node: cst.CSTNode) -> str:
-    return cst.Module(body=[]).code_for_node(node)
+    return printed(_term(term, 0))
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -178,16 +178,14 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
 def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression, int]:
     if isinstance(value, bool):
         return identifier(str(value)), ATOM
-    literal: cst.BaseExpression
-    literal = (
-        cst.Float(repr(abs(value)).replace("e-0", "e-")) if isinstance(value, float) else cst.Integer(repr(abs(value)))
-    )
+    kind = cst.Float if isinstance(value, float) else cst.Integer
+    node: cst.BaseExpression = literal(kind, repr(abs(value)).replace("e-0", "e-"))
     negative = math.copysign(1.0, value) < 0
     if negative:
-        literal = cst.UnaryOperation(operator("Minus"), literal)
+        node = cst.UnaryOperation(operator("Minus"), node)
     if type not in BARE:
-        return call(type.spelling, [literal]), ATOM
-    return literal, UNARY if negative else ATOM
+        return call(type.spelling, [node]), ATOM
+    return node, UNARY if negative else ATOM
 
 
 def _named(name: str, type: Scalar) -> tuple[cst.BaseExpression, int]:
@@ -241,7 +239,7 @@ def _ternary(args: Sequence[Term]) -> cst.BaseExpression:
 
 
 def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
-    return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+    return node.with_changes(lpar=[LEFT], rpar=[RIGHT])
 
 
 # -- tiles ------------------------------------------------------------------------------------------------------------
@@ -282,7 +280,7 @@ def _element(array: str, index: Term) -> cst.Subscript | cst.Attribute:
 
 @lru_cache(maxsize=4096)
 def _at(array: str, variable: str) -> cst.Subscript:
-    return subscript(dotted(array), dotted(variable), kind=RememberedSubscript)
+    return subscript(dotted(array), dotted(variable), kind=remembered(cst.Subscript))
 
 
 def _arguments(function: Function, args: Sequence[Term]) -> Iterator[cst.BaseExpression]:
@@ -519,4 +517,4 @@ def _definition(
 @cache
 def _import_warp() -> cst.SimpleStatementLine:
     alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
-    return cst.SimpleStatementLine([cst.Import([alias])])
+    return remembered(cst.SimpleStatementLine)([cst.Import([alias])])

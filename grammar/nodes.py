@@ -6,47 +6,72 @@ The key insight: a node that is never changed may stand in many places, and what
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
 from grammar.op import Known
 
+Node = TypeVar("Node", bound=cst.CSTNode)
+NOWHERE = nullcontext()
+
+
+class _Printing(CodegenState):
+    """Libcst notes where each node begins and ends, for which nobody asks here."""
+
+    def record_syntactic_position(self, *_: object, **__: object) -> Any:
+        return NOWHERE
+
+
+def printed(node: cst.CSTNode) -> str:
+    state = _Printing(default_indent="    ", default_newline="\n")
+    node._codegen(state)
+    return "".join(state.tokens)
+
 
 class _Remembered(cst.CSTNode):
     """Prints what it printed before: libcst goes from node to node, and some expressions stand in nearly every line."""
 
-    def _codegen_impl(self, state: CodegenState) -> None:
-        state.add_token(_text(self))
+    def _codegen(self, state: CodegenState, **asked: Any) -> None:
+        state.add_token(_text(self, **asked))
 
 
-class RememberedAttribute(_Remembered, cst.Attribute):
-    pass
-
-
-class RememberedSubscript(_Remembered, cst.Subscript):
-    pass
-
-
-@lru_cache(maxsize=4096)
-def _text(node: _Remembered) -> str:
-    state = CodegenState(default_indent="", default_newline="")
-    super(_Remembered, node)._codegen_impl(state)  # type: ignore[safe-super]  # next in line is the class that prints
+@lru_cache(maxsize=8192)
+def _text(node: _Remembered, **asked: Any) -> str:
+    state = _Printing(default_indent="    ", default_newline="\n")
+    node._codegen_impl(state, **asked)
     return "".join(state.tokens)
+
+
+def remembered(kind: type[Node]) -> type[Node]:
+    """Nodes of this kind that print what they printed before: for those that stand in many places, within one line."""
+    made: type[Node] = _remembered(kind)
+    return made
+
+
+@cache
+def _remembered(kind: type[cst.CSTNode]) -> Any:
+    return type(f"Remembered{kind.__name__}", (_Remembered, kind), {})
 
 
 @cache
 def identifier(text: str) -> cst.Name:
     """Nodes without children of their own may stand in many places."""
-    return cst.Name(text)
+    return remembered(cst.Name)(text)
+
+
+@lru_cache(maxsize=4096)
+def literal(kind: type[cst.Integer | cst.Float], text: str) -> cst.Integer | cst.Float:
+    return remembered(kind)(text)
 
 
 @cache
 def operator(kind: str) -> Any:
     """An operator of libcst, by the name of its class."""
-    return getattr(cst, kind)()
+    return remembered(getattr(cst, kind))()
 
 
 @lru_cache(maxsize=4096)
@@ -54,15 +79,16 @@ def dotted(name: str) -> cst.Name | cst.Attribute:
     first, *rest = name.split(".")
     node: cst.Name | cst.Attribute = identifier(first)
     for part in rest:
-        node = RememberedAttribute(node, identifier(part))
+        node = remembered(cst.Attribute)(node, identifier(part))
     return node
 
 
-NOTHING = cst.SimpleWhitespace("")
-SPACE = cst.SimpleWhitespace(" ")
-OPEN, CLOSE = cst.LeftSquareBracket(), cst.RightSquareBracket()
-END = cst.TrailingWhitespace()
-EMPTY = cst.EmptyLine(indent=False)
+NOTHING = remembered(cst.SimpleWhitespace)("")
+SPACE = remembered(cst.SimpleWhitespace)(" ")
+OPEN, CLOSE = remembered(cst.LeftSquareBracket)(), remembered(cst.RightSquareBracket)()
+LEFT, RIGHT = remembered(cst.LeftParen)(), remembered(cst.RightParen)()
+END = remembered(cst.TrailingWhitespace)()
+EMPTY = remembered(cst.EmptyLine)(indent=False)
 """Nodes without children of their own may stand in many places, too; libcst would make new ones at each."""
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import libcst as cst
 
-from grammar.nodes import EMPTY, END, NOTHING, RememberedSubscript, dotted, identifier, subscript
+from grammar.nodes import EMPTY, END, NOTHING, dotted, identifier, remembered, subscript
 from grammar.paths import ELEMENT, class_fields, root
 from grammar.tree import Kernel, Param, Struct, Var, Whole, taken
 from grammar.types import Array, Type
@@ -32,7 +32,7 @@ def _annotation(type: Type | _Class) -> cst.BaseExpression:
 
 def _array(element: str, dimensions: int) -> cst.BaseExpression:
     return subscript(
-        dotted("wp.array" + f"{dimensions}d" * (dimensions > 1)), dotted(element), kind=RememberedSubscript
+        dotted("wp.array" + f"{dimensions}d" * (dimensions > 1)), dotted(element), kind=remembered(cst.Subscript)
     )
 
 
@@ -44,8 +44,8 @@ class _Class(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _param(name: str, type: Type | _Class) -> cst.Param:
-    return cst.Param(identifier(name), cst.Annotation(_annotation(type)))
+def _param(name: str, type: Type | _Class, comma: cst.Comma | cst.MaybeSentinel) -> cst.Param:
+    return remembered(cst.Param)(identifier(name), cst.Annotation(_annotation(type)), comma=comma)
 
 
 def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct]) -> dict[str, Type | _Class]:
@@ -61,6 +61,10 @@ def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct]) -> dic
     return types
 
 
+APART = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
+MORE = cst.Comma(whitespace_after=APART)
+LAST = cst.Comma(whitespace_after=cst.ParenthesizedWhitespace(indent=True))
+"""Between the parameters of a signature that has a line for each, and behind the last one."""
 LINE = 100
 """A signature longer than this has a line for each parameter."""
 
@@ -69,14 +73,11 @@ def parameters(
     name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct]
 ) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
     passed = _passed(of, structs)
-    params = [_param(path, type) for path, type in passed.items()]
     width = sum(len(path) + _width(type) for path, type in passed.items())
     if width + len(name) < LINE:
-        return params, NOTHING
-    apart = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace("    "))
-    close = cst.ParenthesizedWhitespace(indent=True)
-    commas = [cst.Comma(whitespace_after=apart)] * (len(params) - 1) + [cst.Comma(whitespace_after=close)]
-    return [p.with_changes(comma=c) for p, c in zip(params, commas, strict=True)], apart
+        return [_param(path, type, cst.MaybeSentinel.DEFAULT) for path, type in passed.items()], NOTHING
+    commas = [*[MORE] * (len(passed) - 1), LAST]
+    return [_param(path, type, comma) for (path, type), comma in zip(passed.items(), commas, strict=True)], APART
 
 
 def _width(type: Type | _Class) -> int:
@@ -110,4 +111,4 @@ def _field(name: str, type: Type | str) -> cst.SimpleStatementLine:
 
 @cache
 def marked(name: str) -> cst.Decorator:
-    return cst.Decorator(dotted(name))
+    return remembered(cst.Decorator)(dotted(name))
