@@ -14,6 +14,7 @@ import numpy as np
 from grammar.draft import LIMIT
 from grammar.evaluate import EndlessLoopError, Plain, run_plain
 from grammar.inputs import column, regular
+from grammar.lanes import greatest, least, some
 from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.paths import used_structs, within
@@ -157,8 +158,8 @@ def is_alive(kernel: Kernel, seed: int, lanes: int) -> bool:
     except EndlessLoopError:
         return False
     return (
-        not plain.undefined[:own].any()
-        and not plain.outside[:own].any()
+        not some(plain.undefined[:own])
+        and not some(plain.outside[:own])
         and _branches_part(plain, kernel)
         and all(_varies(plain, param, inputs) for param in kernel.params if param.is_output)
         and all(_matters(plain, kernel, inputs, k + 1) for k in range(len(changed)))
@@ -185,7 +186,7 @@ def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
         share = 0.3 * (1 + np.arange(element.width) / element.width) if isinstance(element, Composite) else 0.3
         return np.asarray(values - (values - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
     other = column(param, seed + 1, lanes)
-    if isinstance(param.type, Array) or (other != values).any():
+    if isinstance(param.type, Array) or some(other != values):
         return other
     return np.where(values < param.high, values + 1, values - 1).astype(values.dtype)
 
@@ -215,9 +216,9 @@ def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
     before = inputs.arrays[param.name]
     written = plain.written[param.name][: before.size].reshape(before.shape)
     values = plain.arrays[param.name][: before.size].reshape(before.shape)
-    if not written.any() or (param.size is None and written.mean() < 0.25):
+    if not some(written) or (param.size is None and np.count_nonzero(written) < 0.25 * written.size):
         return False
-    if param.role is Role.ACCUMULATOR and (values == before)[written].all():
+    if param.role is Role.ACCUMULATOR and not some((values != before) & written):
         return False
     if param.element is not BOOL and not _is_sane(values[written]):
         return False
@@ -229,18 +230,18 @@ def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
 def _is_sane(values: Lanes) -> bool:
     if values.dtype.kind == "u":
         return True  # patterns of bits may be of any size
-    return bool(np.isfinite(values).all()) and 1e-4 < float(np.abs(values.astype(np.float64)).max()) <= LIMIT * 100
+    return 1e-4 < float(greatest(np.abs(values.astype(np.float64)))) <= LIMIT * 100  # which NaN is not
 
 
 def _spreads(values: Lanes) -> bool:
     if values.size == 0:
         return False
     if values.dtype == np.bool_:
-        return 0.03 <= float(values.mean()) <= 0.97
+        return bool(0.03 <= np.count_nonzero(values) / values.size <= 0.97)
+    low, high = least(values), greatest(values)
     if values.dtype.kind in "iu":
-        return bool(values.min() < values.max())
-    low, high = float(values.min()), float(values.max())
-    return high - low > 1e-4 * max(abs(low), abs(high)) and high > low
+        return bool(low < high)
+    return bool(high - low > 1e-4 * max(abs(low), abs(high)) and high > low)
 
 
 def _matters(plain: Plain, kernel: Kernel, inputs: Inputs, part: int) -> bool:

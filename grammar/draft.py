@@ -18,7 +18,8 @@ import numpy as np
 from grammar.choose import Choose, pick
 from grammar.evaluate import Interpreter, Plain
 from grammar.inputs import REGULAR_SETS, column
-from grammar.layout import Inputs, Mask, some
+from grammar.lanes import greatest, least, some
+from grammar.layout import Inputs, Mask
 from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for, singular
 from grammar.op import Lanes, Op
 from grammar.profiles import Profile
@@ -259,16 +260,14 @@ def is_sound(draft: Draft, value: Lanes, active: Mask | None = None) -> bool:
     """Finite, of a reasonable magnitude, and not the same everywhere; of a composite, each and one of its scalars."""
     if active is None:
         active = draft.active
-    if value.ndim > 1:
-        seen = value if active is draft.interpreter.everywhere else value[:, active]
-        largest = np.maximum.reduce(np.abs(seen), axis=None, initial=0.0)  # NaN where any is
-        return bool(largest <= LIMIT) and any(is_sound(draft, part, active) for part in value)
-    seen = value if active is draft.interpreter.everywhere else value[active]
+    seen = value if active is draft.interpreter.everywhere else value[..., active]
     if seen.size == 0:
         return False
+    if value.ndim > 1:
+        return bool(greatest(np.abs(seen)) <= LIMIT) and any(is_sound(draft, part, active) for part in value)
     if seen.dtype.kind == "b":
         return _parts(draft, value, active)
-    low, high = float(np.minimum.reduce(seen)), float(np.maximum.reduce(seen))  # NaN where any is: fails all below
+    low, high = float(least(seen)), float(greatest(seen))  # NaN where any is: fails all below
     if seen.dtype.kind in "iu":
         any_size = draft.patterns and seen.dtype.kind == "u"
         return low < high and (any_size or (low >= -INT_LIMIT and high <= INT_LIMIT))
@@ -326,4 +325,4 @@ def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
 
 
 def in_span(value: Lanes, span: tuple[float, float]) -> bool:
-    return span == ANYWHERE or bool(span[0] <= value.min() and value.max() <= span[1])
+    return span == ANYWHERE or bool(span[0] <= least(value) and greatest(value) <= span[1])

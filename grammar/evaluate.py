@@ -16,7 +16,8 @@ from typing import Generic, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, every, flat_index, some, thread_indices
+from grammar.lanes import every, some
+from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
 from grammar.number import Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
@@ -133,8 +134,8 @@ class Interpreter(Generic[V]):
         self.returned: list[tuple[V, ...]] = []
         """What the functions that are being called have returned so far, the innermost last."""
         self.thread = thread_indices(inputs.launches, inputs.lanes)
-        self.everywhere: Mask = filled(True, BOOL, self.thread.size, "True")
-        self.nowhere: Mask = filled(False, BOOL, self.thread.size, "False")
+        self.everywhere: Mask = filled(True, BOOL, self.thread.size)
+        self.nowhere: Mask = filled(False, BOOL, self.thread.size)
 
     def run(self, kernel: Kernel) -> None:
         for param in kernel.params:
@@ -464,7 +465,7 @@ class Plain(Algebra[Lanes]):
         return np.asarray(value, type.dtype)
 
     def const(self, value: float | int | bool, type: Scalar) -> Lanes:
-        return filled(value, type, self.undefined.size, repr(value))
+        return filled(value, type, self.undefined.size, "" if value else repr(value))
 
     def apply(self, op: Op, args: Sequence[Lanes], active: Mask, within: Op | None = None) -> Lanes:
         del within  # values are values
@@ -531,8 +532,8 @@ def kind_of(stmt: AugStore) -> AtomicKind:
 
 
 @lru_cache(maxsize=1024)
-def filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
-    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal, such as two zeros."""
+def filled(value: float | int | bool, type: Scalar, lanes: int, text: str = "") -> Lanes:
+    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal: the two zeros."""
     del text
     array = np.full(lanes, type.dtype.type(np.float32(value) if type is F16 else value))  # Warp goes by way of float32
     array.setflags(write=False)

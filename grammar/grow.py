@@ -24,7 +24,7 @@ from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.gather import gathered
 from grammar.heights import height
-from grammar.layout import some
+from grammar.lanes import some
 from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes, Op
@@ -297,6 +297,8 @@ def _is_slight(draft: Draft, term: Term) -> bool:
 
 def _forgotten(draft: Draft, value: Grown, made: list[Grown]) -> list[Grown]:
     """The features that the value has no use for, as growing it went."""
+    if not made:
+        return []
     probe = Store("", draft.thread, value.term)
     live = live_names((*draft.block, probe))
     return [g for g in made if not live.issuperset(names_in(g.term))]
@@ -316,7 +318,7 @@ def _differs(draft: Draft, value: Lanes) -> bool:
         return any(_differs(draft, part) for part in value)
     launches, active = value.reshape(-1, draft.lanes), draft.active.reshape(-1, draft.lanes)
     seen = (row[on] for row, on in zip(launches, active, strict=True))
-    return all((values != values[:1]).any() for values in seen)
+    return all(some(values != values[:1]) for values in seen)
 
 
 def _ordered(params: list[Param]) -> tuple[Param, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Set
 
 from grammar.choose import chance
 from grammar.draft import Draft, Grown, assign, define, local_role
-from grammar.layout import some
+from grammar.lanes import some
 from grammar.names import RESERVED, singular
 from grammar.tree import Assign, Read, Var
 

@@ -30,7 +30,7 @@ from grammar.draft import (
     outcome,
 )
 from grammar.heights import term_height
-from grammar.layout import some
+from grammar.lanes import some
 from grammar.literal import identity, number, zero
 from grammar.menus import betweens, comparisons, connectives, favoured_menu, kindred, menu, offered, spans_for
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for

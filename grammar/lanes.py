@@ -1,0 +1,34 @@
+"""What is asked of all lanes at once.
+
+The key insight: a kernel is seen on some hundreds of lanes, of which NumPy's own `any`, `all`, `min` and `max` make
+less than of the way to them. Counting, and finding where the least is, take a fifth of that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from grammar.op import Lanes
+
+
+def some(mask: NDArray[np.bool_]) -> bool:
+    """Whether it holds on any lane."""
+    return bool(np.count_nonzero(mask))
+
+
+def every(mask: NDArray[np.bool_]) -> bool:
+    """Whether it holds on all lanes."""
+    return bool(np.count_nonzero(mask) == mask.size)
+
+
+def least(values: Lanes) -> Any:
+    """The smallest number, as Python's own; NaN if there is one. Raises ValueError if there is none at all."""
+    return values.item(values.argmin())
+
+
+def greatest(values: Lanes) -> Any:
+    """The largest number, likewise."""
+    return values.item(values.argmax())
