@@ -42,7 +42,7 @@ from grammar.tree import (
     Whole,
     all_statements,
     blocks,
-    own_terms,
+    own_subterms,
     statements,
     subterms,
 )
@@ -53,11 +53,16 @@ from grammar.types import BOOL, FLOATS, Array, Composite
 
 def names_in(term: Term) -> Iterator[str]:
     """The locals and parameters a term reads."""
-    for part in subterms(term):
-        if isinstance(part, Var | Whole):
-            yield part.name
-        elif isinstance(part, Read | Size):
-            yield part.array
+    return _names(subterms(term))
+
+
+def _names(terms: Iterator[Term]) -> Iterator[str]:
+    for term in terms:
+        match term:
+            case Var(name) | Whole(name):
+                yield name
+            case Read(array) | Size(array):
+                yield array
 
 
 def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
@@ -78,11 +83,12 @@ def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
 
 
 def _needs(stmt: Stmt) -> set[str]:
-    names = {name for term in own_terms(stmt) for name in names_in(term)}
-    if isinstance(stmt, Store | AugStore | Atomic):
-        names.add(stmt.array)
-    if isinstance(stmt, Sample):
-        names.add(stmt.state)
+    names = set(_names(own_subterms(stmt)))
+    match stmt:
+        case Store(array) | AugStore(array) | Atomic(_, array):
+            names.add(array)
+        case Sample(_, _, state):
+            names.add(state)
     return names
 
 

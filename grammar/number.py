@@ -127,7 +127,7 @@ def sampled(op: Op, args: Sequence[Any], calculus: Calculus) -> tuple[list[Any],
 
 def _given(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
     return [
-        tuple(Number(part, type.scalar, calculus) for part in arg)
+        tuple([Number(part, type.scalar, calculus) for part in arg])
         if isinstance(type, Composite)
         else Number(arg, type, calculus)
         for arg, type in zip(args, op.params, strict=True)
@@ -142,7 +142,7 @@ def _detached(type: Scalar) -> Op:
 
 def call(name: str, *args: Number | float) -> Number:
     """The scalar row of that name: `call("sqrt", x)`."""
-    calculus = next(arg.calculus for arg in args if isinstance(arg, Number))
+    calculus, *_ = [arg.calculus for arg in args if isinstance(arg, Number)]
     return calculus.call(name, *args)
 
 

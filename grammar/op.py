@@ -164,7 +164,7 @@ class Op:
     def _composed(self, args: Sequence[Lanes]) -> Lanes:
         from grammar.number import composed_each, on_arrays
 
-        results = composed_each(self, args, on_arrays(lambda op, values: op(*values)))
+        results = composed_each(self, args, on_arrays(lambda op, values: np.asarray(op.meaning(*values))))
         parts = [part for result in results for part in result]
         single = not isinstance(self.result, Composite) and not self.others
         return np.asarray(parts[0]) if single else np.stack(np.broadcast_arrays(*parts))

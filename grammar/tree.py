@@ -542,13 +542,15 @@ def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
 def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     """The functions that a body calls, directly or not: each once, after those that it calls itself."""
     found: dict[Function, None] = {}
-    for stmt in statements(body):
-        calls = [*own_subterms(stmt), stmt.call] if isinstance(stmt, Unpack) else own_subterms(stmt)
-        for term in calls:
-            if isinstance(term, Invoke) and term.function not in found:
-                found |= dict.fromkeys(functions(term.function.body))
-                found[term.function] = None
+    for term in _downwards([term for stmt in statements(body) for term in (*own_terms(stmt), *_unpacked(stmt))]):
+        if isinstance(term, Invoke) and term.function not in found:
+            found |= dict.fromkeys(functions(term.function.body))
+            found[term.function] = None
     return tuple(found)
+
+
+def _unpacked(stmt: Stmt) -> tuple[Term, ...]:
+    return (stmt.call,) if isinstance(stmt, Unpack) else ()
 
 
 def all_functions(kernel: Kernel) -> tuple[Function, ...]:

@@ -143,4 +143,5 @@ def product_fits(a: Lanes, b: Lanes) -> Lanes:
 
 def spread(value: Lanes, *others: Lanes) -> Lanes:
     """`value` with the shape that it has together with the others."""
-    return np.broadcast_to(value, np.broadcast_shapes(np.shape(value), *map(np.shape, others)))
+    shape = np.broadcast(value, *others).shape
+    return value if np.shape(value) == shape else np.broadcast_to(value, shape)

@@ -16,7 +16,7 @@ from grammar.types import F32, F64, I32
 
 def each(name: str) -> Callable[..., Numbers]:
     """The scalar row of that name on each component, or pair of components."""
-    return lambda *composites: tuple(call(name, *parts) for parts in zip(*composites, strict=True))
+    return lambda *composites: tuple([call(name, *parts) for parts in zip(*composites, strict=True)])
 
 
 def given(*parts: Number) -> Numbers:
@@ -29,7 +29,7 @@ def joined(*composites: Numbers) -> Numbers:
 
 
 def scaled(a: Numbers, s: Number) -> Numbers:
-    return tuple(part * s for part in a)
+    return tuple([part * s for part in a])
 
 
 def scaling(s: Number, a: Numbers) -> Numbers:
@@ -50,7 +50,7 @@ def opposite(a: Numbers) -> Numbers:
 
 
 def plus(a: Numbers, b: Numbers) -> Numbers:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
+    return tuple([x + y for x, y in zip(a, b, strict=True)])
 
 
 def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
