@@ -28,16 +28,17 @@ from grammar.op import Lanes, Op
 from grammar.rewrites import REWRITES, Rewrite
 from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Thread, Var, all_terms, statements
 from grammar.types import FLOATS, Array
-from validate.gradient import cotangents, expected_gradients, float_inputs
+from validate.gradient import cotangents, expected_gradients
 from validate.oracle import differentiated, flat, values_of
-from validate.shadow import Expected, Shadowed, Value, expected, run_shadowed
+from validate.shadow import Expected, Shadowed, expected, float_inputs, run_shadowed
 from validate.specials import joined, special
+from validate.tape import Value
 from validate.variants import Noise
 from validate.verdict import Outcome, Verdict
 
 SAME = Verdict(Outcome.VERIFIED)
 UNROLL = 64
-PATTERNS, GRADIENT_PATTERNS = 12, 6
+PATTERNS = 12
 SIZES = (1, 64, 100)
 """Launches of fewer threads than `WHOLE`, on the same arrays."""
 WHOLE = 257
@@ -207,9 +208,9 @@ class _Contracted(Shadowed):
 
     def apply(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None = None) -> Value:
         made = super().apply(op, args, active, within)
-        if op.result not in FLOATS or made.shadow is not None:
-            return made
-        return Value(made.lanes, self._noisy(op, made.lanes.astype(np.float64)[np.newaxis], op.exact, ()))
+        if op.result in FLOATS and made.shadow is None:
+            made.shadow = self.noisy(op, made.variants, op.exact)
+        return made
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
@@ -240,7 +241,7 @@ def _same_gradients(one: Subject, before: Ran, after: Ran, loose: bool) -> Verdi
     if all(_same_bits(g, after.gradients[name]).all() for name, g in before.gradients.items()):
         return SAME
     reference = shadowed(one.kernel, one.inputs, loose)
-    wanted = expected_gradients(one.kernel, one.ordinary, reference, one.weights, GRADIENT_PATTERNS)
+    wanted = expected_gradients(one.kernel, one.ordinary, reference, one.weights)
     for name, computed in before.gradients.items():
         allowed = wanted[name]
         away = np.abs(computed.astype(np.float64) - after.gradients[name].astype(np.float64))

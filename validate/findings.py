@@ -32,9 +32,9 @@ from grammar.serial import kernel_of, plain_of
 from grammar.tiles import is_tile, laid_out
 from grammar.tree import Kernel, Param
 from grammar.types import Array, Composite
-from validate.gradient import cotangents, expected_gradients, float_inputs
-from validate.oracle import GRADIENT_PATTERNS, PATTERNS, values_of
-from validate.shadow import Shadowed, expected, run_shadowed
+from validate.gradient import cotangents, expected_gradients, looked_at_closer
+from validate.oracle import PATTERNS, values_of
+from validate.shadow import expected, float_inputs, run_shadowed
 from validate.specials import joined, special
 from validate.variants import Noise
 from validate.verdict import Outcome
@@ -246,19 +246,15 @@ def _only(inputs: Inputs, launch: int) -> Inputs:
     return Inputs(inputs.lanes, arrays, {name: value[here] for name, value in inputs.scalars.items()})
 
 
-def _shadowed(kernel: Kernel, inputs: Inputs) -> Shadowed:
-    return run_shadowed(kernel, inputs, Noise(PATTERNS[-1], inputs.launches * inputs.lanes))
-
-
 def _outputs(kernel: Kernel, inputs: Inputs) -> dict[str, tuple[list[Any], list[Any]]]:
     """By name: what must stand there, and how far off it may be."""
-    shadowed = _shadowed(kernel, inputs)
+    shadowed = run_shadowed(kernel, inputs, Noise(PATTERNS[-1], inputs.launches * inputs.lanes))
     wanted = {p.name: expected(shadowed, p.name) for p in kernel.params if p.is_output}
     return {name: _compared(kernel, inputs, name, e.lanes, e.tolerance, e.decided) for name, e in wanted.items()}
 
 
 def _gradients(kernel: Kernel, inputs: Inputs, weights: Mapping[str, Lanes]) -> dict[str, tuple[list[Any], list[Any]]]:
-    wanted = expected_gradients(kernel, inputs, _shadowed(kernel, inputs), weights, GRADIENT_PATTERNS[-1])
+    wanted = expected_gradients(kernel, inputs, looked_at_closer(kernel, inputs), weights)
     results = {p.name: wanted[p.name] for p in float_inputs(kernel)}
     return {name: _compared(kernel, inputs, name, e.value, e.tolerance, e.decided) for name, e in results.items()}
 

@@ -1,15 +1,14 @@
-"""What the adjoint must be: central differences of the float64 reference, per element of each float input array.
+"""What the adjoint must be: the slopes along the tape of the reference, multiplied backwards.
 
-The key insight: lanes only meet in outputs, so each lane can be asked by itself how its writes change when one element
-it reads is moved: a few variants per element *read by a lane*, instead of two runs per element of every array.
+The key insight: lanes only meet in outputs, so what comes back to a value is one number per lane, and beside it a few
+noisy ones, as an adjoint that rounds on its way may have them: their spread says how far Warp may rightly be off.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,11 @@ from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
-from grammar.types import F16, FLOATS, Array
-from validate.shadow import MARGIN, Event, Expected, Shadowed, Value, expected, run_shadowed
-from validate.variants import Noise, Steps
-
-QUIET, NOISY = (1.0, -1.0), ((2.0, -2.0), (3.0, -3.0))
-"""Steps in units of h, without noise, and with noise in turn. The latter are longer, so that they also tell how the
-slope changes; of two lengths, so that no period fits both."""
+from grammar.types import F16, FLOATS
+from validate.shadow import Event, Expected, Shadowed, expected, float_inputs, run_shadowed
+from validate.slopes import slopes_of
+from validate.tape import Applied, Chosen, Fetched, Value
+from validate.variants import MARGIN, ROUNDED, Draws, Noise, Variants
 
 UNDERFLOW = {
     **{np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)},
@@ -37,18 +34,13 @@ OVERFLOW = float(np.finfo(np.float16).max) / 16
 """Gradients larger than this may have overflowed float16 on the way."""
 
 TELLING, NEGLIGIBLE = 0.1, 1e-5
-"""A tolerance above this share of the gradient, and above this, says that differences can't tell what it is."""
+"""A tolerance above this share of the gradient, and above this, says that float precision can't tell what it is."""
 
-SLIGHT = 0.01
-"""Of the gradient, the share that may come from writes whose own slope differences can't tell: steps may be too long
-for one of two outputs, and the other must not cover for it."""
+COARSE = (0.3, 3e-3)
+"""The two where float16 takes part, which has but eleven bits."""
 
-COARSE = (0.3, 0.1, 3e-3)
-"""The three where float16 takes part, which has but eleven bits."""
-
-MOST = 64
-"""Scalars per lane that are differentiated, as many as four matrices of four by four have; further ones are counted as
-not checked."""
+CLOSER = 12
+"""Noise variants at a second look."""
 
 Gradient = NDArray[np.float64]
 
@@ -61,13 +53,7 @@ class ExpectedGradient:
     tolerance: Gradient
     magnitude: Gradient
     """Sum of the magnitudes of what the lanes contribute."""
-    vague: Gradient
-    """Sum of the tolerances of what differences can't tell of it."""
     decided: Mask
-
-
-def float_inputs(kernel: Kernel) -> list[Param]:
-    return [p for p in kernel.params if isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output]
 
 
 def float_outputs(kernel: Kernel) -> list[Param]:
@@ -83,157 +69,123 @@ def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]
     return result
 
 
+def looks(kernel: Kernel, inputs: Inputs, first: Shadowed) -> Iterator[Shadowed]:
+    yield first
+    yield looked_at_closer(kernel, inputs)
+
+
+def looked_at_closer(kernel: Kernel, inputs: Inputs) -> Shadowed:
+    """A reference that knows more of noise, where one with less found a mismatch."""
+    return run_shadowed(kernel, inputs, Noise(CLOSER, inputs.launches * inputs.lanes))
+
+
 def expected_gradients(
-    kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes], patterns: int
+    kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes]
 ) -> Mapping[str, ExpectedGradient]:
     """The gradients of the launches in `inputs`, which are the leading ones of those that `first` ran."""
     lanes = inputs.launches * inputs.lanes
-    steps, missed = _steps(kernel, inputs, first, patterns)
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
-    half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
     uncertain = (first.undecided | first.undefined)[:lanes]
-    if steps is not None:
-        noise = Noise(patterns, lanes, stepped=True)
-        algebra = run_shadowed(kernel, inputs, noise, steps)
-        uncertain |= algebra.unsmooth
-        with np.errstate(all="ignore"):
-            finals = {array: expected(first, array) for array in weights}
-            _differences(results, algebra, steps, weights, finals, uncertain, half)
-    _blame(results, first, uncertain, lanes)
-    for name, unmoved in missed.items():
-        results[name].decided[unmoved] = False
-    telling, slight, negligible = COARSE if half else (TELLING, SLIGHT, NEGLIGIBLE)
+    half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
+    dtypes = [*half, *(weight.dtype for weight in weights.values())]
+    with np.errstate(all="ignore"):
+        back = _seeded(first, weights, inputs, uncertain)
+        for fetched, adjoint in _walked(first, back, lanes, uncertain):
+            dtype = inputs.arrays[fetched.array].dtype
+            _add(results[fetched.array], fetched.where[:lanes], adjoint, [dtype, *dtypes], uncertain)
+    for entry in first.tape.entries:
+        if isinstance(entry, Fetched):
+            results[entry.array].decided[entry.where[:lanes][uncertain]] = False
+    telling, negligible = COARSE if half else (TELLING, NEGLIGIBLE)
     for result in results.values():
         result.decided &= result.tolerance <= telling * result.magnitude + negligible
-        result.decided &= result.vague <= slight * result.magnitude + negligible
         if half:
             result.decided &= result.magnitude <= OVERFLOW
     return results
 
 
 def _nothing_yet(size: int) -> ExpectedGradient:
-    value, tolerance, magnitude, vague = np.zeros((4, size))
-    return ExpectedGradient(value, tolerance, magnitude, vague, np.ones(size, np.bool_))
+    value, tolerance, magnitude = np.zeros((3, size))
+    return ExpectedGradient(value, tolerance, magnitude, np.ones(size, np.bool_))
 
 
-# -- which elements to move -------------------------------------------------------------------------------------------
+# -- backwards --------------------------------------------------------------------------------------------------------
 
 
-def _steps(
-    kernel: Kernel, inputs: Inputs, first: Shadowed, patterns: int
-) -> tuple[Steps | None, Mapping[str, NDArray[np.intp]]]:
-    """The steps, None where nothing is read; and by array the elements that some lane has no room to move."""
-    lanes = inputs.launches * inputs.lanes
-    read = {param.name: _distinct(first.reads.get(param.name, []), lanes) for param in float_inputs(kernel)}
-    share = min(1.0, MOST / max(1, sum(map(len, read.values()))))
-    missed: dict[str, NDArray[np.intp]] = {}
-    slots: dict[str, slice] = {}
-    targets: list[NDArray[np.intp]] = []
-    sizes: list[Gradient] = []
-    for name, elements in read.items():
-        room = int(share * len(elements) + 1e-9)
-        if room < len(elements):  # what all lanes read alike is but one element, which may be missed
-            elements = elements[np.argsort([-len(np.unique(slot)) for slot in elements], kind="stable")]
-        missed[name] = elements[room:][elements[room:] >= 0]
-        slots[name] = slice(len(targets), len(targets) + room)
-        targets.extend(elements[:room])
-        sizes.extend(_step(inputs.arrays[name].reshape(-1), each) for each in elements[:room])
-    if not targets:
-        return None, missed
-    factors = itertools.chain(QUIET, *itertools.islice(itertools.cycle(NOISY), patterns))
-    return Steps(slots, np.array(targets), np.array(sizes), tuple(factors)), missed
+class _Adjoints(dict[Value, Variants]):
+    """What comes back to each value: shape (1 + patterns, lanes)."""
+
+    def add(self, value: Value, adjoint: Variants) -> None:
+        before = self.get(value)
+        self[value] = adjoint if before is None else before + adjoint
 
 
-def _distinct(reads: Sequence[tuple[NDArray[np.intp], Mask]], lanes: int) -> NDArray[np.intp]:
-    """Shape (slots, lanes): the different elements each lane read, −1 where it read fewer.
-
-    What is read at one place of the kernel is in one slot, mostly, so that few values hang on it.
-    """
-    table, slots = np.full((len(reads), lanes), -1), 0
-    for where, active in reads:
-        new = active[:lanes] & (table[:slots] != where[:lanes]).all(axis=0)
-        if new.any():
-            free = np.flatnonzero((table[: slots + 1, new] < 0).all(axis=1))[0]
-            table[free, new] = where[:lanes][new]
-            slots = max(slots, int(free) + 1)
-    return table[:slots]
-
-
-def _step(values: Lanes, target: NDArray[np.intp]) -> Gradient:
-    """A few millionths of the element, and a power of two so that adding it does not round."""
-    element = values[np.maximum(target, 0)].astype(np.float64)
-    _, exponent = np.frexp(np.abs(element) + 2.0**-6)
-    return np.asarray(np.ldexp(1.0, exponent - 18))
-
-
-# -- differences ------------------------------------------------------------------------------------------------------
-
-
-def _differences(
-    results: Mapping[str, ExpectedGradient],
-    algebra: Shadowed,
-    steps: Steps,
-    weights: Mapping[str, Lanes],
-    finals: Mapping[str, Expected],
-    uncertain: Mask,
-    by_way_of: Sequence[np.dtype[Any]],
-) -> None:
-    """`by_way_of`: the types narrower than float32 that adjoints may pass through."""
-    lost = {array: np.zeros(given.size, np.bool_) for array, given in weights.items()}
-    for event in reversed(algebra.events):
-        array = event.stmt.array
-        if array not in weights:
+def _walked(first: Shadowed, back: _Adjoints, lanes: int, uncertain: Mask) -> Iterator[tuple[Fetched, Variants]]:
+    """Follows the tape backwards; gives what comes to elements of inputs. Notes lanes that have no slope."""
+    applied = [entry for entry in first.tape.entries if isinstance(entry, Applied)]
+    slopes = slopes_of(applied, lanes, first.noise.patterns)
+    for entry in reversed(first.tape.entries):
+        adjoint = back.pop(entry.result, None)
+        if adjoint is None:
             continue
-        before, kept = algebra.inputs.arrays[array].reshape(-1), ~lost[array][event.where]
-        if isinstance(event.stmt, Store):
-            lost[array][event.where[event.active]] = True  # what came before it counts no longer
-        if event.value.shadow is None:
-            continue
-        weight = kept * _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
-        for name, slots in steps.slots.items():
-            moved = [k for k in event.value.moved if slots.start <= k < slots.stop]
-            if not moved:
-                continue
-            dtypes = (event.value.lanes.dtype, algebra.inputs.arrays[name].dtype, *by_way_of)
-            eps = max(float(np.finfo(dtype).eps) for dtype in dtypes)
-            slope, error = _slope(event.value, algebra.noise, steps, moved, eps)
-            error += algebra.scale * (8 * 2.0**-52) / steps.sizes[moved] + max(map(UNDERFLOW.__getitem__, dtypes))
-            _add(results[name], steps.targets[moved], weight, slope, error, uncertain)
-
-
-def _slope(value: Value, noise: Noise, steps: Steps, moved: Sequence[int], eps: float) -> tuple[Gradient, Gradient]:
-    """The derivatives of a written value by these elements, and by how much right adjoints may differ from them.
-
-    Both of shape (elements, lanes).
-    """
-    assert value.shadow is not None
-    h = steps.sizes[moved]
-    rows = noise.split(value.shadow)[:, [1 + value.moved.index(k) for k in moved]]
-    plain = (rows[0] - rows[1]) / (2 * h)
-    noisy = (rows[2::2] - rows[3::2]) / np.multiply.outer(steps.factors[2::2], 2 * h)
-    error = MARGIN * np.abs(noisy - plain).max(axis=0) + 16 * eps * np.abs(plain)
-    return plain, error
+        match entry:
+            case Applied():
+                each, doubtful = slopes[entry].each, slopes[entry].doubtful
+                if doubtful is not None:
+                    uncertain |= doubtful & (adjoint != 0).any(axis=0)
+                for arg, slope in each:
+                    back.add(arg, adjoint * slope)
+            case Chosen(mask, new, old, _):
+                if new.flows:
+                    back.add(new, np.where(mask[:lanes], adjoint, 0.0))
+                if old.flows:
+                    back.add(old, np.where(mask[:lanes], 0.0, adjoint))
+            case Fetched():
+                yield entry, adjoint
+            case _:
+                assert_never(entry)
 
 
 def _add(
     result: ExpectedGradient,
     target: NDArray[np.intp],
-    weight: Gradient,
-    slope: Gradient,
-    error: Gradient,
+    adjoint: Variants,
+    by_way_of: Sequence[np.dtype[Any]],
     uncertain: Mask,
 ) -> None:
-    here = (target >= 0) & (weight != 0)
-    unknown = here & ~(np.isfinite(slope) & np.isfinite(error))
-    uncertain |= unknown.any(axis=0)
-    here &= ~unknown
-    where, share, off = target[here], (weight * slope)[here], (np.abs(weight) * error)[here]
+    """`by_way_of`: the types that the adjoint has on its way."""
+    unknown = ~np.isfinite(adjoint).all(axis=0)
+    uncertain |= unknown
+    here = (adjoint != 0).any(axis=0) & ~unknown
+    share, where = adjoint[0, here], target[here]
+    eps, lost = max(float(np.finfo(dtype).eps) for dtype in by_way_of), max(map(UNDERFLOW.__getitem__, by_way_of))
+    size = np.abs(share)
+    error = MARGIN * np.abs(adjoint[1:, here] - share).max(axis=0) + 16 * eps * size + lost
     np.add.at(result.value, where, share)
-    np.add.at(result.tolerance, where, off)
-    np.add.at(result.magnitude, where, np.abs(share))
-    vague = (error > TELLING * np.abs(slope) + NEGLIGIBLE)[here]
-    if vague.any():
-        np.add.at(result.vague, where[vague], off[vague])
+    np.add.at(result.tolerance, where, error)
+    np.add.at(result.magnitude, where, size)
+
+
+# -- what is written --------------------------------------------------------------------------------------------------
+
+
+def _seeded(first: Shadowed, weights: Mapping[str, Lanes], inputs: Inputs, uncertain: Mask) -> _Adjoints:
+    """What comes back to the values that are written, from what comes back to the outputs."""
+    back, lanes, draws = _Adjoints(), uncertain.size, Draws(first.noise.patterns)
+    finals = {array: expected(first, array) for array in weights}
+    lost = {array: np.zeros(given.size, np.bool_) for array, given in weights.items()}
+    for event in reversed([event.leading(lanes) for event in first.events if event.stmt.array in weights]):
+        array = event.stmt.array
+        kept = ~lost[array][event.where]
+        if isinstance(event.stmt, Store):
+            lost[array][event.where[event.active]] = True  # what came before it counts no longer
+        if event.value.flows:
+            before = inputs.arrays[array].reshape(-1)
+            weight = kept * _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
+            rounded = np.repeat(weight[np.newaxis], 1 + draws.patterns, axis=0)
+            rounded[1:] *= 1 + ROUNDED * float(np.finfo(weights[array].dtype).eps) * draws(lanes)
+            back.add(event.value, rounded)
+    return back
 
 
 def _weight(event: Event, weights: Lanes, final: Expected, before: Lanes, uncertain: Mask) -> Gradient:
@@ -254,17 +206,10 @@ def _winner(event: Event, weight: Gradient, final: Expected, before: Lanes, unce
     """A minimum hands its gradient to the lane or the old value that gave it; of two that are close, who knows."""
     best = final.lanes.astype(np.float64)
     close = 2 * final.tolerance + 1e-6 * np.abs(best)
-    value = event.value.lanes.astype(np.float64)
+    value = event.value.lanes[: event.where.size].astype(np.float64)
     near = event.active & (np.abs(value - best[event.where]) <= close[event.where])
     size = before.size
     rivals = (np.abs(before.astype(np.float64) - best[:size]) <= close[:size]).astype(np.intp)
     np.add.at(rivals, event.where[near], 1)
     uncertain |= near & (rivals[event.where] > 1)
     return np.where(near, weight, 0.0)
-
-
-def _blame(results: Mapping[str, ExpectedGradient], first: Shadowed, uncertain: Mask, lanes: int) -> None:
-    """The elements that uncertain lanes read have no gradient to compare with."""
-    for name, result in results.items():
-        for where, _ in first.reads.get(name, []):
-            result.decided[where[:lanes][uncertain]] = False

@@ -21,15 +21,14 @@ from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
-from validate.gradient import ExpectedGradient, cotangents, expected_gradients, float_inputs
-from validate.shadow import Expected, Shadowed, expected, run_shadowed
+from validate.gradient import ExpectedGradient, cotangents, expected_gradients, looks
+from validate.shadow import Expected, Shadowed, expected, float_inputs, run_shadowed
 from validate.specials import joined, special
 from validate.variants import Noise
 from validate.verdict import GradientLabel, Outcome, Verdict
 
 PATTERNS = (3, 40)
 """Noise variants for values at the first and at the second look."""
-GRADIENT_PATTERNS = (2, 12)
 LEAST_CHECKED = 0.5
 """Below this share of decided elements a kernel counts as not checked."""
 
@@ -161,8 +160,8 @@ def _check_gradients(
     reason = limitation(kernel)
     if reason:
         return replace(kept, gradient=GradientLabel.LIMITED, limitation=reason)
-    for patterns in GRADIENT_PATTERNS:
-        wanted = expected_gradients(kernel, inputs, shadowed, weights, patterns)
+    for reference in looks(kernel, inputs, shadowed):
+        wanted = expected_gradients(kernel, inputs, reference, weights)
         mismatch = next((m for n in names if (m := _differs(n, wanted[n], computed[n]))), "")
         if not mismatch:
             break

@@ -22,8 +22,8 @@ from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
-from validate.gradient import cotangents, expected_gradients
-from validate.oracle import GRADIENT_PATTERNS, PATTERNS, check, differentiated, flat, values_of
+from validate.gradient import cotangents, expected_gradients, looked_at_closer
+from validate.oracle import PATTERNS, check, differentiated, flat, values_of
 from validate.shadow import expected, run_shadowed
 from validate.specials import joined, special
 from validate.variants import Noise
@@ -207,7 +207,8 @@ def _known(kernel: Kernel, inputs: Inputs, usual: Inputs | None, seed: int, look
         known[name] = Known(wanted.decided, wanted.tolerance)
     if usual is not None and _is_differentiated(kernel):
         weights = cotangents(kernel, usual, seed)
-        for name, gradient in expected_gradients(kernel, usual, shadowed, weights, GRADIENT_PATTERNS[look]).items():
+        reference = looked_at_closer(kernel, usual) if look else shadowed
+        for name, gradient in expected_gradients(kernel, usual, reference, weights).items():
             known[f"d/d{name}"] = Known(gradient.decided, gradient.tolerance)
     return known
 
