@@ -24,7 +24,6 @@ from grammar.types import F32, I32, U32, Array, Composite
 from tests.each import each
 from validate.oracle import compare
 from validate.shadow import expected, run_shadowed
-from validate.variants import Noise
 
 pytestmark = pytest.mark.warp
 
@@ -109,7 +108,7 @@ def _answers() -> Iterator[tuple[str, Answer]]:
 def disagreement(op: Op, answer: Answer) -> str:
     """What of the samples, or of the states behind them, is not what Warp computed; empty where there is nothing."""
     arrays = {name: column[np.newaxis] for name, column in answer.given.items()}
-    shadowed = run_shadowed(kernel_of(op, "sampler"), Inputs(LANES, arrays, {}), Noise(PATTERNS, LANES))
+    shadowed = run_shadowed(kernel_of(op, "sampler"), Inputs(LANES, arrays, {}), PATTERNS)
     assert shadowed.undecided.mean() < 0.02
     assert not shadowed.undefined.any()
     pairs = (("out", answer.out), ("after", answer.after))

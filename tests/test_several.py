@@ -74,7 +74,6 @@ from tests.reading import Reader
 from tests.test_calls import grown
 from validate.mutation.cells import wrong_cells
 from validate.shadow import run_shadowed
-from validate.variants import Noise
 
 A, B, U, V = var("a"), var("b"), var("u"), var("v")
 SPLIT = Function(
@@ -244,7 +243,7 @@ def test_values_that_are_alike_decide_nothing() -> None:
     given = {param.name: np.zeros((1, LANES, param.element.width), np.float32) for param in results}
     for matrices, undecided in ((rotations, True), (stretched, False)):
         inputs = Inputs(LANES, given | {"m": matrices[np.newaxis]}, {})
-        assert (run_shadowed(taken, inputs, Noise(4, LANES)).undecided == undecided).all()
+        assert (run_shadowed(taken, inputs, 4).undecided == undecided).all()
 
 
 def test_eigenvalues_are_those_of_symmetric_matrices() -> None:

@@ -44,7 +44,6 @@ from tests.builders import (
 from tests.each import each
 from validate.oracle import compare
 from validate.shadow import Expected, Shadowed, expected, rounds_inside, run_shadowed
-from validate.variants import Noise
 
 PATTERNS = 12
 ULP = 2.0**-23
@@ -60,7 +59,7 @@ def inputs_of(**columns: Sequence[float] | Lanes) -> Inputs:
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, patterns: int = PATTERNS) -> Shadowed:
-    return run_shadowed(kernel, inputs, Noise(patterns, inputs.launches * inputs.lanes))
+    return run_shadowed(kernel, inputs, patterns)
 
 
 def judged(kernel: Kernel, inputs: Inputs, name: str = "out") -> Expected:

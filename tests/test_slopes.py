@@ -218,6 +218,26 @@ def test_what_two_writes_give_back_is_rounded_before_it_cancels() -> None:
     assert found.tolerance[0] > ULP / 2
 
 
+def test_what_comes_back_thrice_is_rounded_before_it_cancels() -> None:
+    """w − w + v is v only if it is added up in that order."""
+    by_hand = kernel(
+        (X, OUT, out("other")),
+        let("a", at("x")),
+        put("out", do("sub", do("add", var("a"), 3.0), var("a"))),
+        put("other", do("mul", var("a"), 1e-3)),
+    )
+    found = slopes(by_hand, inputs_of(x=[0.3], out=zeros(1), other=zeros(1)), out=(1.0,), other=(1.0,))["x"]
+    assert found.tolerance[0] > ULP / 2
+
+
+def test_no_slope_is_asked_for_where_nothing_is_multiplied_by_infinity() -> None:
+    """The slope of 0 ** b is 0 times the logarithm of 0, which is no number, whatever it is multiplied by."""
+    angle = do("acos", at("x"))
+    power = do("mul", angle, do("pow", angle, at("x")))
+    found = slopes(kernel((X, OUT), put("out", power)), inputs_of(x=[1.0, 0.5], out=zeros(2)), out=(1.0, 1.0))["x"]
+    assert found.decided.tolist() == [False, True]
+
+
 def test_cotangents_are_of_order_one_and_repeat() -> None:
     seen = 0
     for sample in samples(1):

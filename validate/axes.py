@@ -33,7 +33,6 @@ from validate.oracle import differentiated, flat, values_of
 from validate.shadow import Expected, Shadowed, expected, float_inputs, run_shadowed
 from validate.specials import joined, special
 from validate.tape import Value
-from validate.variants import Noise
 from validate.verdict import Outcome, Verdict
 
 SAME = Verdict(Outcome.VERIFIED)
@@ -214,8 +213,7 @@ class _Contracted(Shadowed):
 
 
 def shadowed(kernel: Kernel, inputs: Inputs, contracted: bool) -> Shadowed:
-    noise = Noise(PATTERNS, inputs.launches * inputs.lanes)
-    return run_shadowed(kernel, inputs, noise, kind=_Contracted if contracted else Shadowed)
+    return run_shadowed(kernel, inputs, PATTERNS, _Contracted if contracted else Shadowed)
 
 
 def _same_values(one: Subject, before: Ran, after: Ran, contracted: bool) -> Verdict:

@@ -32,11 +32,10 @@ from grammar.serial import kernel_of, plain_of
 from grammar.tiles import is_tile, laid_out
 from grammar.tree import Kernel, Param
 from grammar.types import Array, Composite
-from validate.gradient import cotangents, expected_gradients, looked_at_closer
+from validate.gradient import CLOSER, cotangents, expected_gradients
 from validate.oracle import PATTERNS, values_of
 from validate.shadow import expected, float_inputs, run_shadowed
 from validate.specials import joined, special
-from validate.variants import Noise
 from validate.verdict import Outcome
 
 Statement = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -248,13 +247,13 @@ def _only(inputs: Inputs, launch: int) -> Inputs:
 
 def _outputs(kernel: Kernel, inputs: Inputs) -> dict[str, tuple[list[Any], list[Any]]]:
     """By name: what must stand there, and how far off it may be."""
-    shadowed = run_shadowed(kernel, inputs, Noise(PATTERNS[-1], inputs.launches * inputs.lanes))
+    shadowed = run_shadowed(kernel, inputs, PATTERNS[-1])
     wanted = {p.name: expected(shadowed, p.name) for p in kernel.params if p.is_output}
     return {name: _compared(kernel, inputs, name, e.lanes, e.tolerance, e.decided) for name, e in wanted.items()}
 
 
 def _gradients(kernel: Kernel, inputs: Inputs, weights: Mapping[str, Lanes]) -> dict[str, tuple[list[Any], list[Any]]]:
-    wanted = expected_gradients(kernel, inputs, looked_at_closer(kernel, inputs), weights)
+    wanted = expected_gradients(kernel, inputs, run_shadowed(kernel, inputs, CLOSER), weights)
     results = {p.name: wanted[p.name] for p in float_inputs(kernel)}
     return {name: _compared(kernel, inputs, name, e.value, e.tolerance, e.decided) for name, e in results.items()}
 

@@ -7,7 +7,7 @@ noisy ones, as an adjoint that rounds on its way may have them: their spread say
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 import numpy as np
@@ -18,10 +18,10 @@ from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
 from grammar.types import F16, FLOATS
-from validate.shadow import Event, Expected, Shadowed, expected, float_inputs, run_shadowed
+from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import slopes_of
 from validate.tape import Applied, Chosen, Fetched, Value
-from validate.variants import MARGIN, ROUNDED, Draws, Noise, Variants
+from validate.variants import MARGIN, Noise, Variants
 
 UNDERFLOW = {
     **{np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)},
@@ -69,16 +69,6 @@ def cotangents(kernel: Kernel, inputs: Inputs, seed: int) -> Mapping[str, Lanes]
     return result
 
 
-def looks(kernel: Kernel, inputs: Inputs, first: Shadowed) -> Iterator[Shadowed]:
-    yield first
-    yield looked_at_closer(kernel, inputs)
-
-
-def looked_at_closer(kernel: Kernel, inputs: Inputs) -> Shadowed:
-    """A reference that knows more of noise, where one with less found a mismatch."""
-    return run_shadowed(kernel, inputs, Noise(CLOSER, inputs.launches * inputs.lanes))
-
-
 def expected_gradients(
     kernel: Kernel, inputs: Inputs, first: Shadowed, weights: Mapping[str, Lanes]
 ) -> Mapping[str, ExpectedGradient]:
@@ -90,12 +80,15 @@ def expected_gradients(
     dtypes = [*half, *(weight.dtype for weight in weights.values())]
     with np.errstate(all="ignore"):
         back = _seeded(first, weights, inputs, uncertain)
-        for fetched, adjoint in _walked(first, back, lanes, uncertain):
-            dtype = inputs.arrays[fetched.array].dtype
-            _add(results[fetched.array], fetched.where[:lanes], adjoint, [dtype, *dtypes], uncertain)
-    for entry in first.tape.entries:
-        if isinstance(entry, Fetched):
-            results[entry.array].decided[entry.where[:lanes][uncertain]] = False
+        came = list(_walked(first, back, lanes, uncertain))
+        for name, result in results.items():
+            mine = [(fetched.where[:lanes], adjoint) for fetched, adjoint in came if fetched.array == name]
+            if mine:
+                _add(result, mine, [inputs.arrays[name].dtype, *dtypes], uncertain)
+    if uncertain.any():
+        for entry in first.tape.entries:
+            if isinstance(entry, Fetched):
+                results[entry.array].decided[entry.where[:lanes][uncertain]] = False
     telling, negligible = COARSE if half else (TELLING, NEGLIGIBLE)
     for result in results.values():
         result.decided &= result.tolerance <= telling * result.magnitude + negligible
@@ -112,28 +105,38 @@ def _nothing_yet(size: int) -> ExpectedGradient:
 # -- backwards --------------------------------------------------------------------------------------------------------
 
 
-class _Adjoints(dict[Value, Variants]):
+@dataclass(slots=True)
+class _Backwards:
     """What comes back to each value: shape (1 + patterns, lanes)."""
 
+    noise: Noise
+    adjoints: dict[Value, Variants] = field(default_factory=dict)
+    turn: int = 0
+
     def add(self, value: Value, adjoint: Variants) -> None:
-        before = self.get(value)
-        self[value] = adjoint if before is None else before + adjoint
+        """Of two that nearly cancel, each may have been rounded, even where it is handed on as it is."""
+        before = self.adjoints.get(value)
+        self.adjoints[value] = adjoint if before is None else before + self.rounded(adjoint, value.lanes.dtype)
+
+    def rounded(self, adjoint: Variants, dtype: np.dtype[Any]) -> Variants:
+        result = np.empty((1 + self.noise.patterns, self.noise.lanes))
+        result[:] = adjoint
+        self.turn += 1
+        result[1:] *= self.noise.factors(self.turn, float(np.finfo(dtype).eps))
+        return result
 
 
-def _walked(first: Shadowed, back: _Adjoints, lanes: int, uncertain: Mask) -> Iterator[tuple[Fetched, Variants]]:
+def _walked(first: Shadowed, back: _Backwards, lanes: int, uncertain: Mask) -> Iterator[tuple[Fetched, Variants]]:
     """Follows the tape backwards; gives what comes to elements of inputs. Notes lanes that have no slope."""
     applied = [entry for entry in first.tape.entries if isinstance(entry, Applied)]
-    slopes = slopes_of(applied, lanes, first.noise.patterns)
+    slopes = slopes_of(applied, first.noise.patterns, uncertain)
     for entry in reversed(first.tape.entries):
-        adjoint = back.pop(entry.result, None)
+        adjoint = back.adjoints.pop(entry.result, None)
         if adjoint is None:
             continue
         match entry:
             case Applied():
-                each, doubtful = slopes[entry].each, slopes[entry].doubtful
-                if doubtful is not None:
-                    uncertain |= doubtful & (adjoint != 0).any(axis=0)
-                for arg, slope in each:
+                for arg, slope in slopes[entry]:
                     back.add(arg, adjoint * slope)
             case Chosen(mask, new, old, _):
                 if new.flows:
@@ -148,19 +151,19 @@ def _walked(first: Shadowed, back: _Adjoints, lanes: int, uncertain: Mask) -> It
 
 def _add(
     result: ExpectedGradient,
-    target: NDArray[np.intp],
-    adjoint: Variants,
+    came: Sequence[tuple[NDArray[np.intp], Variants]],
     by_way_of: Sequence[np.dtype[Any]],
     uncertain: Mask,
 ) -> None:
-    """`by_way_of`: the types that the adjoint has on its way."""
-    unknown = ~np.isfinite(adjoint).all(axis=0)
-    uncertain |= unknown
-    here = (adjoint != 0).any(axis=0) & ~unknown
-    share, where = adjoint[0, here], target[here]
+    """`came`: to which elements, and what; `by_way_of`: the types that the adjoint has on its way."""
+    target, adjoint = np.concatenate([where for where, _ in came]), np.concatenate([one for _, one in came], axis=1)
+    known = np.isfinite(adjoint).all(axis=0)
+    uncertain |= ~known.reshape(len(came), -1).all(axis=0)
+    here = (adjoint != 0).any(axis=0) & known
+    adjoint, where = adjoint[:, here], target[here]
     eps, lost = max(float(np.finfo(dtype).eps) for dtype in by_way_of), max(map(UNDERFLOW.__getitem__, by_way_of))
-    size = np.abs(share)
-    error = MARGIN * np.abs(adjoint[1:, here] - share).max(axis=0) + 16 * eps * size + lost
+    share, size = adjoint[0], np.abs(adjoint[0])
+    error = MARGIN * np.abs(adjoint[1:] - share).max(axis=0) + 16 * eps * size + lost
     np.add.at(result.value, where, share)
     np.add.at(result.tolerance, where, error)
     np.add.at(result.magnitude, where, size)
@@ -169,9 +172,10 @@ def _add(
 # -- what is written --------------------------------------------------------------------------------------------------
 
 
-def _seeded(first: Shadowed, weights: Mapping[str, Lanes], inputs: Inputs, uncertain: Mask) -> _Adjoints:
+def _seeded(first: Shadowed, weights: Mapping[str, Lanes], inputs: Inputs, uncertain: Mask) -> _Backwards:
     """What comes back to the values that are written, from what comes back to the outputs."""
-    back, lanes, draws = _Adjoints(), uncertain.size, Draws(first.noise.patterns)
+    lanes = uncertain.size
+    back = _Backwards(Noise(first.noise.patterns, lanes))
     finals = {array: expected(first, array) for array in weights}
     lost = {array: np.zeros(given.size, np.bool_) for array, given in weights.items()}
     for event in reversed([event.leading(lanes) for event in first.events if event.stmt.array in weights]):
@@ -182,9 +186,7 @@ def _seeded(first: Shadowed, weights: Mapping[str, Lanes], inputs: Inputs, uncer
         if event.value.flows:
             before = inputs.arrays[array].reshape(-1)
             weight = kept * _weight(event, weights[array].reshape(-1), finals[array], before, uncertain)
-            rounded = np.repeat(weight[np.newaxis], 1 + draws.patterns, axis=0)
-            rounded[1:] *= 1 + ROUNDED * float(np.finfo(weights[array].dtype).eps) * draws(lanes)
-            back.add(event.value, rounded)
+            back.add(event.value, back.rounded(weight, weights[array].dtype))
     return back
 
 

@@ -21,10 +21,9 @@ from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
-from validate.gradient import ExpectedGradient, cotangents, expected_gradients, looks
-from validate.shadow import Expected, Shadowed, expected, float_inputs, run_shadowed
+from validate.gradient import CLOSER, ExpectedGradient, cotangents, expected_gradients
+from validate.shadow import Expected, Shadowed, expected, float_inputs, looks, run_shadowed
 from validate.specials import joined, special
-from validate.variants import Noise
 from validate.verdict import GradientLabel, Outcome, Verdict
 
 PATTERNS = (3, 40)
@@ -36,14 +35,15 @@ LEAST_CHECKED = 0.5
 def check(kernel: Kernel, handle: Handle, seed: int, lanes: int) -> Verdict:
     """Launches the kernel and judges what it did. Deterministic: a pure function of its arguments."""
     usual = regular(kernel, seed, lanes)
-    inputs = joined(usual, special(kernel, seed, lanes))
+    first = _first_look(kernel, usual, seed)
+    inputs = first.inputs
     weights = cotangents(kernel, usual, seed) if has_gradient(kernel) else {}
     there_and_back = [
         differentiated(kernel, handle, usual, k, weights) for k in range(usual.launches if weights else 0)
     ]
     there = [both.forward for both in there_and_back]
     there += [run(handle, kernel.params, values_of(inputs, k), lanes) for k in range(len(there), inputs.launches)]
-    verdict = _check_values(kernel, inputs, there)
+    verdict = _check_values(kernel, first, there)
     if isinstance(verdict, Verdict):
         return verdict
     shadowed, passed = verdict
@@ -61,16 +61,26 @@ def differentiated(
 # -- values -----------------------------------------------------------------------------------------------------------
 
 
+def _first_look(kernel: Kernel, usual: Inputs, seed: int) -> Shadowed:
+    """The reference on ordinary inputs and on special ones, of which it says itself whether they are defined."""
+    tried: list[Shadowed] = []
+
+    def undefined(other: Inputs) -> Mask:
+        tried.append(run_shadowed(kernel, joined(usual, other), PATTERNS[0]))
+        return tried[-1].undefined[-usual.lanes :]
+
+    other = special(kernel, seed, usual.lanes, undefined)
+    return tried[-1] if tried and other is not None else run_shadowed(kernel, joined(usual, other), PATTERNS[0])
+
+
 def _check_values(
-    kernel: Kernel, inputs: Inputs, launches: Sequence[LaunchResult]
+    kernel: Kernel, first: Shadowed, launches: Sequence[LaunchResult]
 ) -> Verdict | tuple[Shadowed, Verdict]:
     for launch in launches:
         if launch.stray:
             return Verdict(Outcome.STRAY_WRITE, f"something was written beside or in {launch.stray}")
     computed = {p.name: flat([la.arrays[p.name] for la in launches]) for p in kernel.params if p.is_output}
-    for patterns in PATTERNS:
-        noise = Noise(patterns, inputs.launches * inputs.lanes)
-        shadowed = run_shadowed(kernel, inputs, noise)
+    for shadowed in looks(kernel, first, first.inputs, PATTERNS[1]):
         wanted = {name: expected(shadowed, name) for name in computed}
         mismatch = next((m for n, e in wanted.items() if (m := compare(n, e, computed[n]))), "")
         if not mismatch:
@@ -79,12 +89,12 @@ def _check_values(
         return Verdict(Outcome.VALUE, mismatch)
     decided = np.concatenate([e.decided for e in wanted.values()])
     residual = max(_residual(e, computed[n]) for n, e in wanted.items())
-    given = values_of(inputs, 0)
-    first = {p.name: given[p.name] for p in kernel.params}
+    values = values_of(first.inputs, 0)
+    given = {p.name: values[p.name] for p in kernel.params}
     outputs = {p.name: launches[0].arrays[p.name] for p in kernel.params if p.is_output}
     share = float(decided.mean())
     outcome = Outcome.VERIFIED if share >= LEAST_CHECKED else Outcome.UNCHECKED
-    return shadowed, Verdict(outcome, checked=share, residual=residual, inputs=first, outputs=outputs)
+    return shadowed, Verdict(outcome, checked=share, residual=residual, inputs=given, outputs=outputs)
 
 
 def values_of(inputs: Inputs, launch: int) -> Mapping[str, Any]:
@@ -160,8 +170,8 @@ def _check_gradients(
     reason = limitation(kernel)
     if reason:
         return replace(kept, gradient=GradientLabel.LIMITED, limitation=reason)
-    for reference in looks(kernel, inputs, shadowed):
-        wanted = expected_gradients(kernel, inputs, reference, weights)
+    for look in looks(kernel, shadowed, inputs, CLOSER):
+        wanted = expected_gradients(kernel, inputs, look, weights)
         mismatch = next((m for n in names if (m := _differs(n, wanted[n], computed[n]))), "")
         if not mismatch:
             break

@@ -12,7 +12,7 @@ Following one path in higher precision is Herbgrind's (Sanchez-Stern et al. 2018
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import assert_never
@@ -42,7 +42,7 @@ from grammar.tree import (
 )
 from grammar.types import F16, F32, FLOATS, INTEGERS, Array, Scalar
 from validate.tape import Tape, Value
-from validate.variants import MARGIN, Noise, Variants, differ, float_of
+from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Noise, Variants, differ, float_of
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
@@ -130,7 +130,7 @@ class Shadowed(Algebra[Value]):
         result = self._applied(op, args, active, within)
         flows = op.differentiable and (within is None or within.differentiable) and op.result in FLOATS
         if flows and any(arg.flows for arg in args):
-            self.tape.applied(op, within, tuple(args), result)
+            self.tape.applied(op, within, args, active, result)
         return result
 
     def _applied(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None) -> Value:
@@ -166,7 +166,8 @@ class Shadowed(Algebra[Value]):
         if shadow.shape[0] == 1:
             shadow = np.repeat(shadow, 1 + self.noise.patterns, axis=0)
         self.turn += 5
-        shadow[1:] *= self.noise.factors(self.turn, float_of(op), exact)
+        type = float_of(op)
+        shadow[1:] *= self.noise.factors(self.turn, (ROUNDED if exact else LIBRARY[type]) * EPSILON[type])
         return shadow
 
     def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
@@ -220,12 +221,23 @@ def float_inputs(kernel: Kernel) -> list[Param]:
     return [p for p in kernel.params if isinstance(p.type, Array) and p.element.scalar in FLOATS and not p.is_output]
 
 
-def run_shadowed(kernel: Kernel, inputs: Inputs, noise: Noise, kind: type[Shadowed] = Shadowed) -> Shadowed:
-    """Runs the kernel over values with shadows. Raises EndlessLoopError."""
-    algebra = kind(inputs, noise, frozenset(p.name for p in float_inputs(kernel)), counters_of(kernel))
+def run_shadowed(kernel: Kernel, inputs: Inputs, patterns: int, kind: type[Shadowed] = Shadowed) -> Shadowed:
+    """Runs the kernel over values with shadows of so many noise variants. Raises EndlessLoopError."""
+    algebra = kind(
+        inputs,
+        Noise(patterns, inputs.launches * inputs.lanes),
+        frozenset(p.name for p in float_inputs(kernel)),
+        counters_of(kernel),
+    )
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)
     return algebra
+
+
+def looks(kernel: Kernel, first: Shadowed, inputs: Inputs, patterns: int) -> Iterator[Shadowed]:
+    """The reference that there is, and one that knows more of noise, should the first find a mismatch."""
+    yield first
+    yield run_shadowed(kernel, inputs, patterns)
 
 
 # -- what the outputs hold afterwards ---------------------------------------------------------------------------------

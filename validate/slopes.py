@@ -45,14 +45,9 @@ TOGETHER = 48
 """Entries that are asked in one go: of more, the numbers don't stay in the processor's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slopes:
-    """Of one entry of a tape."""
-
-    each: Sequence[tuple[Value, Variants | float]]
-    """The arguments that a gradient comes back to, and by what it is multiplied: shape (1 + patterns, lanes)."""
-    doubtful: Mask | None = None
-    """Lanes on which there is no slope to compare with; None if there are none."""
+Slopes = Sequence[tuple[Value, Variants | float]]
+"""Of one entry of a tape: the arguments that a gradient comes back to, and by what it is multiplied, in the shape
+(1 + patterns, lanes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +62,22 @@ class _Kind:
     """Which arguments the adjoint may have rounded."""
 
 
-def slopes_of(entries: Sequence[Applied], lanes: int, patterns: int) -> Mapping[Applied, Slopes]:
-    """The slopes on the leading lanes."""
+def slopes_of(entries: Sequence[Applied], patterns: int, uncertain: Mask) -> Mapping[Applied, Slopes]:
+    """The slopes on the leading lanes. Notes those on which some row has none, whether or not it matters: an adjoint
+    multiplies nothing by infinity just as well."""
     result: dict[Applied, Slopes] = {}
     kinds: dict[_Kind, list[Applied]] = {}
     for entry in entries:
         factors = HANDED_ON.get(entry.op.name)
         if factors is not None:
-            result[entry] = Slopes([(arg, k) for arg, k in zip(entry.args, factors, strict=True) if arg.flows])
+            result[entry] = [(arg, k) for arg, k in zip(entry.args, factors, strict=True) if arg.flows]
         else:
             kinds.setdefault(_kind(entry), []).append(entry)
     draws = Draws(patterns)
     for kind, alike in kinds.items():
         for first in range(0, len(alike), TOGETHER):
             some = alike[first : first + TOGETHER]
-            result.update(zip(some, _asked(kind, some, lanes, draws), strict=True))
+            result.update(zip(some, _asked(kind, some, draws, uncertain), strict=True))
     return result
 
 
@@ -104,8 +100,8 @@ def _passing_back(op: Op, within: Op | None) -> Scalar:
     return F32 if narrow else float_of(op)
 
 
-def _asked(kind: _Kind, entries: Sequence[Applied], lanes: int, draws: Draws) -> Iterator[Slopes]:
-    op, count = kind.op, len(entries)
+def _asked(kind: _Kind, entries: Sequence[Applied], draws: Draws, uncertain: Mask) -> Iterator[Slopes]:
+    op, count, lanes = kind.op, len(entries), uncertain.size
     given = [_side_by_side(each, lanes) for each in zip(*(entry.args for entry in entries), strict=True)]
     base = [one[0] for one in given]
     args = [_noisy(one, EPSILON[kind.type], draws) if k else one for one, k in zip(given, kind.noisy, strict=True)]
@@ -118,10 +114,12 @@ def _asked(kind: _Kind, entries: Sequence[Applied], lanes: int, draws: Draws) ->
         if unknown.any():
             doubtful |= unknown.any(axis=0)
             slope[unknown] = 0.0
-    masks = list(doubtful.reshape(count, lanes)) if doubtful.any() else [None] * count
-    each = [slope.reshape(-1, count, lanes).swapaxes(0, 1) for slope in found]
-    for k, (entry, mask) in enumerate(zip(entries, masks, strict=True)):
-        yield Slopes([(entry.args[place], one[k]) for place, one in zip(asked, each, strict=True)], mask)
+    if doubtful.any():
+        for entry, mask in zip(entries, doubtful.reshape(count, lanes), strict=True):
+            uncertain |= mask & entry.active[:lanes]
+    each = [slope.reshape(-1, count, lanes) for slope in found]
+    for k, entry in enumerate(entries):
+        yield [(entry.args[place], one[:, k]) for place, one in zip(asked, each, strict=True)]
 
 
 def _side_by_side(values: Sequence[Value], lanes: int) -> Lanes:

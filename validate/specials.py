@@ -7,6 +7,7 @@ the same on all lanes shows one side of itself per launch, so here scalars and f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from grammar.evaluate import EndlessLoopError, run_plain
 from grammar.inputs import column, from_columns, uniform
-from grammar.layout import Inputs
+from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.ranges import is_wide
 from grammar.tree import Apply, Kernel, Param, Read, Role, Sample, Term, Var, While, Whole, all_terms, statements
@@ -35,15 +36,26 @@ ROUNDS = 4
 """How often lanes that turn out undefined are given ordinary values before the set is done without."""
 
 
-def special(kernel: Kernel, seed: int, lanes: int) -> Inputs | None:
-    """A launch's worth of inputs, special values among them; None if the kernel would be undefined on any such set."""
+Undefined = Callable[[Inputs], Mask]
+"""Tells the lanes on which a kernel would be undefined; raises EndlessLoopError."""
+
+
+def special(kernel: Kernel, seed: int, lanes: int, undefined: Undefined | None = None) -> Inputs | None:
+    """A launch's worth of inputs, special values among them; None if the kernel would be undefined on any such set.
+
+    If `undefined` is asked at all, it is asked about the inputs that are returned last.
+    """
+    undefined = undefined or (lambda inputs: run_plain(kernel, inputs).undefined)
     ordinary = {p.name: column(p, seed, lanes)[:1] for p in kernel.params}
     mixed = {p.name: _mixed(p, ordinary[p.name], seed) for p in kernel.params}
     opposite = {p.name: _opposite(p, mixed[p.name]) for p in kernel.params}
-    return _defined(kernel, opposite, ordinary, lanes) or _defined(kernel, mixed, ordinary, lanes)
+    sets = (_defined(kernel, each, ordinary, lanes, undefined) for each in (opposite, mixed))
+    return next((inputs for inputs in sets if inputs is not None), None)
 
 
-def _defined(kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes], lanes: int) -> Inputs | None:
+def _defined(
+    kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes], lanes: int, undefined: Undefined
+) -> Inputs | None:
     """As inputs, once no lane is undefined any more."""
     risky = any(isinstance(stmt, While | Sample) for stmt in statements(kernel.body))
     risky = risky or any(map(_can_be_undefined, all_terms(kernel)))
@@ -52,7 +64,7 @@ def _defined(kernel: Kernel, mixed: dict[str, Lanes], ordinary: dict[str, Lanes]
         if not risky:
             return inputs
         try:
-            bad = run_plain(kernel, inputs).undefined
+            bad = undefined(inputs)
         except EndlessLoopError:
             return None
         if not bad.any():

@@ -6,6 +6,7 @@ lanes that were chosen from one of two values, and to an element that was read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +44,7 @@ class Applied:
     op: Op
     within: Op | None
     args: tuple[Value, ...]
+    active: Mask
     result: Value
 
 
@@ -71,9 +73,9 @@ class Tape:
 
     entries: list[Applied | Chosen | Fetched] = field(default_factory=list)
 
-    def applied(self, op: Op, within: Op | None, args: tuple[Value, ...], result: Value) -> None:
+    def applied(self, op: Op, within: Op | None, args: Sequence[Value], active: Mask, result: Value) -> None:
         result.flows = True
-        self.entries.append(Applied(op, within, args, result))
+        self.entries.append(Applied(op, within, tuple(args), active, result))
 
     def chosen(self, mask: Mask, new: Value, old: Value, result: Value) -> None:
         result.flows = True

@@ -44,9 +44,9 @@ class Noise:
     patterns: int
     lanes: int
 
-    def factors(self, turn: int, type: Scalar, exact: bool) -> Variants:
-        """Shape (patterns, lanes): by what the result of an operation is off, which is only rounded or is not exact."""
-        return _factors(turn % POOL, self.patterns, self.lanes, type, exact)
+    def factors(self, turn: int, off: float) -> Variants:
+        """Shape (patterns, lanes): what numbers are multiplied by that are off by no more than a share of them."""
+        return _factors(turn % POOL, self.patterns, self.lanes, off)
 
 
 @dataclass(slots=True)
@@ -80,9 +80,9 @@ def differ(pieces: Lanes, from_these: Lanes) -> Mask:
 
 
 @lru_cache(maxsize=512)
-def _factors(turn: int, patterns: int, lanes: int, type: Scalar, exact: bool) -> Variants:
+def _factors(turn: int, patterns: int, lanes: int, off: float) -> Variants:
     """The same for all kernels: it only has to be unrelated to what they compute."""
-    factors = np.asarray(1 + (ROUNDED if exact else LIBRARY[type]) * EPSILON[type] * _signs(patterns, lanes)[turn])
+    factors = np.asarray(1 + off * _signs(patterns, lanes)[turn])
     factors.setflags(write=False)
     return factors
 

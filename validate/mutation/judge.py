@@ -22,11 +22,10 @@ from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
 from grammar.tree import Kernel
-from validate.gradient import cotangents, expected_gradients, looked_at_closer
+from validate.gradient import CLOSER, cotangents, expected_gradients
 from validate.oracle import PATTERNS, check, differentiated, flat, values_of
 from validate.shadow import expected, run_shadowed
 from validate.specials import joined, special
-from validate.variants import Noise
 
 FURTHER = 3
 """Seeds of inputs, beside the one a fault was checked on, before it is taken for none."""
@@ -199,15 +198,14 @@ def _differs(one: Lanes, other: Lanes) -> Mask:
 
 def _known(kernel: Kernel, inputs: Inputs, usual: Inputs | None, seed: int, look: int) -> Mapping[str, Known]:
     """By output, and by gradient where `usual` is given: what the oracle can decide at a look, and how exactly."""
-    noise = Noise(PATTERNS[look], inputs.launches * inputs.lanes)
-    shadowed = run_shadowed(kernel, inputs, noise)
+    shadowed = run_shadowed(kernel, inputs, PATTERNS[look])
     known = {}
     for name in (p.name for p in kernel.params if p.is_output):
         wanted = expected(shadowed, name)
         known[name] = Known(wanted.decided, wanted.tolerance)
     if usual is not None and _is_differentiated(kernel):
         weights = cotangents(kernel, usual, seed)
-        reference = looked_at_closer(kernel, usual) if look else shadowed
+        reference = run_shadowed(kernel, usual, CLOSER) if look else shadowed
         for name, gradient in expected_gradients(kernel, usual, reference, weights).items():
             known[f"d/d{name}"] = Known(gradient.decided, gradient.tolerance)
     return known
