@@ -151,6 +151,22 @@ def _is_repeated(term: Term, names: Container[str]) -> bool:
             return False
 
 
+SHARING = frozenset({"tile_broadcast", "extract"})
+"""Operations that have the numbers of a tile in memory that the threads of a block share."""
+
+
+def _untiles_what_is_shared(kernel: Kernel) -> bool:
+    """Whether one of them and `wp.untile` have the same tile, under whatever name."""
+    names = {
+        s.name: s.value.name for s in statements(kernel.body) if isinstance(s, Assign) and isinstance(s.value, Var)
+    }
+    shared, untiled = set[str](), set[str]()
+    for term in terms_in(kernel.body):
+        if isinstance(term, Apply) and term.op.name in SHARING | {"untile"} and isinstance(tile := term.args[0], Var):
+            (untiled if term.op.name == "untile" else shared).add(names.get(tile.name, tile.name))
+    return not shared.isdisjoint(untiled)
+
+
 WIDENING = ("float64", "int64", "uint64")
 """Casts that Warp does on a constant itself, lest the constant lose digits."""
 
@@ -261,6 +277,15 @@ DEFECTS: tuple[Defect, ...] = (
         "",
         frozenset({"tile_transpose"}),
         _transposes_what_was_used,
+    ),
+    Defect(
+        "untile-shared-gradient",
+        date(2026, 11, 22),
+        "1.19.0",
+        "wp.untile(t) passes no gradient to t where t is in shared memory, as wp.tile_broadcast(t) and t[0] make it",
+        "",
+        frozenset({"untile"}),
+        _untiles_what_is_shared,
     ),
     Defect(
         "tile-broadcast-layout",

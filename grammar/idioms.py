@@ -90,6 +90,14 @@ def _solved_for_one_number(term: Term) -> Term | None:
     return Apply(term.op, (matrix, Apply(repeated, (Apply(added, (right,)),))))
 
 
+def _shared(term: Term) -> Term | None:
+    """`wp.untile(t) * t[0]`."""
+    if not isinstance(term, Apply) or term.op.name != "untile" or not isinstance(tile := term.args[0], Var):
+        return None
+    first, times = ROWS.get(f"extract[0]({tile.type.name})"), ROWS[f"mul({term.type.name},{term.type.name})"]
+    return None if first is None else Apply(times, (term, Apply(first, (tile,))))
+
+
 # -- of a statement ---------------------------------------------------------------------------------------------------
 
 
@@ -142,7 +150,7 @@ def _inserted(kernel: Kernel, stmts: Body, first: int) -> Iterator[Kernel]:
 
 
 CHANGES: tuple[Callable[[Kernel], Iterator[Kernel]], ...] = (
-    *map(_of_terms, (_transposed, _made_whole, _solved_for_one_number)),
+    *map(_of_terms, (_transposed, _made_whole, _solved_for_one_number, _shared)),
     _part_added_to,
     _field_overwritten,
     _state_moved,

@@ -105,6 +105,21 @@ def test_a_tile_is_transposed_after_it_was_used_or_before() -> None:
     assert named(after) == named(after, before) == named(tile, Apply(turned, (tile,))) == ""
 
 
+def test_a_tile_is_read_as_a_number_and_shared_by_whatever_name() -> None:
+    one = type_named("tile1f")
+    params = tuple(replace(param, type=Array(one)) for param in PARAMS[:1])
+    read, first = (Apply(row(key), (Var("t", one),)) for key in ("untile(tile1f)", "extract[0](tile1f)"))
+    spread = Apply(row("tile_broadcast[4](tile1f)"), (Var("u", one),))
+    tile, other = Assign("t", Read("x", LANE, one)), Assign("u", Var("t", one))
+
+    def named(*terms: Term) -> str:
+        stores = (Store("out", LANE, term) for term in terms)
+        return _named(Kernel("k", params, (Thread("i"), tile, other, *stores), "tile_reduction"))
+
+    assert named(read, first) == named(read, spread) == "untile-shared-gradient"
+    assert named(read, read) == named(first, spread) == ""
+
+
 def test_a_tile_is_solved_for_a_broadcast_by_whatever_name() -> None:
     square, line, one = (type_named(name) for name in ("tile4x4f", "tile4f", "tile1f"))
     params = tuple(Param(name, Array(t), Role.VALUE, -2, 2) for name, t in (("a", square), ("y", line), ("z", one)))

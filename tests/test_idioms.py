@@ -17,7 +17,7 @@ from grammar.types import U32, type_named
 from tests.builders import I, X, array, at, do, kernel, let, number, out, put, scalar, var
 from validate.judge import defects_of
 
-VEC3, SQUARE, LINE = (type_named(name) for name in ("vec3f", "tile4x4f", "tile4f"))
+VEC3, SQUARE, LINE, ONE = (type_named(name) for name in ("vec3f", "tile4x4f", "tile4f", "tile1f"))
 
 VECTOR = kernel(
     (array("p", VEC3), out("squares"), out("out", VEC3)),
@@ -30,6 +30,11 @@ TILE = kernel(
     let("t", at("a", I, SQUARE)),
     put("squares", do("mul", var("t", SQUARE), var("t", SQUARE))),
     put("out", do("tile_lower_solve", var("t", SQUARE), at("y", I, LINE))),
+)
+SUM = kernel(
+    (array("y", LINE), out()),
+    let("t", do("tile_sum", at("y", I, LINE))),
+    put("out", do("untile", var("t", ONE))),
 )
 STRUCT = replace(
     kernel(
@@ -49,6 +54,7 @@ NOISE = kernel(
 CASES = {
     "vector": (VECTOR, {"part-update-gradient", "letter-update-gradient", "whole-numbers-gradient"}),
     "tile": (TILE, {"tile-transpose-gradient", "tile-broadcast-layout"}),
+    "sum": (SUM, {"untile-shared-gradient"}),
     "struct": (STRUCT, {"overwritten-field-gradient"}),
     "noise": (NOISE, {"moved-state-gradient"}),
 }
