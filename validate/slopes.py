@@ -74,10 +74,11 @@ def slopes_of(entries: Sequence[Applied], patterns: int, uncertain: Mask) -> Map
         else:
             kinds.setdefault(_kind(entry), []).append(entry)
     draws = Draws(patterns)
+    seen = _steps_as_seen(entries, uncertain.size, draws)
     for kind, alike in kinds.items():
         for first in range(0, len(alike), TOGETHER):
             some = alike[first : first + TOGETHER]
-            result.update(zip(some, _asked(kind, some, draws, uncertain), strict=True))
+            result.update(zip(some, _asked(kind, some, seen, draws, uncertain), strict=True))
     return result
 
 
@@ -100,9 +101,34 @@ def _passing_back(op: Op, within: Op | None) -> Scalar:
     return F32 if narrow else float_of(op)
 
 
-def _asked(kind: _Kind, entries: Sequence[Applied], draws: Draws, uncertain: Mask) -> Iterator[Slopes]:
+def _steps_as_seen(entries: Sequence[Applied], lanes: int, draws: Draws) -> Mapping[Value, Variants]:
+    """What exact steps of composite rows come to, had they been rounded otherwise.
+
+    The adjoint of a composite is a formula of its own, such as that of an inverse: it doesn't see these very steps.
+    """
+    made = {e.result: e.within for e in entries if e.within is not None and e.result.shadow is None}
+    inner = {arg for e in entries if e.within is not None for arg in e.args if made.get(arg) is e.within}
+    seen: dict[Value, Variants] = {}
+    for entry in entries:
+        if entry.result in inner:
+            args = [_variants(arg, lanes, seen) for arg in entry.args]
+            seen[entry.result] = _noisy(
+                np.asarray(entry.op.meaning(*args), np.float64), EPSILON[float_of(entry.op)], draws
+            )
+    return seen
+
+
+def _variants(value: Value, lanes: int, seen: Mapping[Value, Variants]) -> Lanes:
+    if not value.is_float:
+        return value.lanes[np.newaxis, :lanes]
+    return seen[value] if value in seen else value.variants[:, :lanes]
+
+
+def _asked(
+    kind: _Kind, entries: Sequence[Applied], seen: Mapping[Value, Variants], draws: Draws, uncertain: Mask
+) -> Iterator[Slopes]:
     op, count, lanes = kind.op, len(entries), uncertain.size
-    given = [_side_by_side(each, lanes) for each in zip(*(entry.args for entry in entries), strict=True)]
+    given = [_side_by_side(each, lanes, seen) for each in zip(*(entry.args for entry in entries), strict=True)]
     base = [one[0] for one in given]
     args = [_noisy(one, EPSILON[kind.type], draws) if k else one for one, k in zip(given, kind.noisy, strict=True)]
     value = np.asarray(op.meaning(*base), np.float64)
@@ -122,12 +148,10 @@ def _asked(kind: _Kind, entries: Sequence[Applied], draws: Draws, uncertain: Mas
         yield [(entry.args[place], one[:, k]) for place, one in zip(asked, each, strict=True)]
 
 
-def _side_by_side(values: Sequence[Value], lanes: int) -> Lanes:
+def _side_by_side(values: Sequence[Value], lanes: int, seen: Mapping[Value, Variants]) -> Lanes:
     """Shape (1 + patterns, lanes of all), or (1, lanes of all) where none of them has a shadow."""
-    if not values[0].is_float:
-        return np.concatenate([value.lanes[:lanes] for value in values])[np.newaxis]
-    variants = [value.variants[:, :lanes] for value in values]
-    result = np.empty((max(map(len, variants)), len(values), lanes))
+    variants = [_variants(value, lanes, seen) for value in values]
+    result = np.empty((max(map(len, variants)), len(values), lanes), variants[0].dtype)
     for k, one in enumerate(variants):
         result[:, k] = one
     return result.reshape(len(result), -1)
