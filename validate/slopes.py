@@ -44,7 +44,6 @@ HANDED_ON: Mapping[str, tuple[float, ...]] = {"add": (1.0, 1.0), "sub": (1.0, -1
 TOGETHER = 48
 """Entries that are asked in one go: of more, the numbers don't stay in the processor's cache."""
 
-
 Slopes = Sequence[tuple[Value, Variants | float]]
 """Of one entry of a tape: the arguments that a gradient comes back to, and by what it is multiplied, in the shape
 (1 + patterns, lanes)."""
@@ -63,8 +62,10 @@ class _Kind:
 
 
 def slopes_of(entries: Sequence[Applied], patterns: int, uncertain: Mask) -> Mapping[Applied, Slopes]:
-    """The slopes on the leading lanes. Notes those on which some row has none, whether or not it matters: an adjoint
-    multiplies nothing by infinity just as well."""
+    """The slopes on as many leading lanes as there may be uncertain ones, among which go those where some row has none.
+
+    Whether anything comes back there is not asked: an adjoint multiplies nothing by infinity just as well.
+    """
     result: dict[Applied, Slopes] = {}
     kinds: dict[_Kind, list[Applied]] = {}
     for entry in entries:
@@ -112,9 +113,8 @@ def _steps_as_seen(entries: Sequence[Applied], lanes: int, draws: Draws) -> Mapp
     for entry in entries:
         if entry.result in inner:
             args = [_variants(arg, lanes, seen) for arg in entry.args]
-            seen[entry.result] = _noisy(
-                np.asarray(entry.op.meaning(*args), np.float64), EPSILON[float_of(entry.op)], draws
-            )
+            found = np.asarray(entry.op.meaning(*args), np.float64)
+            seen[entry.result] = _noisy(found, EPSILON[float_of(entry.op)], draws)
     return seen
 
 
