@@ -130,6 +130,14 @@ def test_no_slope_is_asked_for_where_a_value_underflows() -> None:
     assert found["x"].decided.tolist() == [False, True]
 
 
+def test_no_slope_is_told_where_a_factor_underflows() -> None:
+    """erfc(15) is 0 in float32, and no gradient comes back through `nonzero`; but it decides what comes back to y."""
+    told = do("nonzero", do("erfc", do("mul", at("x"), 15.0)))
+    by_hand = kernel((X, array("y"), OUT), put("out", do("mul", at("y"), told)))
+    found = slopes(by_hand, inputs_of(x=[1.0, 0.1], y=[1.0, 1.0], out=zeros(2)), out=(1.0, 1.0))["y"]
+    assert found.decided.tolist() == [False, True]
+
+
 def test_slope_is_zero_where_an_operation_passes_none_on() -> None:
     """Warp's registry says that `step` has no gradient; and ints carry none."""
     by_hand = kernel((X, OUT), put("out", do("add", do("step", at("x")), do("float32", do("int32", at("x"))))))

@@ -149,11 +149,15 @@ def _asked(
 
 
 def _side_by_side(values: Sequence[Value], lanes: int, seen: Mapping[Value, Variants]) -> Lanes:
-    """Shape (1 + patterns, lanes of all), or (1, lanes of all) where none of them has a shadow."""
+    """Shape (1 + patterns, lanes of all), or (1, lanes of all) where none of them has a shadow.
+
+    The slopes that don't err are those at the values in their own precision, where those in more may lie far off.
+    """
     variants = [_variants(value, lanes, seen) for value in values]
     result = np.empty((max(map(len, variants)), len(values), lanes), variants[0].dtype)
     for k, one in enumerate(variants):
         result[:, k] = one
+        result[0, k] = values[k].lanes[:lanes]
     return result.reshape(len(result), -1)
 
 

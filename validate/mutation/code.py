@@ -270,7 +270,7 @@ def _flow(s: Statement, body: Body) -> tuple[list[str], str]:
 
 def _alive(flows: Sequence[tuple[list[str], str]], body: Body) -> frozenset[str]:
     """The adjoints that are fed by some output's gradient, and that some input's gradient is fed by."""
-    fed, feeding = {""}, {name for targets, _ in flows for name in targets if not is_float(body.types[name])}
+    fed, feeding = {""}, {name for targets, _ in flows for name in targets if not is_float(body.types.get(name, ""))}
     size = -1
     while len(fed) + len(feeding) > size:
         size = len(fed) + len(feeding)
