@@ -11,14 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Generic, TypeVar, assert_never
+from typing import ClassVar, Generic, TypeVar, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from grammar.lanes import every, some
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
-from grammar.number import Calculus, composed_each, sampled
+from grammar.number import Alike, Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
     Apply,
@@ -66,6 +66,9 @@ class EndlessLoopError(Exception):
 
 class Algebra(ABC, Generic[V]):
     """How values of one kind are made and combined; lanes of all launches are laid end to end in one axis."""
+
+    stacked: ClassVar[bool] = False
+    """Whether a composite is an array of its scalars, on which a scalar row does what it does on each of them."""
 
     @abstractmethod
     def lift(self, value: Lanes, type: Scalar) -> V:
@@ -192,6 +195,8 @@ class Interpreter(Generic[V]):
 
     def each(self, op: Op, args: Sequence[V], active: Mask) -> list[V]:
         """All results of a composite row."""
+        if self.algebra.stacked and isinstance(op.meaning, Alike):
+            return [op.meaning.at_once(op, args, self.calculus(op, active))]
         given = [
             self.algebra.parts(arg) if isinstance(type, Composite) else arg
             for arg, type in zip(args, op.params, strict=True)
@@ -442,6 +447,7 @@ FOLDS = {
 class Plain(Algebra[Lanes]):
     """NumPy arrays at the kernel's own precision; remembers where it was undefined and which way branches went."""
 
+    stacked: ClassVar[bool] = True
     inputs: Inputs
     arrays: dict[str, Lanes]
     undefined: Mask
@@ -473,7 +479,7 @@ class Plain(Algebra[Lanes]):
             fine = op.domain(*args)
             if not every(fine):
                 mask = self.undefined if op.result in INTEGERS else self.outside
-                mask |= active & ~fine
+                mask |= active & ~np.logical_and.reduce(fine.reshape(-1, active.size))
         return np.asarray(op.meaning(*args))
 
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Lanes:

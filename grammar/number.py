@@ -98,6 +98,26 @@ Numbers = tuple[Number, ...]
 """A composite: its scalars, row by row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A meaning that does the same with each scalar of composites, and with the scalars that stand beside them.
+
+    So where an algebra's composites are single arrays, it may be done with these as if they were scalars.
+    """
+
+    each: Callable[..., Number]
+
+    def __call__(self, *args: Numbers | Number) -> Numbers:
+        width = max(len(arg) for arg in args if isinstance(arg, tuple))
+        spread = [arg if isinstance(arg, tuple) else (arg,) * width for arg in args]
+        return tuple([self.each(*parts) for parts in zip(*spread, strict=True)])
+
+    def at_once(self, op: Op, args: Sequence[Any], calculus: Calculus) -> Any:
+        """What the row of that meaning gives, the composites being arrays of one more axis than scalars."""
+        numbers = [Number(arg, type.scalar, calculus) for arg, type in zip(args, op.params, strict=True)]
+        return self.each(*numbers).value
+
+
 def composed(op: Op, args: Sequence[Any], calculus: Calculus) -> list[Any]:
     """What a composite row gives: the scalars of its result. Of a composite argument, the scalars are given."""
     (result,) = composed_each(op, args, calculus)

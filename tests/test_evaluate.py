@@ -13,11 +13,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, run_plain
+from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Interpreter, Plain, run_plain
 from grammar.inputs import regular
 from grammar.layout import Inputs
-from grammar.op import Lanes
-from grammar.ops import ROWS
+from grammar.number import Alike
+from grammar.op import Lanes, Op
+from grammar.ops import ROWS, TABLE
 from grammar.tree import (
     BITWISE,
     Apply,
@@ -32,7 +33,7 @@ from grammar.tree import (
     Stmt,
     statements,
 )
-from grammar.types import F32, F64, I32, Array, type_named
+from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
     OUT,
     I,
@@ -446,3 +447,26 @@ def test_atomics_meet_nan_as_warp_does(kind: AtomicKind) -> None:
     by_hand = kernel((X, accumulator()), atomic(kind, "total", at("x")))
     plain = run_plain(by_hand, inputs_for(by_hand, 3, x=[1.0, np.nan, 2.0], total=[1.5]))
     assert np.isnan(plain.arrays["total"][0]) == (kind in (AtomicKind.ADD, AtomicKind.SUB))
+
+
+SEVERAL = (0, -3, 1, 2, 3, 5, 17, 100)
+
+
+class Apart(Plain):
+    """Composites in parts, as in any other algebra."""
+
+    stacked = False
+
+
+@pytest.mark.parametrize("op", [op for op in TABLE if isinstance(op.meaning, Alike)], ids=lambda op: op.key)
+def test_what_is_done_to_composites_at_once_is_what_is_done_to_each_scalar(op: Op) -> None:
+    rng = np.random.default_rng(0)
+    args = [rng.choice(SEVERAL, (*([p.width] * isinstance(p, Composite)), 128)).astype(p.dtype) for p in op.params]
+    inputs = Inputs(64, {"": np.zeros((2, 64))}, {})
+    once, apart = Plain.on(inputs), Apart.on(inputs)
+    with np.errstate(all="ignore"):
+        one, other = (Interpreter(plain, inputs) for plain in (once, apart))
+        (result,), (expected,) = one.each(op, args, one.everywhere), other.each(op, args, other.everywhere)
+    assert (result.dtype, result.shape, result.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+    assert np.array_equal(once.undefined, apart.undefined)
+    assert np.array_equal(once.outside, apart.outside)

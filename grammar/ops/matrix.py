@@ -182,7 +182,7 @@ def _made(M: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     if n == 3:
         yield _row("skew", (V,), M, Call("wp.skew"), skew, weight=1.5)
     yield from (
-        _row(M.name, (other,), M, Call(M.spelling), parts.each(S.name), group="cast", weight=0.3)
+        _row(M.name, (other,), M, Call(M.spelling), parts.cast(S.name), group="cast", weight=0.3)
         for other in MATRICES
         if other.shape == M.shape and other is not M
     )

@@ -7,16 +7,21 @@ is the sum of two vectors, and only what mixes places needs to know the shape.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
-from grammar.number import Number, Numbers, call, total, where
+from grammar.number import Alike, Number, Numbers, call, total, where
 from grammar.op import Call, Lanes, Op
 from grammar.types import F32, F64, I32
 
 
-def each(name: str) -> Callable[..., Numbers]:
+def each(name: str) -> Alike:
     """The scalar row of that name on each component, or pair of components."""
-    return lambda *composites: tuple([call(name, *parts) for parts in zip(*composites, strict=True)])
+    return Alike(partial(call, name))
+
+
+def cast(name: str) -> Callable[[Numbers], Numbers]:
+    """Each component as of another type. Not alike, since scalar casts take more axes for variants of a value."""
+    return lambda a: tuple([call(name, part) for part in a])
 
 
 def given(*parts: Number) -> Numbers:
@@ -28,29 +33,13 @@ def joined(*composites: Numbers) -> Numbers:
     return tuple(part for parts in composites for part in parts)
 
 
-def scaled(a: Numbers, s: Number) -> Numbers:
-    return tuple([part * s for part in a])
-
-
-def scaling(s: Number, a: Numbers) -> Numbers:
-    return scaled(a, s)
-
-
-def divided(a: Numbers, s: Number) -> Numbers:
-    return tuple(part / s for part in a)
-
-
-def dividing(s: Number, a: Numbers) -> Numbers:
-    return tuple(s / part for part in a)
-
-
-def opposite(a: Numbers) -> Numbers:
-    """Unlike the scalar's, the negative of +0 is -0."""
-    return tuple(part * -1 for part in a)
-
-
-def plus(a: Numbers, b: Numbers) -> Numbers:
-    return tuple([x + y for x, y in zip(a, b, strict=True)])
+scaled = Alike(lambda part, s: part * s)
+scaling = Alike(lambda s, part: part * s)
+divided = Alike(lambda part, s: part / s)
+dividing = Alike(lambda s, part: s / part)
+opposite = Alike(lambda part: part * -1)
+"""Unlike the scalar's, the negative of +0 is -0."""
+plus = Alike(lambda x, y: x + y)
 
 
 def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
@@ -58,8 +47,7 @@ def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
     return plus(scaled(a, 1.0 - t), scaled(b, t))
 
 
-def chosen(condition: Number, a: Numbers, b: Numbers) -> Numbers:
-    return tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
+chosen = Alike(where)
 
 
 def dot(a: Numbers, b: Numbers) -> Number:

@@ -179,7 +179,7 @@ def _made(Q: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     yield _row("quat_identity", (), Q, Call("wp.quat_identity", dtype), lambda: (0.0, 0.0, 0.0, 1.0), weight=0.0)
     yield _row(Q.name, (), Q, Call(Q.spelling), lambda: (0.0,) * 4, weight=0.0)
     yield from (
-        _row(Q.name, (other,), Q, Call(Q.spelling), parts.each(S.name), group="cast", weight=0.2)
+        _row(Q.name, (other,), Q, Call(Q.spelling), parts.cast(S.name), group="cast", weight=0.2)
         for other in QUATERNIONS
         if other is not Q
     )

@@ -302,7 +302,7 @@ def _converted(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
         to = tile_of(scalar, *T.shape)
         if to is not None and to is not T and T.scalar in FLOATS:
             spelt = Call("wp.tile_astype", (("dtype", scalar.spelling),))
-            yield _row("tile_astype", (T,), to, spelt, parts.each(scalar.name), group="cast")
+            yield _row("tile_astype", (T,), to, spelt, parts.cast(scalar.name), group="cast")
 
 
 def _products(scalar: Scalar) -> Iterator[Op]:

@@ -66,7 +66,7 @@ def _made(V: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     yield _row(V.name, (S,), V, make, lambda s: (s,) * n, weight=0.3)
     yield _row(V.name, (S,) * n, V, make, parts.given, weight=2.0)
     yield from (
-        _row(V.name, (other,), V, make, parts.each(S.name), group="cast", weight=0.5)
+        _row(V.name, (other,), V, make, parts.cast(S.name), group="cast", weight=0.5)
         for other in (*VECTORS, *INT_VECTORS)
         if other.shape == V.shape and other is not V
     )
