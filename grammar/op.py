@@ -9,7 +9,7 @@ edit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -140,18 +140,18 @@ class Op:
     """Further results, which make it one for `grammar.tree.Unpack` only."""
     approximate: bool = False
     """Warp documents that it gives an approximation, while the adjoint is that of the exact result, and unstable."""
+    key: str = field(init=False)
+    """What tells the row from all others: `add(float32,float32)`."""
 
     def __post_init__(self) -> None:
         composite = any(isinstance(type, Composite) for type in (*self.params, self.result))
         object.__setattr__(self, "is_composite", self.is_composite or composite)
+        params = ",".join(type.name for type in self.params)
+        object.__setattr__(self, "key", f"{self.name}{_variant(self.spelling)}({params})")
 
     @property
     def results(self) -> tuple[Element, ...]:
         return (self.result, *self.others)
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}{_variant(self.spelling)}({','.join(p.name for p in self.params)})"
 
     def __call__(self, *args: Lanes) -> Lanes:
         """The result on plain arrays; composites are arrays whose first axis numbers their scalars.
