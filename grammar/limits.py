@@ -382,13 +382,14 @@ def needs(op: Op) -> tuple[tuple[bool, ...], ...]:
     rng = np.random.Generator(np.random.PCG64(0))
     lowest = -0.9 if _is_defined(op, -0.9, rng) else 0.1
     points = [_column(op, k, rng, lowest) for k in range(count)]
-    return tuple(
-        tuple(
-            op.params[k].scalar in FLOATS and _depends(op, points, k, _moved(op, points, j, rng, lowest))
-            for j in range(count)
-        )
-        for k in range(count)
-    )
+
+    def by(k: int) -> tuple[bool, ...]:
+        if op.params[k].scalar not in FLOATS:
+            return (False,) * count
+        slope = _slope(op, points, k)
+        return tuple(_differ(slope, _slope(op, _moved(op, points, j, rng, lowest), k)) for j in range(count))
+
+    return tuple(map(by, range(count)))
 
 
 def _is_defined(op: Op, lowest: float, rng: np.random.Generator) -> bool:
@@ -412,8 +413,7 @@ def _moved(op: Op, points: list[Lanes], j: int, rng: np.random.Generator, lowest
     return [_column(op, j, rng, lowest) if k == j else column for k, column in enumerate(points)]
 
 
-def _depends(op: Op, points: list[Lanes], k: int, moved: list[Lanes]) -> bool:
-    before, after = _slope(op, points, k), _slope(op, moved, k)
+def _differ(before: Lanes, after: Lanes) -> bool:
     differ = np.abs(before - after) > 1e-3 * (1 + np.abs(before))
     return bool(differ.mean() > 0.05)  # fewer are points that lie on a jump by chance
 

@@ -7,7 +7,8 @@ from nothing else of the draft; so it is put together once, and a draw is a spin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 import numpy as np
@@ -28,7 +29,7 @@ def menu(draft: Draft, result: Element) -> Wheel[Op]:
 
 @lru_cache(maxsize=512)
 def _menu(profile: Profile, favoured: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
-    options = [(op, _share(kin, op) * (6.0 if op.group in favoured else 1.0)) for op in _by_result()[result]]
+    options = [(op, share * (6.0 if op.group in favoured else 1.0)) for op, share in _shares(kin, result).items()]
     return _wheel(profile, options)
 
 
@@ -68,22 +69,18 @@ def _kinship(kin: frozenset[Element], op: Op) -> float:
     return 0.02 if op.group == "cast" else 0.005 if op.group == "select" and op.result in kin else 0.0
 
 
-@cache
-def _overloads() -> dict[tuple[str, Element], list[Op]]:
-    """By name and result, which is how overloads share a weight."""
-    found: dict[tuple[str, Element], list[Op]] = {}
-    for op in TABLE:
-        found.setdefault((op.name, op.result), []).append(op)
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _share(kin: frozenset[Element], op: Op) -> float:
+@lru_cache(maxsize=512)
+def _shares(kin: frozenset[Element], result: Element) -> Mapping[Op, float]:
     """The kinship, but that what others have of the weight of a name goes to those that are akin."""
-    if op.is_composite:
-        return _kinship(kin, op)
-    overloads = _overloads()[op.name, op.result]
-    return _kinship(kin, op) * len(overloads) / max(1.0, sum(_kinship(kin, other) for other in overloads))
+    kinship = {op: _kinship(kin, op) for op in _by_result()[result]}
+    overloads = Counter(op.name for op in kinship)
+    akin = dict.fromkeys(overloads, 0.0)
+    for op, share in kinship.items():
+        akin[op.name] += share
+    return {
+        op: share if op.is_composite else share * overloads[op.name] / max(1.0, akin[op.name])
+        for op, share in kinship.items()
+    }
 
 
 @cache
@@ -127,7 +124,7 @@ def _is_defined_together(op: Op, chosen: Sequence[Span]) -> bool:
 
 @lru_cache(maxsize=512)
 def favoured_menu(profile: Profile, groups: frozenset[str], kin: frozenset[Element], result: Element) -> Wheel[Op]:
-    options = [(op, _share(kin, op)) for op in _by_result()[result] if op.group in groups]
+    options = [(op, share) for op, share in _shares(kin, result).items() if op.group in groups]
     return _wheel(profile, options) if any(w > 0 for _, w in options) else _menu(profile, groups, kin, result)
 
 
