@@ -440,6 +440,14 @@ DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
             put("out", do("tile_lower_solve", at("a", I, TILE), var("side", LINE))),
         ),
     ),
+    "number of a tile whose first element is read": (
+        "untile-shared-gradient",
+        kernel(
+            (array("y", LINE), OUT),
+            let("t", do("tile_sum", at("y", I, LINE))),
+            put("out", do("mul", do("untile", var("t", ONE)), do("extract[0]", var("t", ONE)))),
+        ),
+    ),
     "made whole and back": (
         "whole-numbers-gradient",
         kernel(
