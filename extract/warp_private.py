@@ -91,8 +91,9 @@ def forget_kernel(module: Any, kernel: Any) -> None:
 
 
 def forget_module(module: Any) -> None:
-    """Drop everything a module holds, and Warp's own reference to it."""
+    """Drop everything a module holds, and Warp's own references to it, such as those of modules that it calls."""
     context.user_modules.pop(module.name, None)
+    module._detach_references()
     module.unload()
     module.kernels.clear()
     module.structs.clear()

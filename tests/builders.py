@@ -185,18 +185,22 @@ class Sample:
 @cache
 def samples(per_family: int = COPIES, depths: tuple[int, ...] = DEPTHS) -> tuple[Sample, ...]:
     """So many kernels of each family at each of the depths under each profile."""
-    return tuple(_grown(per_family, depths))
+    return tuple(
+        grown
+        for depth in depths
+        for name in PROFILES
+        for number in range(len(families_at(depth)))
+        for copy in range(per_family)
+        if (grown := _grown(depth, name, number, copy)) is not None
+    )
 
 
-def _grown(per_family: int, depths: tuple[int, ...]) -> Iterator[Sample]:
-    for depth in depths:
-        for name in PROFILES:
-            for number, family in enumerate(families_at(depth)):
-                for copy in range(per_family):
-                    seed = Seed(((depth * 100 + number) * 100 + copy) * 2 + PROFILES.index(name))
-                    grown = grow(seeded(seed), family, profile(name), depth, seed, LANES)
-                    if grown is not None:
-                        yield Sample(grown, seed, depth, name)
+@cache
+def _grown(depth: int, name: str, number: int, copy: int) -> Sample | None:
+    """One of them: sets that differ in size have most in common."""
+    seed = Seed(((depth * 100 + number) * 100 + copy) * 2 + PROFILES.index(name))
+    grown = grow(seeded(seed), families_at(depth)[number], profile(name), depth, seed, LANES)
+    return None if grown is None else Sample(grown, seed, depth, name)
 
 
 # -- kernels with one thing less or changed ----------------------------------------------------------------------------

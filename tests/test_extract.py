@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,18 @@ def test_memory_stays_flat() -> None:
         gc.collect()
         sizes.append(process.memory_info().rss)
     assert max(sizes[20:]) - max(sizes[:10]) < 6 << 20
+
+
+def test_nothing_of_a_block_is_left_in_modules_that_it_calls() -> None:
+    """`wp.norm_l1` is written in Python, in a module of its own, which knows the modules that call it."""
+    source = SCALE.replace("factor * x[i]", "wp.norm_l1(wp.vec2(factor, x[i]))")
+    block = compile_block([("scale", source)], TEXTS)
+    module = weakref.ref(block.module)
+    assert module().references  # type: ignore[union-attr] # nobody has dropped it
+    release(block)
+    del block
+    gc.collect()
+    assert module() is None
 
 
 def distinct_block(number: int) -> BlockBuild:
