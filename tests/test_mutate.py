@@ -183,6 +183,14 @@ def test_adjoint_faults() -> None:
     assert made(Kind.REPLAY)[0] == ("var_6 = wp::sin(var_4);", "var_6 = wp::cos(var_4);")
 
 
+def test_arrays_that_a_function_is_given_are_declared_nowhere() -> None:
+    declaration = "    wp::array_t<wp::float32> adj_x = _wp_adj_args->x;\n"
+    assert declaration in PIECES[ADJOINT]
+    given = {ADJOINT: PIECES[ADJOINT].replace(declaration, "")}
+    dropped = [fault.before.strip() for fault in faults(given) if fault.kind is Kind.ADJOINT_DROPPED]
+    assert dropped == [before for before, _ in made(Kind.ADJOINT_DROPPED)]
+
+
 def test_a_wrong_primal_has_a_value_wherever_the_right_one_has() -> None:
     """`var_6` comes after `var_4`, and `var_7` after both."""
     assert {after for before, after in made(Kind.PRIMAL) if before.startswith("wp::adj_mul")} == {
