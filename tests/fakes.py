@@ -38,6 +38,8 @@ FACTS = {
 GUILTY = 37
 SPACE = 4
 """Number of distinct kernels of the pipelines that run out of them."""
+SOON = 4
+"""Number of blocks that come before one that never does."""
 
 
 def kernel(number: int) -> Kernel:
@@ -108,6 +110,13 @@ def knowing_block(settings: Settings, block: int, indices: tuple[int, ...], know
 
 def slow_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
     time.sleep(0.05)
+    return plain_block(settings, block, indices)
+
+
+def stuck_block(settings: Settings, block: int, indices: tuple[int, ...], _: object) -> BlockResult:
+    """The first blocks come soon, the others never."""
+    if block >= SOON:
+        time.sleep(3600)
     return plain_block(settings, block, indices)
 
 

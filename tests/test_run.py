@@ -266,7 +266,7 @@ def test_a_run_without_candidates_ends(tmp_path: Path) -> None:
 def test_a_time_limit_keeps_what_is_there(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     for limit in (1.2, 5.0, 20.0):  # a busy machine needs longer to start workers
         out = tmp_path / f"{limit}"
-        stopped = make(out, fakes.pipeline(fakes.slow_block), time_limit=limit)
+        stopped = make(out, fakes.pipeline(fakes.stuck_block), time_limit=limit)
         assert stopped.stopped == "time limit"
         if stopped.totals.rows:
             break
