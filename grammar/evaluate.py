@@ -471,7 +471,7 @@ class Plain(Algebra[Lanes]):
         return np.asarray(value, type.dtype)
 
     def const(self, value: float | int | bool, type: Scalar) -> Lanes:
-        return filled(value, type, self.undefined.size, "" if value else repr(value))
+        return filled(value, type, self.undefined.size)
 
     def apply(self, op: Op, args: Sequence[Lanes], active: Mask, within: Op | None = None) -> Lanes:
         del within  # values are values
@@ -537,9 +537,14 @@ def kind_of(stmt: AugStore) -> AtomicKind:
     return stmt.kind
 
 
+def filled(value: float | int | bool, type: Scalar, lanes: int) -> Lanes:
+    """A constant on all lanes, which can't be changed."""
+    return _filled(value, type, lanes, "" if value else repr(value))
+
+
 @lru_cache(maxsize=1024)
-def filled(value: float | int | bool, type: Scalar, lanes: int, text: str = "") -> Lanes:
-    """A constant on all lanes, which can't be changed. `text` tells apart what compares equal: the two zeros."""
+def _filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
+    """`text` tells apart what compares equal: the two zeros."""
     del text
     array = np.full(lanes, type.dtype.type(np.float32(value) if type is F16 else value))  # Warp goes by way of float32
     array.setflags(write=False)

@@ -7,7 +7,7 @@ noisy ones, as an adjoint that rounds on its way may have them: their spread say
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 import numpy as np
@@ -21,7 +21,7 @@ from grammar.types import F16, FLOATS
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import slopes_of
 from validate.tape import Applied, Chosen, Fetched, Value
-from validate.variants import MARGIN, Noise, Variants
+from validate.variants import MARGIN, Draws, Variants
 
 UNDERFLOW = {
     **{np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)},
@@ -86,7 +86,7 @@ def expected_gradients(
             if mine:
                 _add(result, mine, [inputs.arrays[name].dtype, *dtypes], uncertain)
     if uncertain.any():
-        for entry in first.tape.entries:
+        for entry in first.tape:
             if isinstance(entry, Fetched):
                 results[entry.array].decided[entry.where[:lanes][uncertain]] = False
     telling, negligible = COARSE if half else (TELLING, NEGLIGIBLE)
@@ -109,9 +109,8 @@ def _nothing_yet(size: int) -> ExpectedGradient:
 class _Backwards:
     """What comes back to each value: shape (1 + patterns, lanes)."""
 
-    noise: Noise
+    draws: Draws
     adjoints: dict[Value, Variants] = field(default_factory=dict)
-    turn: int = 0
 
     def add(self, value: Value, adjoint: Variants) -> None:
         """Of two that nearly cancel, each may have been rounded, even where it is handed on as it is."""
@@ -119,18 +118,13 @@ class _Backwards:
         self.adjoints[value] = adjoint if before is None else before + self.rounded(adjoint, value.lanes.dtype)
 
     def rounded(self, adjoint: Variants, dtype: np.dtype[Any]) -> Variants:
-        result = np.empty((1 + self.noise.patterns, self.noise.lanes))
-        result[:] = adjoint
-        self.turn += 1
-        result[1:] *= self.noise.factors(self.turn, float(np.finfo(dtype).eps))
-        return result
+        return self.draws.disturbed(adjoint, float(np.finfo(dtype).eps))
 
 
 def _walked(first: Shadowed, back: _Backwards, lanes: int, uncertain: Mask) -> Iterator[tuple[Fetched, Variants]]:
     """Follows the tape backwards; gives what comes to elements of inputs. Notes lanes that have no slope."""
-    applied = [entry for entry in first.tape.entries if isinstance(entry, Applied)]
-    slopes = slopes_of(applied, first.noise.patterns, uncertain)
-    for entry in reversed(first.tape.entries):
+    slopes = slopes_of([entry for entry in first.tape if isinstance(entry, Applied)], back.draws, uncertain)
+    for entry in reversed(first.tape):
         adjoint = back.adjoints.pop(entry.result, None)
         if adjoint is None:
             continue
@@ -175,7 +169,7 @@ def _add(
 def _seeded(first: Shadowed, weights: Mapping[str, Lanes], inputs: Inputs, uncertain: Mask) -> _Backwards:
     """What comes back to the values that are written, from what comes back to the outputs."""
     lanes = uncertain.size
-    back = _Backwards(Noise(first.noise.patterns, lanes))
+    back = _Backwards(replace(first.draws))  # a copy: the noise is the same whenever this is asked
     finals = {array: expected(first, array) for array in weights}
     lost = {array: np.zeros(given.size, np.bool_) for array, given in weights.items()}
     for event in reversed([event.leading(lanes) for event in first.events if event.stmt.array in weights]):

@@ -41,8 +41,8 @@ from grammar.tree import (
     subterms,
 )
 from grammar.types import F16, F32, FLOATS, INTEGERS, Array, Scalar
-from validate.tape import Tape, Value
-from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Noise, Variants, differ, float_of
+from validate.tape import Applied, Chosen, Entry, Fetched, Value
+from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Draws, Variants, differ, float_of
 
 TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
@@ -72,7 +72,7 @@ class Event:
 @dataclass(slots=True)
 class Shadowed(Algebra[Value]):
     inputs: Inputs
-    noise: Noise
+    draws: Draws
     sources: frozenset[str] = frozenset()
     """Names of the arrays to which gradients come back."""
     counters: frozenset[str] = frozenset()
@@ -81,9 +81,8 @@ class Shadowed(Algebra[Value]):
     """Lanes on which Warp may rightly have gone another way."""
     undefined: Mask = field(init=False)
     """Lanes that did what is undefined behaviour, so that nothing may be concluded from them."""
-    tape: Tape = field(default_factory=Tape)
+    tape: list[Entry] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    turn: int = 2
 
     def __post_init__(self) -> None:
         lanes = self.inputs.launches * self.inputs.lanes
@@ -95,7 +94,7 @@ class Shadowed(Algebra[Value]):
         return Value(np.asarray(value, type.dtype))
 
     def const(self, value: float | int | bool, type: Scalar) -> Value:
-        return Value(filled(value, type, self.undecided.size, repr(value)))
+        return Value(filled(value, type, self.undecided.size))
 
     def discrete(self, value: Value) -> Lanes:
         return value.lanes
@@ -116,22 +115,26 @@ class Shadowed(Algebra[Value]):
         if new.shadow is not None or old.shadow is not None:
             result.shadow = np.where(mask, new.variants, old.variants)
         if new.flows or old.flows:
-            self.tape.chosen(mask, new, old, result)
+            self._record(Chosen(mask, new, old, result))
         return result
 
     def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Value:
         where = flat_index(self.inputs, array, index, active, self.undefined, part)
         result = Value(self.inputs.arrays[array].reshape(-1)[where])
         if array in self.sources:
-            self.tape.fetched(array, where, result)
+            self._record(Fetched(array, where, result))
         return result
 
     def apply(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None = None) -> Value:
         result = self._applied(op, args, active, within)
         flows = op.differentiable and (within is None or within.differentiable) and op.result in FLOATS
         if flows and any(arg.flows for arg in args):
-            self.tape.applied(op, within, args, active, result)
+            self._record(Applied(op, within, tuple(args), active, result))
         return result
+
+    def _record(self, entry: Entry) -> None:
+        entry.result.flows = True
+        self.tape.append(entry)
 
     def _applied(self, op: Op, args: Sequence[Value], active: Mask, within: Op | None) -> Value:
         exact = op.exact and (within is None or within.exact)
@@ -161,14 +164,10 @@ class Shadowed(Algebra[Value]):
             shadow[1:] = rounded[1:]
         return Value(lanes, shadow)
 
-    def noisy(self, op: Op, shadow: Variants, exact: bool) -> Variants:
+    def noisy(self, op: Op, variants: Variants, exact: bool) -> Variants:
         """The variants with what rounding the result may do to each."""
-        if shadow.shape[0] == 1:
-            shadow = np.repeat(shadow, 1 + self.noise.patterns, axis=0)
-        self.turn += 5
         type = float_of(op)
-        shadow[1:] *= self.noise.factors(self.turn, (ROUNDED if exact else LIBRARY[type]) * EPSILON[type])
-        return shadow
+        return self.draws.disturbed(variants, (ROUNDED if exact else LIBRARY[type]) * EPSILON[type])
 
     def _watch_jumps(self, op: Op, args: Sequence[Value], variants: Sequence[Lanes], active: Mask) -> None:
         """Notes the lanes on which rounding may carry the arguments across a jump."""
@@ -223,12 +222,8 @@ def float_inputs(kernel: Kernel) -> list[Param]:
 
 def run_shadowed(kernel: Kernel, inputs: Inputs, patterns: int, kind: type[Shadowed] = Shadowed) -> Shadowed:
     """Runs the kernel over values with shadows of so many noise variants. Raises EndlessLoopError."""
-    algebra = kind(
-        inputs,
-        Noise(patterns, inputs.launches * inputs.lanes),
-        frozenset(p.name for p in float_inputs(kernel)),
-        counters_of(kernel),
-    )
+    sources = frozenset(p.name for p in float_inputs(kernel))
+    algebra = kind(inputs, Draws(patterns), sources, counters_of(kernel))
     with np.errstate(all="ignore"):
         Interpreter(algebra, inputs).run(kernel)
     return algebra

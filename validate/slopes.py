@@ -61,7 +61,7 @@ class _Kind:
     """Which arguments the adjoint may have rounded."""
 
 
-def slopes_of(entries: Sequence[Applied], patterns: int, uncertain: Mask) -> Mapping[Applied, Slopes]:
+def slopes_of(entries: Sequence[Applied], draws: Draws, uncertain: Mask) -> Mapping[Applied, Slopes]:
     """The slopes on as many leading lanes as there may be uncertain ones, among which go those where some row has none.
 
     Whether anything comes back there is not asked: an adjoint multiplies nothing by infinity just as well.
@@ -74,7 +74,6 @@ def slopes_of(entries: Sequence[Applied], patterns: int, uncertain: Mask) -> Map
             result[entry] = [(arg, k) for arg, k in zip(entry.args, factors, strict=True) if arg.flows]
         else:
             kinds.setdefault(_kind(entry), []).append(entry)
-    draws = Draws(patterns)
     seen = _steps_as_seen(entries, uncertain.size, draws)
     for kind, alike in kinds.items():
         for first in range(0, len(alike), TOGETHER):
@@ -114,7 +113,7 @@ def _steps_as_seen(entries: Sequence[Applied], lanes: int, draws: Draws) -> Mapp
         if entry.result in inner:
             args = [_variants(arg, lanes, seen) for arg in entry.args]
             found = np.asarray(entry.op.meaning(*args), np.float64)
-            seen[entry.result] = _noisy(found, EPSILON[float_of(entry.op)], draws)
+            seen[entry.result] = draws.disturbed(found, EPSILON[float_of(entry.op)])
     return seen
 
 
@@ -130,7 +129,8 @@ def _asked(
     op, count, lanes = kind.op, len(entries), uncertain.size
     given = [_side_by_side(each, lanes, seen) for each in zip(*(entry.args for entry in entries), strict=True)]
     base = [one[0] for one in given]
-    args = [_noisy(one, EPSILON[kind.type], draws) if k else one for one, k in zip(given, kind.noisy, strict=True)]
+    # as adjoints such as 1 / sqrt(1 − x²) or b·c − a·c see them, which round inside
+    args = [draws.disturbed(one, EPSILON[kind.type]) if k else one for one, k in zip(given, kind.noisy, strict=True)]
     value = np.asarray(op.meaning(*base), np.float64)
     asked = [place for place, flows in enumerate(kind.flows) if flows]
     found = [_slope(kind, args, place, value, draws) for place in asked]
@@ -159,14 +159,6 @@ def _side_by_side(values: Sequence[Value], lanes: int, seen: Mapping[Value, Vari
         result[:, k] = one
         result[0, k] = values[k].lanes[:lanes]
     return result.reshape(len(result), -1)
-
-
-def _noisy(given: Variants, epsilon: float, draws: Draws) -> Variants:
-    """An argument as one use of it sees it: adjoints such as 1 / sqrt(1 − x²) or b·c − a·c round inside."""
-    args = np.empty((1 + draws.patterns, given.shape[1]))
-    args[:] = given
-    args[1:] *= 1 + epsilon * draws(given.shape[1])
-    return args
 
 
 # -- differences ------------------------------------------------------------------------------------------------------

@@ -6,8 +6,7 @@ lanes that were chosen from one of two values, and to an element that was read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,20 +66,5 @@ class Fetched:
     result: Value
 
 
-@dataclass(slots=True)
-class Tape:
-    """What was done to values through which a gradient flows, in order."""
-
-    entries: list[Applied | Chosen | Fetched] = field(default_factory=list)
-
-    def applied(self, op: Op, within: Op | None, args: Sequence[Value], active: Mask, result: Value) -> None:
-        result.flows = True
-        self.entries.append(Applied(op, within, tuple(args), active, result))
-
-    def chosen(self, mask: Mask, new: Value, old: Value, result: Value) -> None:
-        result.flows = True
-        self.entries.append(Chosen(mask, new, old, result))
-
-    def fetched(self, array: str, where: NDArray[np.intp], result: Value) -> None:
-        result.flows = True
-        self.entries.append(Fetched(array, where, result))
+Entry = Applied | Chosen | Fetched
+"""Of a tape, on which stands what was done to values through which a gradient flows, in order."""

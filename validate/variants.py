@@ -30,28 +30,13 @@ those of float32, rounded."""
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
 
-POOL = 61
-"""Draws of noise before they recur; prime, so that loops don't fall in step with them."""
-
 DRAWN = 2**16
-"""The same of `Draws`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Noise:
-    """How the variants after the first err."""
-
-    patterns: int
-    lanes: int
-
-    def factors(self, turn: int, off: float) -> Variants:
-        """Shape (patterns, lanes): what numbers are multiplied by that are off by no more than a share of them."""
-        return _factors(turn % POOL, self.patterns, self.lanes, off)
+"""Draws of noise before they recur."""
 
 
 @dataclass(slots=True)
 class Draws:
-    """Numbers in [−1, 1] of any count, one after the other; the same each time that one starts anew."""
+    """Numbers in [−1, 1], no two uses the same; but equal where one starts from the same place."""
 
     patterns: int
     start: int = 0
@@ -64,6 +49,13 @@ class Draws:
         here = drawn[:, self.start : self.start + count] if count <= DRAWN else np.resize(drawn, (self.patterns, count))
         self.start += count
         return here
+
+    def disturbed(self, given: Variants, off: float) -> Variants:
+        """All variants of what is given, those after the first off by no more than a share of them."""
+        result = np.empty((1 + self.patterns, given.shape[-1]))
+        result[:] = given
+        result[1:] *= 1 + off * self(given.shape[-1])
+        return result
 
 
 def float_of(op: Op) -> Scalar:
@@ -79,20 +71,7 @@ def differ(pieces: Lanes, from_these: Lanes) -> Mask:
     return np.asarray(other.any(axis=0) if other.ndim > 1 else other, np.bool_)
 
 
-@lru_cache(maxsize=512)
-def _factors(turn: int, patterns: int, lanes: int, off: float) -> Variants:
-    """The same for all kernels: it only has to be unrelated to what they compute."""
-    factors = np.asarray(1 + off * _signs(patterns, lanes)[turn])
-    factors.setflags(write=False)
-    return factors
-
-
-@lru_cache(maxsize=8)
-def _signs(patterns: int, lanes: int) -> Variants:
-    generator = np.random.Generator(np.random.PCG64([patterns, lanes]))
-    return generator.uniform(-1.0, 1.0, (POOL, 2 * patterns, lanes))[:, :patterns]
-
-
 @lru_cache(maxsize=8)
 def _drawn(patterns: int) -> Variants:
+    """The same for all kernels: it only has to be unrelated to what they compute."""
     return np.random.Generator(np.random.PCG64(patterns)).uniform(-1.0, 1.0, (patterns, DRAWN))

@@ -39,7 +39,7 @@ divided = Alike(lambda part, s: part / s)
 dividing = Alike(lambda s, part: s / part)
 opposite = Alike(lambda part: part * -1)
 """Unlike the scalar's, the negative of +0 is -0."""
-plus = Alike(lambda x, y: x + y)
+plus = each("add")
 
 
 def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
@@ -47,7 +47,7 @@ def mixed(a: Numbers, b: Numbers, t: Number) -> Numbers:
     return plus(scaled(a, 1.0 - t), scaled(b, t))
 
 
-chosen = Alike(where)
+chosen = each("where")
 
 
 def dot(a: Numbers, b: Numbers) -> Number:
