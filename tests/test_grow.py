@@ -62,7 +62,7 @@ def test_every_family_grows_within_every_depth_it_has(depth: int) -> None:
         for name in PROFILES:
             tries = [
                 grow(seeded(Seed(seed)), family, profile(name), depth, seed, LANES)
-                for seed in range(1000 * depth, 1000 * depth + 3)
+                for seed in range(1000 * depth, 1000 * depth + 2)
             ]
             kernels = [grown for grown in tries if grown is not None]
             assert kernels, f"{family.name} at depth {depth}, {name}"
@@ -330,20 +330,24 @@ def test_the_table_is_reached() -> None:
 @pytest.mark.no_cover
 def test_every_kind_of_composite_row_is_reached() -> None:
     """By name, in the families that compute in composites; save the constructors of the rarer types."""
-    reached = {op for family in FAMILIES if family.types for grown in in_composites(family) for op in operations(grown)}
-    names = {(op.group, op.name) for op in reached if op.is_composite}
     favoured = {group for family in FAMILIES if family.types for group in family.favoured}
     rows = [op for op in COMPOSITE_ROWS if op.group in favoured and op.name not in SELDOM | {op.result.name}]
     wanted = {(op.group, op.name) for op in rows if op.weight >= 1}
-    assert len(wanted - names) <= 8, wanted - names
+    missing = set(wanted)
+    for grown in in_composites():
+        missing -= {(op.group, op.name) for op in operations(grown)}
+        if len(missing) <= 8:
+            return
+    pytest.fail(f"never grown: {missing}")
 
 
-def in_composites(family: Family) -> Iterator[Kernel]:
-    for name in PROFILES:
-        for seed in range(60):
-            grown = grow(seeded(Seed(seed)), family, profile(name), 5, seed, LANES)
-            if grown is not None:
-                yield grown
+def in_composites() -> Iterator[Kernel]:
+    for seed in range(60):
+        for name in PROFILES:
+            for family in FAMILIES:
+                grown = grow(seeded(Seed(seed)), family, profile(name), 5, seed, LANES) if family.types else None
+                if grown is not None:
+                    yield grown
 
 
 def test_every_group_of_operations_is_reached_under_each_profile() -> None:
