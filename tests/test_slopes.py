@@ -14,6 +14,7 @@ import pytest
 from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
+from grammar.ops import ROWS
 from grammar.tree import AtomicKind, Kernel, Term
 from grammar.types import F64
 from tests.builders import (
@@ -204,14 +205,23 @@ def test_an_output_that_turns_fast_is_followed() -> None:
     assert (found["z"].tolerance <= 1e-3 * np.abs(wanted)).all()
 
 
+def bell(x: Lanes) -> Lanes:
+    """How fast erfcinv falls at |x|."""
+    return np.asarray(np.sqrt(np.pi) / 2 * np.exp(ROWS["erfcinv(float64)"](np.abs(x)) ** 2))
+
+
 def test_slopes_near_zero_are_told_by_short_steps() -> None:
-    """Those of 1/x and of sqrt change within a step of common length; that of cos is lost in a short one."""
+    """Those of 1/x and of sqrt change within a step of common length; that of cos is lost in a short one.
+
+    That of erfcinv would be, too, had 1 − x to tell one end of it from the other.
+    """
     x = np.array([3e-9, -2e-7, 1e-5], np.float32)
     cases: tuple[tuple[Term, Callable[[Lanes], Lanes]], ...] = (
         (do("div", number(1.0), at("x")), lambda x: -1 / x**2),
         (do("sqrt", do("abs", at("x"))), lambda x: np.sign(x) / np.sqrt(np.abs(x)) / 2),
         (do("log", do("abs", at("x"))), lambda x: 1 / x),
         (do("cos", at("x")), lambda x: -x),
+        (do("erfcinv", do("abs", at("x"))), lambda x: -np.sign(x) * bell(x)),
     )
     for term, slope in cases:
         found = slopes(kernel((X, OUT), put("out", term)), inputs_of(x=x, out=zeros(3)), out=(1.0, 1.0, 1.0))["x"]

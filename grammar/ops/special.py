@@ -197,18 +197,25 @@ def erfinv(x: Lanes) -> Lanes:
     Warp goes by way of (x + 1) / 2 in double precision, which costs all digits of a tiny `x`; so does this, but for
     variants of a value (which is what more than one axis means), as those tell the slope.
     """
-    return _erfinv(_widened(x)).astype(x.dtype)
+    wide = _widened(x)
+    p = (wide + 1.0) / 2.0
+    return _inverse(wide, p, wide / 2.0 if x.ndim > 1 else p - 0.5).astype(x.dtype)
 
 
 def erfcinv(x: Lanes) -> Lanes:
-    """The inverse of erfc. Warp takes erfinv(1 - x), in double precision, so that erfcinv(1e-20) is infinite."""
-    return _erfinv(1.0 - _widened(x)).astype(x.dtype)
+    """The inverse of erfc. Warp takes erfinv(1 - x), in double precision, so that erfcinv(1e-20) is infinite.
+
+    As with erfinv, variants keep the digits that this costs a tiny `x`.
+    """
+    wide = _widened(x)
+    if x.ndim > 1:
+        return (0.0 - _inverse(wide - 1.0, wide / 2.0, (wide - 1.0) / 2.0)).astype(x.dtype)
+    return erfinv(1.0 - wide).astype(x.dtype)
 
 
-def _erfinv(x: Lanes) -> Lanes:
-    p = (x + 1.0) / 2.0
-    value = _normal_quantile(p, x / 2.0 if x.ndim > 1 else p - 0.5) / _SQRT_2
-    value = np.where(np.abs(x) > 1, np.nan, value)
+def _inverse(x: Lanes, p: Lanes, offset: Lanes) -> Lanes:
+    """Of erf, at `x`, which is twice the `offset` of `p` from 0.5."""
+    value = np.where(np.abs(x) > 1, np.nan, _normal_quantile(p, offset) / _SQRT_2)
     return np.where(x == 0, 0.0, value)
 
 
