@@ -139,6 +139,16 @@ def test_no_slope_is_told_where_a_factor_underflows() -> None:
     assert found.decided.tolist() == [False, True]
 
 
+def test_slopes_of_what_nearly_underflows_are_told_roughly() -> None:
+    """erfc(27.1) is a handful of the smallest numbers there are, and so are the values on either side of it."""
+    x = np.array([26.0, 26.8, 27.1, 27.2, 27.25])
+    by_hand = kernel((array("x", F64), out("out", F64)), put("out", do("erfc", at("x", I, F64))))
+    found = slopes(by_hand, inputs_of(x=x, out=zeros(5, np.float64)), out=(1.0,) * 5)["x"]
+    assert found.decided.all()
+    assert (np.abs(found.value + 2 / np.sqrt(np.pi) * np.exp(-(x**2))) <= found.tolerance).all()
+    assert (found.tolerance < 1e-290).all()
+
+
 def test_slope_is_zero_where_an_operation_passes_none_on() -> None:
     """Warp's registry says that `step` has no gradient; and ints carry none."""
     by_hand = kernel((X, OUT), put("out", do("add", do("step", at("x")), do("float32", do("int32", at("x"))))))

@@ -29,8 +29,8 @@ that no period fits both."""
 CURVED = 2.0**-12
 """A slope that changes by this share within a step is asked for again, with one as small as the argument is."""
 
-DIGITS = 2.0**-51
-"""Of the numbers that take part, what a difference may lose."""
+DIGITS, LEAST_NUMBER = 2.0**-51, 2.0**-1074
+"""Of the numbers that take part, what a difference may lose; of the smallest, it is all of a float64."""
 
 EDGE = 2.0**-20
 """This near to the edge of a domain the slope may be infinite, as that of a square root at 0."""
@@ -173,7 +173,7 @@ def _slope(kind: _Kind, args: Sequence[Lanes], place: int, value: Variants, draw
     if not straight.all():
         _ask_again(kind.op, args, place, value, slope, step, np.flatnonzero(~straight & (size > 0) & (size < LEAST)))
     numbers = np.abs(value) + np.abs(args[place][0] * slope[0])
-    lost = DIGITS * numbers / step
+    lost = (DIGITS * numbers + LEAST_NUMBER) / step
     factor = EPSILON[kind.type] * (2 + (ROUNDED if kind.op.exact else LIBRARY[kind.type]))
     if not kind.op.exact:  # adjoints computed from a rounded result, such as 1 − tanh², err by that
         lost += LIBRARY[kind.type] * EPSILON[kind.type] * np.abs(value) / np.maximum(size, 1.0)
