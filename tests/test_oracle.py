@@ -379,7 +379,7 @@ def flowing(proofs: Mapping[str, Proof]) -> list[Proof]:
 
 
 def _has_halves(kernel: Kernel) -> bool:
-    return any(term.type is F16 for term in all_terms(kernel))
+    return any(term.type.scalar is F16 for term in all_terms(kernel))
 
 
 def _has_slope(proof: Proof) -> bool:

@@ -16,7 +16,7 @@ from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.tree import AtomicKind, Kernel, Term
-from grammar.types import F64
+from grammar.types import F64, type_named
 from tests.builders import (
     OUT,
     I,
@@ -147,6 +147,16 @@ def test_slopes_of_what_nearly_underflows_are_told_roughly() -> None:
     assert found.decided.all()
     assert (np.abs(found.value + 2 / np.sqrt(np.pi) * np.exp(-(x**2))) <= found.tolerance).all()
     assert (found.tolerance < 1e-290).all()
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(1e2, True), (1e5, False)])
+def test_no_gradient_is_told_that_overflows_halves(factor: float, is_told: bool) -> None:
+    """Nor one to an element that is made of halves."""
+    halves = type_named("vec3h")
+    scaled = do("mul", do("vec3f", at("b", I, halves)), factor)
+    by_hand = kernel((array("b", halves), out("out", type_named("vec3f"))), put("out", scaled))
+    given = inputs_of(b=np.ones((2, 3), np.float16), out=np.zeros((2, 3), np.float32))
+    assert (slopes(by_hand, given, out=(1.0,) * 6)["b"].decided == is_told).all()
 
 
 def test_slope_is_zero_where_an_operation_passes_none_on() -> None:

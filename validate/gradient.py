@@ -76,7 +76,7 @@ def expected_gradients(
     lanes = inputs.launches * inputs.lanes
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     uncertain = (first.undecided | first.undefined)[:lanes]
-    half = [F16.dtype] if any(term.type is F16 for term in all_terms(kernel)) else []
+    half = [F16.dtype] if any(term.type.scalar is F16 for term in all_terms(kernel)) else []
     dtypes = [*half, *(weight.dtype for weight in weights.values())]
     with np.errstate(all="ignore"):
         back = _seeded(first, weights, inputs, uncertain)
