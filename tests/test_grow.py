@@ -62,7 +62,7 @@ def test_every_family_grows_within_every_depth_it_has(depth: int) -> None:
         for name in PROFILES:
             tries = [
                 grow(seeded(Seed(seed)), family, profile(name), depth, seed, LANES)
-                for seed in range(1000 * depth, 1000 * depth + 2)
+                for seed in range(1000 * depth, 1000 * depth + 3)
             ]
             kernels = [grown for grown in tries if grown is not None]
             assert kernels, f"{family.name} at depth {depth}, {name}"
@@ -335,7 +335,7 @@ def test_every_kind_of_composite_row_is_reached() -> None:
     wanted = {(op.group, op.name) for op in rows if op.weight >= 1}
     missing = set(wanted)
     for grown in in_composites():
-        missing -= {(op.group, op.name) for op in operations(grown)}
+        missing -= {(op.group, op.name) for op in operations(grown) if op.is_composite}
         if len(missing) <= 8:
             return
     pytest.fail(f"never grown: {missing}")

@@ -120,6 +120,12 @@ def test_rooms_are_typed_packages(room: str) -> None:
     assert (ROOT / room / "__init__.py").read_text() == "", "importing a room must not import what is in it"
 
 
+@pytest.mark.no_cover
+def test_the_mark_no_cover_holds_off_the_tracing_of_coverage() -> None:
+    """Which conftest.py sees to, as the plugin that defines the mark leaves a worker's first collector running."""
+    assert sys.gettrace() is None
+
+
 def test_no_file_is_long() -> None:
     lengths = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in modules(*ROOMS, "tests")}
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}

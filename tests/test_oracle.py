@@ -284,7 +284,7 @@ def test_planted_faults_are_noticed(fault: str, proofs: Mapping[str, Proof]) -> 
     planted, missed = 0, []
     for nth in range(len(GROWN)):
         proof = proofs[f"grown {nth}"]
-        for other in islice(faulty(proof.kernel, fault), 5):
+        for other in islice(faulty(proof.kernel, fault), 8):
             if shows(proof.kernel, other, proof.seed):
                 planted += 1
                 if proof.of(other).outcome is Outcome.VERIFIED:

@@ -112,7 +112,7 @@ def test_the_same_bytes_for_one_worker_and_for_two(made: tuple[Path, Summary], t
 
 def test_planted_faults_become_findings_and_the_run_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    summary = run(Settings(3, 20, folder, block=2, jobs=2, family=("arithmetic", "math")), PLANTED)
+    summary = run(Settings(3, 20, folder, block=16, jobs=2, family=("arithmetic", "math")), PLANTED)
     assert summary.totals.rows == 20
     found = {
         json.loads(path.read_text())["index"]: path.name.split("-")[0] for path in (folder / "findings").glob("*.json")

@@ -317,9 +317,10 @@ def test_a_kernel_that_was_edited_or_comes_from_elsewhere_has_no_choices() -> No
         assert derivation(finding) is None, finding.settings
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["sin", "where", "float32"])
 def test_choices_are_reduced_too_and_the_smaller_result_counts(name: str) -> None:
-    sample = min(grown(applies(name), 60), key=lambda sample: size(sample.kernel))
+    sample = max(grown(applies(name), 60), key=lambda sample: size(sample.kernel))
     derived = derivation(finding_of(sample))
     assert derived is not None
     progress = Progress(sample.kernel)
