@@ -127,16 +127,11 @@ def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | N
                 if not inner or other is None or (no and not other):
                     return None
                 kept.append(If(condition, inner, other))
-            case For(variable, start, stop, block):
+            case For(_, _, _, block) | While(_, block):
                 inner = _sweep(block, live)
                 if not inner:
                     return None
-                kept.append(For(variable, start, stop, inner))
-            case While(condition, block):
-                inner = _sweep(block, live)
-                if not inner:
-                    return None
-                kept.append(While(condition, inner))
+                kept.append(replace(stmt, body=inner))
             case Unpack(names) if not live.issuperset(names):
                 return None
             case Fieldwise(struct, target, fields):

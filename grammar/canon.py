@@ -124,9 +124,9 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield from _term(condition, names, literals)
             yield from _block(yes, names, literals)
             yield from _block(no, names, literals)
-        case For(variable, start, stop, block):
+        case For(variable, _, _, block):
             yield names[variable]
-            for bound in (stop,) if start is None else (start, stop):
+            for bound in stmt.bounds:
                 yield from _term(bound, names, literals)
             yield from _block(block, names, literals)
         case While(condition, block):

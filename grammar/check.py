@@ -219,11 +219,15 @@ class _Checker:
             case If(condition, yes, no):
                 yield from self.condition(condition, scope)
                 yield from self.fork(yes, no, scope, loop)
-            case For(variable, start, stop, body):
+            case For(variable, start, _, body, step):
                 yield from self.own_name(variable)
                 if not body:
                     yield "a loop has no body"
-                for bound in (stop,) if start is None else (start, stop):
+                if start is None and step is not None:
+                    yield "a loop has a step but no start"
+                if isinstance(step, Const) and step.value == 0:
+                    yield "a loop steps by nothing"
+                for bound in stmt.bounds:
                     yield from self.term(bound, scope)
                     if bound.type is not I32:
                         yield "a loop bound is not an int32"

@@ -316,9 +316,8 @@ def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:
     match stmt:
         case If(condition, body, orelse):
             return cst.If(_term(condition, 0), _block(body, names), orelse=_orelse(orelse, names))
-        case For(variable, start, stop, body):
-            bounds = [stop] if start is None else [start, stop]
-            trips = call("range", [_term(bound, 0) for bound in bounds])
+        case For(variable, _, _, body):
+            trips = call("range", [_term(bound, 0) for bound in stmt.bounds])
             return cst.For(identifier(variable), trips, _block(body, names))
         case While(condition, body):
             return cst.While(_term(condition, 0), _block(body, names))
@@ -436,7 +435,7 @@ def _names(body: tuple[Stmt, ...]) -> _Names:
     rebound, constant = frozenset(rebound_in_loops(body)), set[str]()
     for stmt in statements(body):
         match stmt:
-            case For(variable, _, _, _) if is_unrolled(stmt):
+            case For(variable) if is_unrolled(stmt):
                 constant.add(variable)
             case Assign(name, value) if name not in rebound and _is_constant(value, constant):
                 constant.add(name)
@@ -458,12 +457,14 @@ def _is_constant(term: Term, constant: Set[str]) -> bool:
 
 def is_unrolled(loop: For) -> bool:
     """Whether Warp repeats the body in the source instead of looping at run time."""
-    return (
-        not is_broken(loop.body)
-        and isinstance(loop.stop, Const)
-        and (loop.start is None or isinstance(loop.start, Const))
-        and loop.stop.value - (0 if loop.start is None else loop.start.value) <= MAX_UNROLL
-    )
+    values = range_of(loop)
+    return values is not None and len(values) <= MAX_UNROLL and not is_broken(loop.body)
+
+
+def range_of(loop: For) -> range | None:
+    """What the variable goes through, if numbers say so."""
+    numbers = [int(bound.value) for bound in loop.bounds if isinstance(bound, Const)]
+    return range(*numbers) if len(numbers) == len(loop.bounds) else None
 
 
 def is_broken(body: Sequence[Stmt]) -> bool:

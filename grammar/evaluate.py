@@ -282,8 +282,8 @@ class Interpreter(Generic[V]):
                 self.write(stmt, where, self.term(value, active), value.type, active)
             case If(condition, body, orelse):
                 return self.branch(condition, body, orelse, active)
-            case For(variable, start, stop, body):
-                return self.for_range(variable, start, stop, body, active)
+            case For():
+                return self.for_range(stmt, active)
             case While(condition, body):
                 return self.while_true(condition, body, active)
             case Thread(name, ()):
@@ -372,17 +372,24 @@ class Interpreter(Generic[V]):
         after_no = self.block(orelse, no) if orelse and some(no) else no
         return active if after_yes is yes and after_no is no else after_yes | after_no
 
-    def for_range(self, variable: str, start: Term | None, stop: Term, body: Sequence[Stmt], active: Mask) -> Mask:
-        stops = self.algebra.discrete(self.term(stop, active))
-        first = 0 if start is None else self.algebra.discrete(self.term(start, active))
+    def for_range(self, loop: For, active: Mask) -> Mask:
+        bounds = [self.algebra.discrete(self.term(bound, active)) for bound in loop.bounds]
+        first = 0 if loop.start is None else bounds[0]
+        step = 1 if loop.step is None else bounds[-1]
+        if loop.step is not None:
+            self.algebra.note_undefined(active & (step == 0))  # which Warp takes for no trip, and Python for an error
+        stops = bounds[loop.start is not None]
         left = self.nowhere
         for trip in range(TRIP_LIMIT):
-            here, done = parted(active, first + trip < stops)
+            value = first + trip * step
+            here, done = parted(
+                active, value < stops if loop.step is None else np.where(step > 0, value < stops, value > stops)
+            )
             left = left | done
             if not some(here):
                 return left
-            self.env[variable] = self.counter(first + trip)
-            active, left = self.trip(body, here, left)
+            self.env[loop.variable] = self.counter(value)
+            active, left = self.trip(loop.body, here, left)
         raise EndlessLoopError
 
     def counter(self, value: Lanes | int) -> V:

@@ -286,7 +286,7 @@ def _loop(draft: Draft, type: Element, height: int, name: str, dynamic: bool, in
 def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool) -> For:
     counter = Var(draft.name("loop"), I32)
     stop, trips = loop_bound(draft, dynamic, small=inner or len(draft.indices) > 1)
-    start = Const(I32, 1) if trips > 3 and chance(draft.choose, 0.12) else None
+    start, stop, step = _order(draft, stop, trips)
     with nested(draft, draft.active) as body:
         lanes = np.arange(draft.active.size, dtype=np.int32)
         draft.interpreter.env[counter.name] = (lanes * 7 // (1 + 2 * len(draft.indices))) % np.int32(trips)
@@ -297,7 +297,30 @@ def _for(draft: Draft, accumulator: Var, height: int, dynamic: bool, inner: bool
             draft.block.append(_for(draft, accumulator, height - 1, dynamic, inner=False))
         else:
             _accumulate(draft, accumulator, height - 1)
-    return For(counter.name, start, stop, tuple(body))
+    return For(counter.name, start, stop, tuple(body), step)
+
+
+ORDERS = (("upwards", 84.0), ("from one", 12.0), ("by twos", 2.0), ("backwards", 2.0))
+
+
+def _order(draft: Draft, stop: Term, trips: int) -> tuple[Term | None, Term, Term | None]:
+    """Start, stop and step: all numbers below `stop`, or all but the first, or every second, or from the last down."""
+    match weighted(draft.choose, ORDERS) if trips > 3 else "upwards":
+        case "from one":
+            return Const(I32, 1), stop, None
+        case "by twos":
+            return Const(I32, 0), stop, Const(I32, 2)
+        case "backwards":
+            return _before(stop), Const(I32, -1), Const(I32, -1)
+        case _:
+            return None, stop, None
+
+
+def _before(stop: Term) -> Term:
+    """The last number below it."""
+    if isinstance(stop, Const) and not stop.name:
+        return Const(I32, int(stop.value) - 1)
+    return Apply(infix("sub", I32), (stop, Const(I32, 1)))
 
 
 def loop_bound(draft: Draft, dynamic: bool, small: bool) -> tuple[Term, int]:

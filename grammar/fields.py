@@ -108,7 +108,7 @@ def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
             return replace(stmt, names=tuple(map(new, names)))
         case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _):
             return replace(stmt, array=new(array))
-        case For(variable, _, _, _):
+        case For(variable):
             return replace(stmt, variable=new(variable))
         case Fieldwise(struct, target, _):
             return replace(stmt, struct=new(struct), target=new(target))

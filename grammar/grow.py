@@ -33,6 +33,7 @@ from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.rare import chosen_by, grow_row, main_for, rare
+from grammar.rebuild import with_own_terms
 from grammar.several import apart, take_apart
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
@@ -114,14 +115,23 @@ def _with_known_bounds(choose: Choose, kernel: Kernel) -> Kernel | None:
     """The kernel with numbers for the parameters that bound its loops: what is unrolled has no documented limit."""
     params = {param.name: param for param in kernel.params}
 
+    def number(name: str) -> int:
+        low, high = int(params[name].low), int(params[name].high)
+        return low + choose(high - low + 1)
+
+    def bound(term: Term) -> Term:
+        match term:
+            case Var(name, _) if name in params:
+                return Const(I32, number(name))
+            case Apply(Op("sub"), (Var(name, _), Const(_, int(less)))) if name in params:
+                return Const(I32, number(name) - less)
+            case _:
+                return term
+
     def known(stmt: Stmt) -> Stmt:
         match stmt:
-            case For(variable, start, Var(name, _), body) if name in params:
-                param = params[name]
-                trips = int(param.low) + choose(int(param.high - param.low) + 1)
-                return For(variable, start, Const(I32, trips), tuple(map(known, body)))
-            case For(variable, start, stop, body):
-                return For(variable, start, stop, tuple(map(known, body)))
+            case For():
+                return with_own_terms(replace(stmt, body=tuple(map(known, stmt.body))), bound)
             case If(condition, body, orelse):
                 return If(condition, tuple(map(known, body)), tuple(map(known, orelse)))
             case _:

@@ -16,7 +16,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from grammar.emit import is_unrolled
+from grammar.emit import is_unrolled, range_of
 from grammar.op import Lanes, Op
 from grammar.paths import fieldwise
 from grammar.tree import (
@@ -196,8 +196,8 @@ class _Walk:
             case If(condition, yes, no):
                 self.needed(self.term(condition)[1] and any(self.carries_gradient(b) for b in (yes, no)))
                 self.fork(yes, no)
-            case For(_, start, stop, body):
-                for bound in (stop,) if start is None else (start, stop):
+            case For(_, _, _, body):
+                for bound in stmt.bounds:
                     self.needed(self.term(bound)[1])
                 if not _is_dynamic(stmt) and any(isinstance(inner, AssignPart) for inner in statements(body)):
                     self.unrolled(stmt)
@@ -225,9 +225,9 @@ class _Walk:
 
     def unrolled(self, loop: For) -> None:
         """Trip by trip, as what its variable is tells which parts are assigned to."""
-        assert isinstance(loop.stop, Const)
-        first = int(loop.start.value) if isinstance(loop.start, Const) else 0
-        for value in range(first, int(loop.stop.value)):
+        values = range_of(loop)
+        assert values is not None
+        for value in values:
             self.counters[loop.variable] = value
             self.block(loop.body)
         self.counters.pop(loop.variable, None)

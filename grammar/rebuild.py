@@ -78,8 +78,9 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Atomic(kind, array, change(index), change(value))
         case If(condition, body, orelse):
             return If(change(condition), body, orelse)
-        case For(variable, start, stop, body):
-            return For(variable, None if start is None else change(start), change(stop), body)
+        case For(_, start, stop, _, step):
+            first, by = (None if bound is None else change(bound) for bound in (start, step))
+            return replace(stmt, start=first, stop=change(stop), step=by)
         case While(condition, body):
             return While(change(condition), body)
         case Unpack(names, function, args):
@@ -110,10 +111,8 @@ def _with_blocks(stmt: Stmt, change: Callable[[Stmt], Body]) -> Stmt:
     match stmt:
         case If(condition, body, orelse):
             return If(condition, with_statements(body, change), with_statements(orelse, change))
-        case For(variable, start, stop, body):
-            return For(variable, start, stop, with_statements(body, change))
-        case While(condition, body):
-            return While(condition, with_statements(body, change))
+        case For(_, _, _, body) | While(_, body):
+            return replace(stmt, body=with_statements(body, change))
         case Fieldwise(struct, target, fields):
             return Fieldwise(struct, target, tuple(new for field in fields for new in _with_field(field, change)))
         case _:

@@ -195,10 +195,10 @@ def _run_time_loops(kernel: Kernel) -> Kernel | None:
 
     def bound(stmt: Stmt) -> Body:
         match stmt:
-            case For(variable, start, Const(_, int(stop)), body) if is_unrolled(stmt):
+            case For(_, _, Const(_, int(stop))) if is_unrolled(stmt):
                 if stop not in params:
                     params[stop] = Param(next(names), I32, Role.VALUE, stop, stop)
-                return (For(variable, start, Var(params[stop].name, I32), body),)
+                return (replace(stmt, stop=Var(params[stop].name, I32)),)
             case _:
                 return (stmt,)
 

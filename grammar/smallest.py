@@ -257,9 +257,9 @@ def _constructs_in(stmt: Stmt) -> list[Construct]:
         case If(_, _, orelse):
             chained = len(orelse) == 1 and isinstance(orelse[0], If)
             return [branch_update, *[branch_both] * bool(orelse), *[branch_chain] * chained]
-        case For(_, _, stop, body):
+        case For(_, _, _, body):
             nested = any(isinstance(inner, For) for inner in statements(body))
-            run_time = not isinstance(stop, Const)
+            run_time = not all(isinstance(bound, Const) for bound in stmt.bounds)
             return [loop_sum, *[loop_nested] * nested, *[Trait.RUN_TIME_BOUND] * run_time]
         case AugStore(_, _, op, _) if stmt.kind is None:
             return [op, Trait.SCALING]

@@ -289,12 +289,19 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """`for variable in range(stop)`, or `range(start, stop)` where `start` is not None."""
+    """`for variable in range(stop)`; where these are not None, `range(start, stop)` or `range(start, stop, step)`."""
 
     variable: str
     start: Term | None
     stop: Term
     body: tuple[Stmt, ...]
+    step: Term | None = None
+    """It needs a start."""
+
+    @property
+    def bounds(self) -> tuple[Term, ...]:
+        """What stands in `range(…)`."""
+        return tuple(bound for bound in (self.start, self.stop, self.step) if bound is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +360,7 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return stmt.names
         case Assign() | AugAssign() | AssignPart() | Sample() | Unpack():
             return assigned(stmt)
-        case For(variable, _, _, _):
+        case For(variable):
             return (variable,)
         case Fieldwise(_, target, _):
             return (target,)
@@ -500,8 +507,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
             return (index, value)
         case If(condition, _, _) | While(condition, _):
             return (condition,)
-        case For(_, start, stop, _):
-            return (stop,) if start is None else (start, stop)
+        case For():
+            return stmt.bounds
         case Return(value, others) if value is not None:
             return (value, *others)
         case _:

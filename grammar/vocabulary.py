@@ -54,7 +54,7 @@ STATEMENTS = (
     *(said.given(said.FIELD, sign) for sign in ("=", *_signs(FIELD_UPDATES))),
     said.alone(said.call("wp.tile_store", 2, ["offset"])),
     *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),
-    *("if", "elif", "else", said.trips(1), said.trips(2), "while", "break", "continue", "return"),
+    *("if", "elif", "else", *map(said.trips, (1, 2, 3)), "while", "break", "continue", "return"),
     *("return _", "return _, _"),
 )
 FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)

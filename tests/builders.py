@@ -125,8 +125,8 @@ def when(condition: Term, *body: Stmt, orelse: tuple[Stmt, ...] = ()) -> If:
     return If(condition, body, orelse)
 
 
-def loop(variable: str, stop: Term | int, *body: Stmt, start: Term | None = None) -> For:
-    return For(variable, start, number(stop) if isinstance(stop, int) else stop, body)
+def loop(variable: str, stop: Term | int, *body: Stmt, start: Term | None = None, step: Term | None = None) -> For:
+    return For(variable, start, number(stop) if isinstance(stop, int) else stop, body, step)
 
 
 def while_(condition: Term, *body: Stmt) -> While:

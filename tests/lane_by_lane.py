@@ -110,9 +110,8 @@ class Lane:
                 self.put(array, self.place(index), self.term(value), kind.name.lower())
             case If(condition, yes, no):
                 self.block(yes if self.holds(condition) else no)
-            case For(variable, start, stop, body):
-                last = self.whole(stop)
-                for counter in range(0 if start is None else self.whole(start), last):
+            case For(variable, _, _, body):
+                for counter in range(*map(self.whole, stmt.bounds)):
                     self.env[variable] = np.array([counter], np.int32)
                     if not self.goes_on(body):
                         break

@@ -52,6 +52,12 @@ def moved(*body: Stmt, begin: Stmt = VECTOR, params: tuple[Param, ...] = (VS, X,
 EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
 ALL = (VS, X, OUT, VOUT)
 PARTS_FINE: Mapping[str, Kernel] = {
+    "part that a loop by twos leaves out": moved(
+        loop("k", 3, part("v", ints("k"), at("x")), start=number(0), step=number(2)),
+        part("v", 1, do("mul", at("x"), at("x"))),
+        begin=EMPTY,
+        params=(X, VOUT),
+    ),
     "parts of an empty vector": moved(
         *(part("v", k, at("x")) for k in range(2)),
         part("v", 2, do("mul", at("x"), at("x")), lettered=True),

@@ -230,8 +230,11 @@ class Reader:
                 return If(self.term(condition), self.block(body), self.block(orelse))
             case ast.For(ast.Name(name), ast.Call(ast.Name("range"), bounds), body, []):
                 self.types[name] = I32
-                *start, stop = map(self.term, bounds)
-                return For(name, start[0] if start else None, stop, self.block(body))
+                match tuple(map(self.term, bounds)):
+                    case (stop,):
+                        return For(name, None, stop, self.block(body))
+                    case (start, stop, *step):
+                        return For(name, start, stop, self.block(body), *step)
             case ast.While(condition, body, []):
                 return While(self.term(condition), self.block(body))
             case ast.Break():

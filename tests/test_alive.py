@@ -37,6 +37,7 @@ from grammar.tree import (
     Const,
     For,
     If,
+    Kernel,
     Read,
     Role,
     Size,
@@ -229,18 +230,30 @@ def test_every_loop_goes_round_more_than_once() -> None:
     for sample in samples():
         for stmt in statements(sample.kernel.body):
             if isinstance(stmt, For):
-                first = stmt.start.value if isinstance(stmt.start, Const) else 0
+                numbers = [k for bound in stmt.bounds if (k := lowest(bound, sample.kernel)) is not None]
                 match stmt.stop:
-                    case Const(_, value):
-                        assert value - first >= 2, sample
-                    case Var(name, _) if name in {param.name for param in sample.kernel.params}:
-                        assert sample.kernel.param(name).low - first >= 2, sample
+                    case _ if len(numbers) == len(stmt.bounds):
+                        assert len(range(*numbers)) >= 2, sample
                     case Var() | Read():  # how many entries a row of a sparse matrix has differs
                         assert sample.kernel.family in ("sparse_product", "graph_relaxation", "prefix_scan")
                     case Apply() if sample.kernel.family == "prefix_scan":
                         pass  # as many as there are elements before the thread's own
                     case _:
                         raise AssertionError(stmt.stop)
+
+
+def lowest(bound: Term, kernel: Kernel) -> int | None:
+    """The number, with the least value of a parameter; None where that doesn't say it."""
+    match bound:
+        case Const(_, value):
+            return int(value)
+        case Var(name, _) if name in {param.name for param in kernel.params}:
+            return int(kernel.param(name).low)
+        case Apply(op, args):
+            parts = [np.array(part) for arg in args if (part := lowest(arg, kernel)) is not None]
+            return int(op(*parts)) if len(parts) == len(args) else None
+        case _:
+            return None
 
 
 def ways_of_parts(sample: Sample) -> Iterator[tuple[While, set[tuple[bool, ...]]]]:

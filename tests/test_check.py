@@ -239,6 +239,12 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
         "a condition is not a bool",
     ),
     "bound that is a float": (body_of(loop("j", at("x"), PUT)), "a loop bound is not an int32"),
+    "step that is a float": (
+        body_of(loop("j", 3, PUT, start=number(0), step=at("x"))),
+        "a loop bound is not an int32",
+    ),
+    "step of nothing": (body_of(loop("j", 3, PUT, start=number(0), step=number(0))), "a loop steps by nothing"),
+    "step without a start": (body_of(loop("j", 3, PUT, step=number(2))), "a loop has a step but no start"),
     "start that is a float": (body_of(loop("j", 3, PUT, start=at("x"))), "a loop bound is not an int32"),
     "unused array": (body_of(PUT, params=(X, array("y"), OUT)), "parameter y is not used"),
     "unused scalar": (body_of(PUT, params=(X, scalar("s"), OUT)), "parameter s is not used"),

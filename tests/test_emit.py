@@ -199,6 +199,9 @@ def test_literals(term: Const, text: str) -> None:
         ((let("v", 0.0), loop("j", 17, change("v", "add", 1.0))), "float(0.0)"),
         ((let("v", 0.0), loop("j", 20, change("v", "add", 1.0), start=number(4))), "0.0"),
         ((let("v", 0.0), loop("j", 16, change("v", "add", 1.0))), "0.0"),
+        ((let("v", 0.0), loop("j", 32, change("v", "add", 1.0), start=number(0), step=number(2))), "0.0"),
+        ((let("v", 0.0), loop("j", 33, change("v", "add", 1.0), start=number(0), step=number(2))), "float(0.0)"),
+        ((let("v", 0.0), loop("j", -1, change("v", "add", 1.0), start=number(16), step=number(-1))), "float(0.0)"),
         (
             (let("v", 0.0), loop("j", 4, when(do("equal", ints("j"), 2), Break()), change("v", "add", 1.0))),
             "float(0.0)",

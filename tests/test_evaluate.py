@@ -147,6 +147,27 @@ BY_HAND: Mapping[str, Kernel] = {
     "loop from a negative start": kernel(
         (COUNTS,), let("s", 0), loop("j", 3, change("s", "add", j), start=number(-4)), put("counts", ints("s"))
     ),
+    "loop by threes": kernel(
+        (X, OUT),
+        let("v", 0.0),
+        loop("j", 6, change("v", "add", at("x", j)), start=number(1), step=number(3)),
+        put("out", v),
+    ),
+    "loop backwards": kernel(
+        (X, OUT),
+        let("v", 0.0),
+        loop("j", -1, let("v", do("add", do("mul", v, 0.5), at("x", j))), start=number(4), step=number(-1)),
+        put("out", v),
+    ),
+    "loop that goes the other way": kernel(
+        (OUT,), let("v", 4.0), loop("j", 3, change("v", "add", 1.0), start=number(0), step=number(-1)), put("out", v)
+    ),
+    "loop by as much as the lane says": kernel(
+        (WHOLE, COUNTS),
+        let("s", 0),
+        loop("j", 9, change("s", "add", j), start=number(2), step=do("add", at("m", I, I32), 4)),
+        put("counts", ints("s")),
+    ),
     "loop of no trip": kernel(
         (OUT,), let("v", 4.0), loop("j", 2, change("v", "add", 1.0), start=number(2)), put("out", v)
     ),

@@ -106,6 +106,9 @@ FINE: Mapping[str, Kernel] = {
     "sum with continue": over(n, when(do("less", at("x", j), 0.0), Continue()), SUM),
     "sum afterwards times a number": after_sum(put("out", do("mul", v, 2.0))),
     "sum afterwards negated": after_sum(put("out", do("neg", do("add", v, at("y"))))),
+    "sum backwards": kernel(
+        PARAMS, let("v", 0.0), loop("j", -1, SUM, start=do("sub", n, 1), step=number(-1)), put("out", v)
+    ),
     "sum added to the output": kernel(
         (X, N, accumulator("out", size=None)), let("v", 0.0), loop("j", n, SUM), bump("out", "add", v)
     ),

@@ -159,10 +159,12 @@ def _inside(stmt: Stmt) -> Iterator[Body]:
                 yield no
                 yield (If(condition, yes),)
                 yield (If(condition, no),)
-        case For(variable, start, stop, inner):
+        case For(variable, start, _, inner, step):
             yield _substituted(inner, variable, Const(I32, 0) if start is None else start)
             if start is not None:
-                yield (For(variable, None, stop, inner),)
+                yield (replace(stmt, start=None, step=None),)
+            if step is not None:
+                yield (replace(stmt, step=None),)
         case While(_, inner):
             yield inner
         case _:
