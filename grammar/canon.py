@@ -116,10 +116,12 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield from (op.key, names[array])
             yield from _term(index, names, literals)
             yield from _term(value, names, literals)
-        case Atomic(kind, array, index, value):
+        case Atomic(kind, array, index, value, name):
             yield from (kind.value, names[array])
             yield from _term(index, names, literals)
             yield from _term(value, names, literals)
+            if name:
+                yield names[name]
         case If(condition, yes, no):
             yield from _term(condition, names, literals)
             yield from _block(yes, names, literals)

@@ -15,6 +15,7 @@ from grammar.names import RESERVED
 from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS, SEVERAL
 from grammar.paths import ELEMENT, owner, root
+from grammar.slots import is_kept, slot_problems, slots
 from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
@@ -83,7 +84,7 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
     inside = (problem for function in called for problem in _of_function(function))
-    return (*twice, *struct_problems(kernel), *inside, *_Checker(kernel).complaints())
+    return (*twice, *struct_problems(kernel), *slot_problems(kernel), *inside, *_Checker(kernel).complaints())
 
 
 def _of_function(function: Function) -> Iterator[str]:
@@ -107,6 +108,7 @@ class _Checker:
         self.params = {param.name: param for param in kernel.params}
         self.roots = {owner(param.name) for param in kernel.params}
         self.classes = Classes.of(kernel)
+        self.slots = slots(kernel)
         self.read: set[str] = set()
         self.written: set[str] = set()
         self.own_only: set[str] = set()
@@ -190,11 +192,13 @@ class _Checker:
                 yield from self.write(array, index, value, scope)
                 if is_of_threads(value.type):
                     yield f"what is stored to {array} depends on how many threads are in a block"
-                if index != self.own:
+                if index != self.own and not is_kept(stmt, self.slots):
                     yield f"{array} is stored to at an index that is not the thread's own"
                 scope[stored(array)] = value.type
-            case Atomic(kind, array, index, value):
+            case Atomic(kind, array, index, value, name):
                 yield from self.write(array, index, value, scope)
+                if name:
+                    yield from self.define(name, value.type, scope)
                 yield from self.updated(array, value, kind)
                 self.shared.add(array)
                 if is_tile(value.type) and kind is not AtomicKind.ADD:

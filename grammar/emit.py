@@ -354,9 +354,10 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _augmented(_element(array, index), op.spelling, value)
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
-        case Atomic(kind, array, index, value):
+        case Atomic(kind, array, index, value, name):
             args = [_term(arg, 0) for arg in (*indices_of(index), value)]
-            return cst.Expr(call(f"wp.{kind.value}", [dotted(array), *args]))
+            done = call(f"wp.{kind.value}", [dotted(array), *args])
+            return _assign(identifier(name), done) if name else cst.Expr(done)
         case Fieldwise():
             return _whole(stmt)
         case Break():

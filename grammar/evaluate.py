@@ -278,6 +278,8 @@ class Interpreter(Generic[V]):
             case Store(array, index, value) | AugStore(array, index, _, value) if array in self.contents:
                 self.update(stmt, self.index(index, active), self.term(value, active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
+                if isinstance(stmt, Atomic) and stmt.name:
+                    self.assign(stmt.name, self.turns(stmt, active), active)
                 where = self.index(index, active)
                 self.write(stmt, where, self.term(value, active), value.type, active)
             case If(condition, body, orelse):
@@ -328,6 +330,12 @@ class Interpreter(Generic[V]):
             return
         for k, part in enumerate(self.algebra.parts(value)):
             self.algebra.write(stmt, where, part, active, Part(k, type.width))
+
+    def turns(self, stmt: Atomic, active: Mask) -> V:
+        """The slots that lanes take one after the other: how many came before each."""
+        came = active.reshape(self.inputs.launches, -1)
+        before = self.inputs.arrays[stmt.array] + np.cumsum(came, axis=1) - came
+        return self.algebra.lift(before.reshape(-1), I32)
 
     def update(self, stmt: Store | AugStore, where: Index, value: V, active: Mask) -> None:
         """What is stored to, or made of, an element that only its own thread changes."""

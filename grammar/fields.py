@@ -14,6 +14,7 @@ from grammar.choose import Choose, pick
 from grammar.names import StructNames
 from grammar.paths import ELEMENT, owner
 from grammar.rebuild import Body, with_all_terms, with_statements
+from grammar.slots import kept
 from grammar.tiles import is_tile
 from grammar.tree import (
     Assign,
@@ -106,6 +107,8 @@ def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
             return replace(stmt, name=new(name), state=new(state))
         case Unpack(names, _, _):
             return replace(stmt, names=tuple(map(new, names)))
+        case Atomic(_, array, _, _, name) if name:
+            return replace(stmt, array=new(array), name=new(name))
         case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _):
             return replace(stmt, array=new(array))
         case For(variable):
@@ -155,4 +158,4 @@ def is_record(kernel: Kernel, param: Param) -> bool:
         return False
     passed = any(isinstance(term, Whole) and term.name == param.name for term in terms_in(kernel.body))
     updated = any(isinstance(s, AugStore | Atomic) and s.array == param.name for s in statements(kernel.body))
-    return not (passed or updated)
+    return not (passed or updated or param.name in kept(kernel))

@@ -43,6 +43,9 @@ NameRole = Literal[
     "array_offsets",
     "range_start",
     "range_end",
+    "array_count",
+    "array_kept",
+    "slot",
     "vector_in",
     "vector_param",
     "matrix_in",
@@ -195,6 +198,11 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "time_step": _words("dt h time_step step_size delta_t"),
     "range_start": _words("start begin row_start first lo k0"),
     "range_end": _words("end stop row_end last hi k1"),
+    "array_count": _words("count counter num_found num_active counts total_count num_hits out_count num_pairs"),
+    "array_kept": _words(
+        "out_indices found active selected indices_out hits kept ids_out survivors candidates compacted"
+    ),
+    "slot": _words("slot idx index offset pos out_idx k write_index dest n"),
     "constant": _words(
         "SCALE STIFFNESS DT EPSILON GRAVITY DAMPING RADIUS THRESHOLD OFFSET BIAS GAMMA ALPHA BETA RATE WIDTH DENSITY"
         " VISCOSITY MARGIN SPACING DECAY GAIN LIMIT MASS LENGTH FRICTION COEFF WEIGHT RELAXATION"

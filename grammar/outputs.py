@@ -18,7 +18,7 @@ from grammar.layout import grid
 from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.ranges import spans
-from grammar.terms import grow_condition, grow_term, lowered, new_scalar, stored_index
+from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scalar, stored_index, threshold_for
 from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
@@ -37,7 +37,7 @@ from grammar.tree import (
     Var,
     indices_of,
 )
-from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element
+from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element, Scalar
 
 Leaving = Callable[[Draft, Grown, int], None]
 """Writes a value, by statements of at most the given height."""
@@ -226,10 +226,39 @@ def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
     return [Apply(clamp, (Apply(ROWS[f"int32({type.name})"], (term,)), Const(I32, 0), last)) for term in scaled]
 
 
+COLLECTED = 0.15
+"""How often a condition says which threads are collected, rather than where they add to."""
+
+
+def _picked(draft: Draft, value: Grown) -> Grown | None:
+    """`value > limit`, which some lanes fulfil; None where there is no whole number that says which."""
+    type = value.term.type
+    told = type in INTEGERS or (isinstance(type, Scalar) and draft.dimensions == 1)
+    limit = threshold_for(draft, value) if told else None
+    if limit is None:
+        return None
+    op = infix(pick(draft.choose, ("greater", "less")), limit.type)
+    return attempt(draft, op, [value, draft.grown(limit)])
+
+
+def _collect(draft: Draft, picked: Grown, value: Grown) -> None:
+    """`slot = wp.atomic_add(count, 0, 1)`, `kept[slot] = i`, where the condition holds."""
+    slot = Var(draft.name("slot"), I32)
+    own = value.term.type in INTEGERS and (draft.dimensions > 1 or draft.choose(2))
+    what = value.term if own else draft.thread
+    count = add_param(draft, Param(draft.name("array_count"), Array(I32), Role.ACCUMULATOR, 0, 0, 1)).name
+    kept = add_param(draft, Param(draft.name("array_kept"), Array(what.type), Role.OUT)).name
+    took = Atomic(AtomicKind.ADD, count, Const(I32, 0), Const(I32, 1), slot.name)
+    draft.block.append(If(picked.term, (took, Store(kept, slot, what))))
+
+
 def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
-    """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`."""
+    """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`; or who fulfils c is collected."""
     if isinstance(value.term, Apply):
         value = define(draft, local_role(value.term.type), value)
+    if chance(draft.choose, COLLECTED) and (picked := _picked(draft, value)) is not None:
+        _collect(draft, picked, value)
+        return
     condition = grow_condition(draft, min(depth, 3))
     type = value.term.type
     other = value if chance(draft.choose, 0.6) else grow_term(draft, type, 1)

@@ -74,8 +74,8 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Store(array, change(index), change(value))
         case AugStore(array, index, op, value):
             return AugStore(array, change(index), op, change(value))
-        case Atomic(kind, array, index, value):
-            return Atomic(kind, array, change(index), change(value))
+        case Atomic(_, _, index, value):
+            return replace(stmt, index=change(index), value=change(value))
         case If(condition, body, orelse):
             return If(change(condition), body, orelse)
         case For(_, start, stop, _, step):

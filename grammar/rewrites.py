@@ -21,6 +21,7 @@ from grammar.fields import fresh_names
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
+from grammar.slots import slots
 from grammar.tiles import is_of_threads
 from grammar.tree import (
     Apply,
@@ -236,8 +237,8 @@ def _without(term: Term, name: str, done: list[Term], inside: bool = False) -> T
 def _dead_branch(kernel: Kernel) -> Kernel | None:
     """`if False:` around a second copy of the last statement."""
     last = kernel.body[-1]
-    if isinstance(last, Thread | Return) or _takes_blocks(kernel):
-        return None
+    if isinstance(last, Thread | Return) or _takes_blocks(kernel) or slots(kernel):
+        return None  # of slots, threads would have two ways to take one
     return _changed(kernel, (*kernel.body, If(Const(BOOL, False), (last,))))
 
 

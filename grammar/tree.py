@@ -270,12 +270,14 @@ ATOMIC_UPDATES: Mapping[str, AtomicKind] = {
 
 @dataclass(frozen=True, slots=True)
 class Atomic:
-    """`wp.atomic_add(array, index, value)` and its kin; the old value it returns depends on the order: it is unused."""
+    """`wp.atomic_add(array, index, value)` and its kin."""
 
     kind: AtomicKind
     array: str
     index: Term
     value: Term
+    name: str = ""
+    """A local that gets the old value, which depends on the order of threads: `slot = wp.atomic_add(count, 0, 1)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +362,8 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return stmt.names
         case Assign() | AugAssign() | AssignPart() | Sample() | Unpack():
             return assigned(stmt)
+        case Atomic(name=name) if name:
+            return (name,)
         case For(variable):
             return (variable,)
         case Fieldwise(_, target, _):

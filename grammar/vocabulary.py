@@ -58,9 +58,18 @@ STATEMENTS = (
     *("return _", "return _, _"),
 )
 FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
+SLOT = said.call("wp.atomic_add", 3)
+"""What `slot = wp.atomic_add(count, 0, 1)` gives a local."""
 LENGTH = said.call("wp.len", 1)
 """Of an array, which is spelt `len(x)`."""
-TERMS = (*map(said.element, DIMENSIONS), *FORMS, said.call("wp.tile_load", 1, ["shape", "offset"]), LENGTH, *WARPS)
+TERMS = (
+    *map(said.element, DIMENSIONS),
+    *FORMS,
+    said.call("wp.tile_load", 1, ["shape", "offset"]),
+    LENGTH,
+    SLOT,
+    *WARPS,
+)
 """What is not an operation of the table; literals and names are no constructs."""
 
 

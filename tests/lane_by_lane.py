@@ -106,7 +106,9 @@ class Lane:
                 self.put(array, self.place(index), self.apply(Apply(op, (old, value))), "store")
             case AugStore(array, index, op, value):
                 self.put(array, self.place(index), self.term(value), op.name.removeprefix("bit_"))
-            case Atomic(kind, array, index, value):
+            case Atomic(kind, array, index, value, name):
+                if name:
+                    self.env[name] = self.term(Read(array, index, I32))
                 self.put(array, self.place(index), self.term(value), kind.name.lower())
             case If(condition, yes, no):
                 self.block(yes if self.holds(condition) else no)

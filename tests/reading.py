@@ -181,6 +181,13 @@ class Reader:
                 (op,) = [op for op in SEVERAL if _is_call(op, function, terms)]
                 self.types |= dict(zip(targets, op.results, strict=True))
                 return Unpack(targets, op, terms)
+            case ast.Assign([ast.Name(name)], ast.Call(ast.Attribute(ast.Name("wp"), function)) as taken) if (
+                function.startswith("atomic_")
+            ):
+                counted = self.statement(ast.Expr(taken))
+                assert isinstance(counted, Atomic)
+                self.types[name] = counted.value.type
+                return replace(counted, name=name)
             case ast.Assign([ast.Name(name)], value):
                 term = self.term(value)
                 self.types[name] = term.type

@@ -23,6 +23,7 @@ from grammar.tree import (
     BITWISE,
     Apply,
     At,
+    Atomic,
     AtomicKind,
     Break,
     Const,
@@ -30,6 +31,7 @@ from grammar.tree import (
     Kernel,
     Param,
     Return,
+    Role,
     Stmt,
     statements,
 )
@@ -115,6 +117,9 @@ N = scalar("n", I32, 3, 6)
 COUNTS = out("counts", I32)
 V3 = type_named("vec3f")
 WHOLE = array("m", I32, -3, 6)
+
+COUNTER = Param("count", Array(I32), Role.ACCUMULATOR, 0, 0, 1)
+TAKEN = Atomic(AtomicKind.ADD, "count", number(0), number(1), "slot")
 
 BY_HAND: Mapping[str, Kernel] = {
     "store": kernel((X, OUT), put("out", do("mul", at("x"), 2.0))),
@@ -296,6 +301,16 @@ BY_HAND: Mapping[str, Kernel] = {
         let("w", Apply(ROWS["vec3f()"], ())),
         part("w", I, at("x")),
         put("outs", var("w", V3)),
+    ),
+    "kept in turn": kernel(
+        (X, COUNTER, out("kept", I32)),
+        when(POSITIVE, TAKEN, put("kept", I, ints("slot"))),
+    ),
+    "kept in turn, after some have left": kernel(
+        (X, COUNTER, out("kept", I32)),
+        when(do("greater", at("x"), 0.5), Return()),
+        TAKEN,
+        put("kept", do("mul", I, I), ints("slot")),
     ),
     "scaled in place": kernel(
         (X, OUT), put("out", at("x")), when(POSITIVE, bump("out", "mul", number(3.0))), bump("out", "div", number(4.0))

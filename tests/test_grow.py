@@ -20,6 +20,7 @@ from grammar.inputs import column
 from grammar.op import Op
 from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
 from grammar.profiles import PROFILES, profile, swarm
+from grammar.slots import slots
 from grammar.tree import (
     Apply,
     At,
@@ -237,7 +238,10 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "function_library": (lambda grown: bool(functions(grown.body)), 0.9),
     "grid_stencil": (lambda grown: grid_reads(grown) >= 3, 0.9),
     "nested_parallel": (lambda grown: isinstance(grown.body[0], Thread) and len(grown.body[0].names) > 1, 1.0),
-    "conditional_reduction": (lambda grown: sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2, 1.0),
+    "conditional_reduction": (
+        lambda grown: sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2 or bool(slots(grown)),
+        1.0,
+    ),
     "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
     "sparse_product": (lambda grown: any(param.role is Role.OFFSETS for param in grown.params), 1.0),
     "prefix_scan": (

@@ -26,6 +26,7 @@ from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
 from grammar.rewrites import REWRITES, Rewrite
+from grammar.slots import kept
 from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Thread, Var, all_terms, statements
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients
@@ -415,11 +416,17 @@ def _cuda(one: Subject, made: Compiled) -> Verdict:
     """On a GPU the kernel computes what it does on the CPU."""
     if not wp.is_cuda_available():
         return Verdict(Outcome.UNCHECKED, "there is no CUDA device")
-    here, there = ran(one, made.handle), ran(one, made.handle, "cuda:0")
+    here, there = (_in_any_order(one, ran(one, made.handle, device)) for device in ("cpu", "cuda:0"))
     verdict = _same_values(one, here, there, contracted=False)
     if verdict.outcome.is_finding or not one.has_gradient:
         return verdict
     return _same_gradients(one, here, there, loose=True)
+
+
+def _in_any_order(one: Subject, done: Ran) -> Ran:
+    """With what threads keep in the order in which they come sorted, launch by launch."""
+    ordered = {name: np.sort(done.outputs[name].reshape(one.inputs.launches, -1)) for name in kept(one.kernel)}
+    return replace(done, outputs={**done.outputs, **{name: each.reshape(-1) for name, each in ordered.items()}})
 
 
 # Warp's adjoint of `x.shape` empties the shape of the gradient of x, so that in debug mode, which checks bounds, the
