@@ -17,7 +17,7 @@ from typing import TypeGuard
 import numpy as np
 
 from grammar.emit import is_unrolled, range_of
-from grammar.op import Lanes, Op
+from grammar.op import InPlace, Lanes, Op
 from grammar.paths import fieldwise
 from grammar.tree import (
     Apply,
@@ -60,6 +60,7 @@ from grammar.types import BOOL, FLOATS, I32, INTEGERS, Array, Composite, Element
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 REASSIGNED = "a part of a vector or a matrix is assigned to that held a value with a gradient, or that an adjoint needs"
 APPROXIMATE = "a matrix is factorized approximately, and the adjoint, of exact factors, may be unstable"
+HANDED_ON = "a system is solved in place, which has no adjoint: gradients are handed on as if nothing had been done"
 UPDATED = "an element is multiplied or divided in place, and the adjoint needs what it held before"
 
 
@@ -95,7 +96,13 @@ def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
 
 def _may_be_limited(stmt: Stmt) -> bool:
     in_place = isinstance(stmt, AssignPart) or (isinstance(stmt, AugStore) and stmt.kind is None)
-    return in_place or _is_dynamic(stmt) or _is_approximate(stmt)
+    return in_place or _is_dynamic(stmt) or _is_approximate(stmt) or _hands_on(stmt)
+
+
+def _hands_on(stmt: Stmt) -> bool:
+    """Whether it changes a tile in place by what has no adjoint."""
+    op = stmt.value.op if isinstance(stmt, Assign) and isinstance(stmt.value, Apply) else None
+    return op is not None and isinstance(op.spelling, InPlace) and not op.differentiable
 
 
 def _is_approximate(stmt: Stmt) -> bool:
@@ -155,6 +162,8 @@ class _Walk:
     def statement(self, stmt: Stmt) -> None:
         match stmt:
             case Assign(name, value):
+                if name in self.active and _hands_on(stmt):
+                    self.found = self.found or HANDED_ON
                 flows, stale = self.term(value)
                 self.bind(name, flows, stale, value.type)
                 if flows and keeps_result(value):

@@ -36,7 +36,7 @@ def tile_reduced(draft: Draft, type: Element, height: int) -> Grown:
 
 def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     """`wp.tile_axpy(alpha, x, y)` or `wp.tile_assign(y, x, …)` of a tile y that was just loaded; perhaps its sum."""
-    ops = [op for op in CHANGERS if op.name != "tile_matmul" and op.result in draft.kin]
+    ops = [op for op in CHANGERS if op.name in ("tile_axpy", "tile_assign") and op.result in draft.kin]
     ops = [op for op in ops if op.result is type or _sum_of(op.result, type) is not None]
     if not ops or not is_tile(type):
         return tile_reduced(draft, type, height)
@@ -106,11 +106,28 @@ def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
     shift = define(draft, "local_tile", draft.grown(Read(diagonal.name, draft.own, type)))
     spread = Apply(product, (matrix.term, Apply(turned, (matrix.term,))))
     system = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_diag_add"), (spread, shift.term))))
+    if draft.tolerant and chance(draft.choose, 0.5):
+        return _solved_in_place(draft, square, system, type)
     factor = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_cholesky"), (system.term,))))
     name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve"))
     return define(
         draft, "local_tile", draft.grown(Apply(_on(square, name), (factor.term, grow_leaf(draft, type).term)))
     )
+
+
+def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Composite) -> Grown:
+    """`wp.tile_cholesky_inplace(system)`, then `wp.tile_cholesky_solve_inplace(system, y)` or the like."""
+    assert isinstance(system.term, Var)
+    run(draft, Assign(system.term.name, Apply(ROWS[f"tile_cholesky_inplace({square.name})"], (system.term,))))
+    param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft)))
+    side = define(draft, "local_tile", draft.grown(Read(param.name, draft.own, type)))
+    assert isinstance(side.term, Var)
+    name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve", "tile_upper_solve"))
+    factor: Term = system.term
+    if name == "tile_upper_solve":
+        factor = Apply(ROWS[f"tile_transpose({square.name})"], (factor,))
+    run(draft, Assign(side.term.name, Apply(ROWS[f"{name}_inplace({type.name},{square.name})"], (side.term, factor))))
+    return local(draft, side.term.name, type)
 
 
 def _on(type: Composite, name: str) -> Op:

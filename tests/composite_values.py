@@ -25,6 +25,8 @@ ALIKE = 16
 
 FROM_0_ON = "pnoise"
 """Is not defined where any of its arguments is negative."""
+ROOTS = ("tile_cholesky", "tile_cholesky_inplace")
+"""Rows that take roots of a diagonal."""
 
 Mistake = Callable[..., Any]
 
@@ -73,7 +75,7 @@ def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
     width = sum(type.width for type in op.params if type is not BOOL)
     rng = np.random.Generator(np.random.PCG64(7))
     drawn = _drawn(op, rng, np.full((lanes, width), -1, np.intp), True)
-    if op.name == "tile_cholesky":
+    if op.name in ROOTS:
         return (drawn[0] + 64 * np.eye(int(op.params[0].width ** 0.5), dtype=drawn[0].dtype).reshape(-1),)
     return tuple(map(np.abs, drawn)) if is_partial(op) else drawn
 
@@ -81,7 +83,7 @@ def regular_arguments(op: Op, lanes: int) -> tuple[Lanes, ...]:
 def is_partial(op: Op) -> bool:
     """Whether it does to each scalar of a tile what isn't defined on negative ones, or takes roots of a diagonal."""
     if op.name != "tile_map":
-        return op.name in ("tile_cholesky", FROM_0_ON)
+        return op.name in (*ROOTS, FROM_0_ON)
     return not is_defined(op, [np.full((type.width, 1), -0.5) for type in op.params])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grammar.limits import REASSIGNED, UPDATED
+from grammar.limits import HANDED_ON, REASSIGNED, UPDATED
 from grammar.ops import ROWS
 from grammar.tree import Apply, Kernel, Param, Stmt
 from grammar.types import I32, type_named
@@ -49,6 +49,8 @@ def moved(*body: Stmt, begin: Stmt = VECTOR, params: tuple[Param, ...] = (VS, X,
     return kernel(params, begin, *body, put("moved", WHOLE))
 
 
+SQUARE, LINE = type_named("tile4x4f"), type_named("tile4f")
+Y_TILE = var("y", LINE)
 EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
 ALL = (VS, X, OUT, VOUT)
 PARTS_FINE: Mapping[str, Kernel] = {
@@ -57,6 +59,12 @@ PARTS_FINE: Mapping[str, Kernel] = {
         part("v", 1, do("mul", at("x"), at("x"))),
         begin=EMPTY,
         params=(X, VOUT),
+    ),
+    "tile of numbers solved in place": kernel(
+        (array("a", SQUARE), array("b", LINE), out("solved", LINE)),
+        let("y", Apply(ROWS["tile_ones[4,float]()"], ())),
+        let("y", do("tile_lower_solve_inplace", Y_TILE, at("a", I, SQUARE))),
+        put("solved", do("mul", Y_TILE, at("b", I, LINE))),
     ),
     "parts of an empty vector": moved(
         *(part("v", k, at("x")) for k in range(2)),
@@ -91,6 +99,7 @@ PARTS_FINE: Mapping[str, Kernel] = {
 REASONS: Mapping[str, str] = {
     **dict.fromkeys(["part with a gradient assigned to", "part scaled"], REASSIGNED),
     **dict.fromkeys(["part given in a loop at run time", "part assigned to twice"], REASSIGNED),
+    "tile solved in place": HANDED_ON,
     **dict.fromkeys(["element multiplied in place", "element divided in place"], UPDATED),
 }
 PARTS_LIMITED: Mapping[str, Kernel] = {
@@ -98,6 +107,12 @@ PARTS_LIMITED: Mapping[str, Kernel] = {
     "part scaled": moved(part("v", 1, at("x"), "mul")),
     "part assigned to twice": moved(part("v", 0, at("x")), part("v", 0, 2.0), begin=EMPTY, params=(X, VOUT)),
     "part given in a loop at run time": moved(loop("j", n, part("v", 0, at("x", j))), begin=EMPTY, params=(X, N, VOUT)),
+    "tile solved in place": kernel(
+        (array("a", SQUARE), array("b", LINE), out("solved", LINE)),
+        let("y", at("b", I, LINE)),
+        let("y", do("tile_lower_solve_inplace", Y_TILE, at("a", I, SQUARE))),
+        put("solved", Y_TILE),
+    ),
     "element multiplied in place": kernel((X, accumulator("out", size=None)), bump("out", "mul", at("x"))),
     "element divided in place": kernel((X, OUT), put("out", at("x")), bump("out", "div", do("exp", at("x")))),
 }

@@ -402,7 +402,22 @@ def _overwritten(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
             yield _row("tile_assign", (T, part), T, spelt, lambda to, new, kept=kept: (*to[:kept], *new))
 
 
+def _solving(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """Warp passes on what comes back as it is; only `grammar.tiling` asks for them."""
+    line = tile_of(T.scalar, T.shape[0])
+    assert line is not None
+    yield _step("tile_cholesky_inplace", (T,), T, InPlace("wp.tile_cholesky_inplace", 0), _factor(T.shape[0]))
+    for name, meaning in (
+        ("tile_lower_solve", _solved(upper=False)),
+        ("tile_upper_solve", _solved(upper=True)),
+        ("tile_cholesky_solve", _solved_twice),
+    ):
+        spelt = InPlace(f"wp.{name}_inplace", 1)
+        yield _step(f"{name}_inplace", (line, T), line, spelt, lambda y, a, meaning=meaning: meaning(a, y))
+
+
 CHANGERS: tuple[Op, ...] = (
     *(row for scalar in (F32, F64) for row in _changing(scalar)),
     *(row for T in TILES if T.width > 1 for rows in (_increased, _overwritten) for row in rows(T)),
+    *(row for T in _GRIDS if T.shape[0] == T.shape[1] for row in _solving(T)),
 )
