@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 
 from grammar.alive import names_in
 from grammar.choose import chance, pick, weighted
@@ -17,11 +18,21 @@ from grammar.literal import zero
 from grammar.names import NameRole
 from grammar.neighbours import clamped_along
 from grammar.op import Lanes
-from grammar.terms import TRIES, grow_argument, grow_condition, grow_term, index_into, new_array, stored_index
+from grammar.terms import (
+    TRIES,
+    grow_argument,
+    grow_condition,
+    grow_number,
+    grow_term,
+    index_into,
+    new_array,
+    stored_index,
+)
 from grammar.tree import (
     Apply,
     Assign,
     At,
+    Const,
     Function,
     If,
     Invoke,
@@ -38,7 +49,7 @@ from grammar.tree import (
     statements,
     terms_in,
 )
-from grammar.types import I32, Array, Composite, Element
+from grammar.types import BARE, I32, Array, Composite, Element
 
 MOST_FUNCTIONS = 3
 FEWEST_OPERATIONS = 2
@@ -89,7 +100,11 @@ def _arguments(draft: Draft, function: Function) -> list[Argument]:
     if isinstance(first, Whole):
         fitting = [param for param in _arrays(draft, first.type) if param.type == first.array]
         given += _element_of(pick(draft.choose, fitting), draft)
-    return given + [grow_argument(draft, param.type, 1, ANYWHERE) for param in function.params[len(given) :]]
+    usual = {param.name: const for param, const in zip(function.params[::-1], function.defaults[::-1], strict=False)}
+    for param in function.params[len(given) :]:
+        is_usual = param.name in usual and chance(draft.choose, 0.6)
+        given.append(draft.grown(usual[param.name]) if is_usual else grow_argument(draft, param.type, 1, ANYWHERE))
+    return given
 
 
 def _arrays(draft: Draft, type: Element) -> Iterator[Param]:
@@ -111,6 +126,8 @@ def _element_of(param: Param, draft: Draft) -> list[Argument]:
 
 # -- a new one --------------------------------------------------------------------------------------------------------
 
+USUAL = 0.12
+"""How often the last parameter of a function has a default."""
 ON_ARRAYS = 0.3
 """How often a function takes an array and indices into it."""
 
@@ -123,11 +140,18 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     kept = needed(params, body)
     if not kept:
         return None
-    function = Function(name, tuple(params[k] for k in kept), body, type)
-    grown = called(draft, function, [args[k] for k in kept])
+    given = [args[k] for k in kept]
+    function = Function(name, tuple(params[k] for k in kept), body, type, defaults=_last_numbers(given))
+    grown = called(draft, function, given)
     if grown is not None:
         draft.functions.append(function)
     return grown
+
+
+def _last_numbers(args: Sequence[Argument]) -> tuple[Const, ...]:
+    """What is handed over last, as far as it is numbers."""
+    last = takewhile(lambda term: isinstance(term, Const), reversed(terms_of(args)))
+    return tuple(term for term in last if isinstance(term, Const))[::-1]
 
 
 def needed(params: Sequence[Var | Whole], body: tuple[Stmt, ...]) -> list[int]:
@@ -148,6 +172,8 @@ def new_arguments(draft: Draft, type: Element, height: int) -> list[Argument]:
         grown = grow_argument(draft, each, 1 + draft.choose(2) * draft.choose(2), ANYWHERE)
         if all(isinstance(arg, Whole) or arg.term != grown.term for arg in args):  # nobody hands over the same twice
             args.append(grown)
+    if type.scalar in BARE and chance(draft.choose, USUAL):
+        args.append(draft.grown(grow_number(draft, type.scalar)))
     return args
 
 

@@ -62,7 +62,7 @@ from grammar.tree import (
     taken,
     terms_in,
 )
-from grammar.types import ATOMIC, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
+from grammar.types import ATOMIC, BARE, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
 
 SHARING = ("tile_view", "tile_transpose", "tile_broadcast", "tile_reshape", "tile_squeeze", "extract")
 """Operations that give a tile which is another one, seen otherwise."""
@@ -94,6 +94,11 @@ def _of_function(function: Function) -> Iterator[str]:
     scope: Scope = {param.name: param.type for param in function.params if isinstance(param, Var)}
     for problem in (*checker.block(function.body, scope, loop=False), *checker.unread()):
         yield f"{function.name}: {problem}"
+    usual = [(param.type, const.type) for param, const in zip(params[::-1], function.defaults[::-1], strict=False)]
+    if len(usual) < len(function.defaults) or any(type is not given or given not in BARE for type, given in usual):
+        yield f"{function.name} has other defaults than numbers of the types of its last parameters"
+    if any(const.name for const in function.defaults):
+        yield f"{function.name} has a constant of the module for a default"
     if not _leaves(function.body):
         yield f"{function.name} may end without a result"
     if any(isinstance(stmt, Thread | Store | AugStore | Atomic) for stmt in statements(function.body)):

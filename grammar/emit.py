@@ -8,8 +8,9 @@ tree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 import libcst as cst
@@ -286,12 +287,19 @@ def _at(array: str, variable: str) -> cst.Subscript:
 def _arguments(function: Function, args: Sequence[Term]) -> Iterator[cst.BaseExpression]:
     """What a function is called with: a struct once, for all of its fields."""
     passed: set[str] = set()
-    for param, arg in zip(function.params, args, strict=True):
+    for param, arg in zip(function.params, said(function, args), strict=False):
         if param.name == root(param.name):
             yield _term(arg, 0)
         elif root(param.name) not in passed:
             passed.add(root(param.name))
             yield _owner(arg)
+
+
+def said(function: Function, args: Sequence[Term]) -> Sequence[Term]:
+    """Those that a call has to say: not what the last parameters are anyway."""
+    usual = [*[None] * (len(args) - len(function.defaults)), *function.defaults]
+    saying = [k for k, arg in enumerate(args) if usual[k] is None or repr(arg) != repr(usual[k])]  # two zeros are equal
+    return args[: max(saying, default=-1) + 1]
 
 
 def _owner(term: Term) -> cst.BaseExpression:
@@ -499,13 +507,21 @@ def _kernel(kernel: Kernel) -> cst.FunctionDef:
 
 
 def _function(function: Function) -> cst.FunctionDef:
-    return _definition("wp.func", function.name, function.params, function.structs, function.body)
+    last = function.params[len(function.params) - len(function.defaults) :]
+    defaults = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
+    return _definition("wp.func", function.name, function.params, function.structs, function.body, defaults)
 
 
 def _definition(
-    decorator: str, name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], body: tuple[Stmt, ...]
+    decorator: str,
+    name: str,
+    of: Sequence[Param | Var | Whole],
+    structs: Sequence[Struct],
+    body: tuple[Stmt, ...],
+    defaults: Mapping[str, cst.BaseExpression] = MappingProxyType({}),
 ) -> cst.FunctionDef:
     params, opening = parameters(name, of, structs)
+    params = [param.with_changes(default=defaults.get(param.name.value, param.default)) for param in params]
     return cst.FunctionDef(
         name=identifier(name),
         params=cst.Parameters(params),

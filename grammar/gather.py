@@ -193,6 +193,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
         body_renamed(function.body, new),
         function.result,
         structs=(Struct(load.target, load.struct),),
+        defaults=function.defaults,
     )
 
     def called(term: Term) -> Term:

@@ -207,6 +207,7 @@ READERS: Mapping[str, Reader] = {
     "int": _whole,
     "tuple[str, ...]": _each(_name),
     "tuple[Element, ...]": _each(_element),
+    "tuple[Const, ...]": _each(_node(frozenset({"Const"}))),
     "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
     "Function": _function,
     "Function | Op": _called,

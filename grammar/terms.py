@@ -511,9 +511,14 @@ def grow_constant(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
     if draft.patterns and type in PATTERNS and chance(draft.choose, 0.6):
         mixers = MIXERS[type] if span == ANYWHERE else [d for d in DISTANCES if span[0] <= d <= 3 * span[1]]
         return draft.grown(Const(type, pick(draft.choose, mixers)))
-    value = weighted(draft.choose, _fitting(draft.profile, type in INTEGERS, span))
-    named = type in BARE and value not in PLAIN and chance(draft.choose, NAMED)
-    return draft.grown(constant(draft, type, value) if named else Const(type, value))
+    number = grow_number(draft, type, span)
+    named = type in BARE and number.value not in PLAIN and chance(draft.choose, NAMED)
+    return draft.grown(constant(draft, type, number.value) if named else number)
+
+
+def grow_number(draft: Draft, type: Scalar, span: Span = ANYWHERE) -> Const:
+    """A plain one."""
+    return Const(type, weighted(draft.choose, _fitting(draft.profile, type in INTEGERS, span)))
 
 
 @lru_cache(maxsize=256)

@@ -440,6 +440,8 @@ class Function:
     others: tuple[Element, ...] = ()
     """Further results, which make it one for `Unpack` only."""
     structs: tuple[Struct, ...] = ()
+    defaults: tuple[Const, ...] = ()
+    """What its last parameters are where a call doesn't say."""
 
     @property
     def results(self) -> tuple[Element, ...]:

@@ -114,7 +114,12 @@ class Reader:
             body = self.definition(function, "wp.func")
             of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
             result, *rest = next(own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return))
-            self.functions[self.name] = Function(self.name, of, body, result.type, tuple(each.type for each in rest))
+            numbers = map(self.term, function.args.defaults)
+            self.functions[self.name] = Function(
+                *(self.name, of, body, result.type),
+                others=tuple(each.type for each in rest),
+                defaults=tuple(number for number in numbers if isinstance(number, Const)),
+            )
         self.body = self.definition(kernel, "wp.kernel")
 
     def definition(self, node: ast.stmt, decorator: str) -> tuple[Stmt, ...]:
@@ -328,7 +333,9 @@ class Reader:
     def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, Known], ...]) -> Term:
         """A cast of a literal is a literal of that type."""
         if function in self.functions:
-            return Invoke(self.functions[function], tuple(map(self.term, args)))
+            called, given = self.functions[function], tuple(map(self.term, args))
+            left = len(called.params) - len(given)
+            return Invoke(called, given + called.defaults[len(called.defaults) - left :])
         if function in CASTS and isinstance(literal := self.term(args[0]), Const) and not is_own(literal):
             return replace(literal, type=CASTS[function])
         if function in CASTS and (same := self.term(args[0])).type is CASTS[function]:

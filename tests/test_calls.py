@@ -28,6 +28,7 @@ from grammar.serial import NotAKernelError, kernel_of, plain_of
 from grammar.tree import (
     Apply,
     Assign,
+    Const,
     Function,
     Invoke,
     Kernel,
@@ -41,7 +42,7 @@ from grammar.tree import (
     statements,
 )
 from grammar.types import F32, F64, I32, Array
-from tests.builders import LANES, OUT, I, X, Y, at, change, do, ints, kernel, let, loop, put, size, var
+from tests.builders import LANES, OUT, I, X, Y, at, change, do, ints, kernel, let, loop, number, put, size, var
 from tests.lane_by_lane import lane_by_lane
 from tests.reading import Reader
 
@@ -149,6 +150,62 @@ WRONG: dict[str, tuple[Kernel, str]] = {
         "y is written but is no output",
     ),
 }
+
+
+ADJUSTED = Function(
+    "adjusted",
+    (var("v"), var("scale"), var("shift")),
+    (Return(do("add", do("mul", var("v"), var("scale")), var("shift"))),),
+    F32,
+    defaults=(number(2.0), number(0.0)),
+)
+
+
+def adjusted(*more: Term | float) -> Invoke:
+    return Invoke(ADJUSTED, (at("x"), *(number(term) if isinstance(term, float) else term for term in more)))
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (adjusted(2.0, 0.0), "adjusted(x[i])"),
+        (adjusted(3.0, 0.0), "adjusted(x[i], 3.0)"),
+        (adjusted(2.0, 1.0), "adjusted(x[i], 2.0, 1.0)"),
+        (adjusted(2.0, -0.0), "adjusted(x[i], 2.0, -0.0)"),
+        (adjusted(at("y"), 0.0), "adjusted(x[i], y[i])"),
+    ],
+)
+def test_a_call_says_what_is_not_the_default(call: Invoke, text: str) -> None:
+    by_hand = kernel((X, Y, OUT), put("out", do("add", call, at("y"))))
+    assert problems(by_hand) == ()
+    emitted = emit(by_hand)
+    assert "def adjusted(v: float, scale: float = 2.0, shift: float = 0.0):" in emitted
+    assert f"out[i] = {text} + y[i]" in emitted
+    assert Reader(emitted).body == by_hand.body
+    assert kernel_of(plain_of(by_hand)) == by_hand
+
+
+def test_a_default_tells_functions_apart() -> None:
+    one, other = (
+        kernel((X, OUT), put("out", Invoke(replace(ADJUSTED, defaults=given), adjusted(3.0, 1.0).args)))
+        for given in (ADJUSTED.defaults, (number(0.0),))
+    )
+    assert canonical_hash(one) != canonical_hash(other)
+
+
+@pytest.mark.parametrize(
+    "defaults",
+    [(number(1),), tuple(number(1.0) for _ in range(4)), (Const(F32, 9.8, "GRAVITY"),)],
+    ids=["of another type", "more than there are parameters", "a constant of the module"],
+)
+def test_defaults_are_numbers_of_the_types_of_the_last_parameters(defaults: tuple[Const, ...]) -> None:
+    wrong = kernel((X, OUT), put("out", Invoke(replace(ADJUSTED, defaults=defaults), adjusted(3.0, 1.0).args)))
+    assert any("default" in problem for problem in problems(wrong))
+
+
+def test_functions_with_defaults_are_grown() -> None:
+    usual = [function for one in grown() for function in functions(one.body) if function.defaults]
+    assert 2 <= len(usual) <= 40
 
 
 @pytest.mark.parametrize("name", WRONG)
