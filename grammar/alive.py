@@ -14,11 +14,12 @@ import numpy as np
 from grammar.draft import LIMIT
 from grammar.evaluate import EndlessLoopError, Plain, run_plain
 from grammar.inputs import column, regular
-from grammar.lanes import greatest, least, some
+from grammar.lanes import every, greatest, least, some
 from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.paths import used_structs, within
 from grammar.tree import (
+    MARKING,
     Assign,
     AssignPart,
     Atomic,
@@ -154,6 +155,7 @@ def is_alive(kernel: Kernel, seed: int, lanes: int) -> bool:
     inputs = regular(kernel, seed, lanes)
     changed = [p for p in kernel.params if not p.is_output and p.role is not Role.COUNT]
     own = inputs.launches * lanes
+    marked = {stmt.array for stmt in statements(kernel.body) if isinstance(stmt, Atomic) and stmt.kind in MARKING}
     try:
         plain = run_plain(kernel, _with_changes(kernel, inputs, changed, seed), own)
     except EndlessLoopError:
@@ -162,7 +164,7 @@ def is_alive(kernel: Kernel, seed: int, lanes: int) -> bool:
         not some(plain.undefined[:own])
         and not some(plain.outside[:own])
         and _branches_part(plain, kernel)
-        and all(_varies(plain, param, inputs) for param in kernel.params if param.is_output)
+        and all(_varies(plain, param, inputs, param.name in marked) for param in kernel.params if param.is_output)
         and all(_matters(plain, kernel, inputs, k + 1) for k in range(len(changed)))
     )
 
@@ -212,8 +214,11 @@ def _branches_part(plain: Plain, kernel: Kernel) -> bool:
     return all(plain.taken.get(id(site)) == (True, True) for site in sites)
 
 
-def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
-    """The output is finite where written, of a sane magnitude, and not the same on all lanes of a launch."""
+def _varies(plain: Plain, param: Param, inputs: Inputs, marked: bool) -> bool:
+    """The output is finite where written, of a sane magnitude, and not the same on all lanes of a launch.
+
+    What is only marked differs by where it is.
+    """
     before = inputs.arrays[param.name]
     written = plain.written[param.name][: before.size].reshape(before.shape)
     values = plain.arrays[param.name][: before.size].reshape(before.shape)
@@ -223,6 +228,8 @@ def _varies(plain: Plain, param: Param, inputs: Inputs) -> bool:
         return False
     if param.element is not BOOL and not _is_sane(values[written]):
         return False
+    if marked:
+        return all(some(row) and not every(row) for row in written.reshape(inputs.launches, -1))
     if param.size is not None:
         return not np.array_equal(values[0], values[1])
     return all(_spreads(row[there]) for row, there in zip(values, written, strict=True))

@@ -20,6 +20,7 @@ from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     BITWISE,
+    MARKING,
     WARPS,
     Apply,
     Assign,
@@ -145,6 +146,7 @@ class _Checker:
                 yield f"parameter {param.name} is not used"
             if param.is_output and param.name in self.read:
                 yield f"output {param.name} is read"
+        yield from _marked_otherwise(self.kernel)
         yield from (f"{name} is changed by its threads and by others" for name in sorted(self.own_only & self.shared))
         yield from (f"local {name} is never read" for name in self.types if name not in self.read)
 
@@ -175,7 +177,7 @@ class _Checker:
                 yield from self.define(name, value.type, scope)
             case AugAssign(name, op, value):
                 if is_tile(value.type) and name in self.read:
-                    yield f"tile {name} is changed in place, which has been read before"
+                    yield f"{name} is changed in place, which has been read before"
                 yield from self.term(value, scope, reader=name)
                 yield from self.augmented(op.spelling, op.params, op.result, scope.get(name), value)
             case AssignPart():
@@ -272,16 +274,16 @@ class _Checker:
 
     def trips(self, body: tuple[Stmt, ...]) -> Iterator[str]:
         for name in _changed_where_read(body):
-            yield f"tile {name} is changed in place, which the trip before has read"
+            yield f"{name} is changed in place, which the trip before has read"
 
     def changed_in_place(self, op: Op, old: Var, others: tuple[Term, ...], scope: Scope) -> Iterator[str]:
         """A local that no adjoint needs as it was, nor holds what others do."""
         if old.name in self.read:
-            yield f"tile {old.name} is changed in place, which has been read before"
+            yield f"{old.name} is changed in place, which has been read before"
         for other in others:
             yield from self.term(other, scope)
         if old.name in self.read:
-            yield f"tile {old.name} is changed in place by what is made of it"
+            yield f"{old.name} is changed in place by what is made of it"
         if old.name in self.sharing:
             yield f"{old.name} is changed in place, which is a part of another tile"
         if scope.get(old.name) is not old.type or old.name in self.params or "." in old.name:
@@ -370,6 +372,8 @@ class _Checker:
             yield f"{array} is updated in place, a field of structs"
         if value.type.scalar not in ATOMIC or param is None or param.role is not Role.ACCUMULATOR:
             yield f"{array} is updated in place but holds no numbers to begin with"
+        if kind in MARKING and not (isinstance(value, Const) and value.type in INTEGERS):
+            yield f"{array} is marked by what is no whole number"
         if kind in BITWISE and value.type not in BITS:
             yield f"there is no {kind.value} of {value.type}"
 
@@ -522,6 +526,20 @@ def _out_of_step(kernel: Kernel) -> Iterator[str]:
         if any(map(_takes_block, terms_in(inner))) or (parted and any(map(_takes_block, own_subterms(stmt)))):
             yield "a tile is made of what threads have where not all of a block need come"
         parted = parted or any(isinstance(within, Return) for within in statements(inner))
+
+
+def _marked_otherwise(kernel: Kernel) -> Iterator[str]:
+    """What one thread marks and another changes, so that it hangs on who comes last."""
+    ways: dict[str, set[object]] = {}
+    for stmt in statements(kernel.body):
+        match stmt:
+            case Atomic(kind, array, _, value) if kind in MARKING:
+                ways.setdefault(array, set()).add((kind, value))
+            case Store(array) | AugStore(array) | Atomic(_, array):
+                ways.setdefault(array, set()).add(None)
+    yield from (
+        f"{array} is marked in more than one way" for array, each in ways.items() if each != {None} and len(each) > 1
+    )
 
 
 def _takes_block(term: Term) -> bool:

@@ -10,30 +10,32 @@ from functools import cache
 
 import numpy as np
 
-from grammar.choose import chance, weighted
+from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, define, local, local_role, nested, run
 from grammar.emit import LETTERS
 from grammar.features import infix
 from grammar.limits import keeps_result
 from grammar.literal import number, zero
 from grammar.op import Item, Member, Op
-from grammar.ops import COMPOSITE_ROWS, ROWS
+from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
 from grammar.terms import grow_condition, grow_term, read_element
 from grammar.tree import Apply, Assign, AssignPart, At, Const, For, If, Stmt, Term, Var
 from grammar.types import FLOATS, I32, SPATIAL_MATRICES, Composite, Element
 
 
 def has_parts(type: Element) -> bool:
-    """Whether its scalars are read and assigned to one by one: those of rotations are not, nor those of tiles."""
-    if not isinstance(type, Composite) or type.is_rigid or type.is_tile:
+    """Whether one changes parts of it: scalars of vectors and matrices, the translation or rotation of transforms."""
+    if not isinstance(type, Composite) or type.is_tile or type in SPATIAL_MATRICES:
         return False
-    return type not in SPATIAL_MATRICES
+    return not type.is_rigid or type.kind == "transform"
 
 
 def assign_parts(draft: Draft, type: Element, height: int) -> Grown:
-    """A local that is put together, or changed, scalar by scalar."""
+    """A local that is put together, or changed, part by part."""
     if not isinstance(type, Composite) or not has_parts(type):
         return grow_term(draft, type, height)
+    if type.kind == "transform":
+        return _placed(draft, type, height)
     styles = [("some", 4.0), ("all", 4.0 if type.kind == "vector" else 0.0), ("loop", 2.0)]
     match weighted(draft.choose, styles):
         case "some":
@@ -42,6 +44,21 @@ def assign_parts(draft: Draft, type: Element, height: int) -> Grown:
             return _built(draft, type, height)
         case _:
             return _looped(draft, type, height)
+
+
+def _placed(draft: Draft, type: Composite, height: int) -> Grown:
+    """`t = wp.transform_identity()`, then `wp.transform_set_translation(t, p)` or the rotation, or both.
+
+    Of the transform that an element is, parts are set by those who don't mind the gradient.
+    """
+    begun = read_element(draft, type) if draft.tolerant and draft.choose(2) else draft.grown(zero(type))
+    name = draft.name(local_role(type))
+    run(draft, Assign(name, begun.term))
+    move, turn = (op for op in CHANGERS if op.result is type)
+    for op in pick(draft.choose, [(move,), (turn,), (move, turn)]):
+        value = grow_term(draft, op.params[1], 1 + draft.choose(max(1, height - 1)))
+        run(draft, Assign(name, Apply(op, (Var(name, type), value.term))))
+    return local(draft, name, type)
 
 
 def _built(draft: Draft, type: Composite, height: int) -> Grown:

@@ -35,6 +35,7 @@ VIEW = "a part of an array"
 SLICE = "a[_:_]"
 PART_OF_ELEMENT = "a part of an element"
 SIZE = "array.shape[_]"
+DEFAULT = "a default argument"
 TERNARY = "_ if _ else _"
 CHAIN = "_ < _ < _"
 LOOP_ELSEWHERE = "for over something else than a range"
@@ -198,7 +199,7 @@ def _of_function(function: cst.FunctionDef, module: Module) -> Iterator[str]:
     scope = Scope(module, arrays, structs, records, frozenset(params) | frozenset(_targets(function.body)))
     yield from (parameter(mark_of(function), text) for text in params.values())
     if any(p.default is not None for p in function.params.params):
-        yield "a default argument"
+        yield DEFAULT
     if isinstance(function.params.star_arg, cst.Param) or function.params.kwonly_params or function.params.star_kwarg:
         yield "*args or keywords"
     yield from _of_block(function.body, scope)

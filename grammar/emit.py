@@ -45,6 +45,7 @@ from grammar.tree import (
     AssignPart,
     At,
     Atomic,
+    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -363,7 +364,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value, name):
-            args = [_term(arg, 0) for arg in (*indices_of(index), value)]
+            compared = [Const(I32, 0)] if kind is AtomicKind.CAS else []
+            args = [_term(arg, 0) for arg in (*indices_of(index), *compared, value)]
             done = call(f"wp.{kind.value}", [dotted(array), *args])
             return _assign(identifier(name), done) if name else cst.Expr(done)
         case Fieldwise():

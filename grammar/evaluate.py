@@ -21,6 +21,7 @@ from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_i
 from grammar.number import Alike, Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
+    MARKING,
     Apply,
     Assign,
     AssignPart,
@@ -458,6 +459,15 @@ FOLDS = {
 """`wp.atomic_min` and `wp.atomic_max` pass over NaN, as `fmin` and `fmax` do."""
 
 
+def fold(kind: AtomicKind, target: Lanes, where: NDArray[np.intp], values: Lanes) -> None:
+    """Does the atomic operation with each of the values, in their order, to the elements of the target."""
+    if kind in MARKING:
+        free = target[where] == 0 if kind is AtomicKind.CAS else np.ones(where.shape, np.bool_)
+        target[where[free]] = values[free]
+    else:
+        FOLDS[kind].at(target, where, values)
+
+
 @dataclass(slots=True)
 class Plain(Algebra[Lanes]):
     """NumPy arrays at the kernel's own precision; remembers where it was undefined and which way branches went."""
@@ -535,9 +545,9 @@ class Plain(Algebra[Lanes]):
                 case Store():
                     target[where] = value[active]
                 case AugStore():
-                    FOLDS[kind_of(stmt)].at(target, where, value[active])
+                    fold(kind_of(stmt), target, where, value[active])
                 case Atomic(kind, _, _, _):
-                    FOLDS[kind].at(target, where, value[active])
+                    fold(kind, target, where, value[active])
                 case _:
                     assert_never(stmt)
 

@@ -88,7 +88,8 @@ def _walks_of_parts(kernel: Kernel) -> Iterator[_Walk]:
 def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
     """Of those in which there is anything to see; all that they take may have a gradient."""
     for function in all_functions(kernel):
-        if any(isinstance(stmt, AssignPart) or _is_approximate(stmt) for stmt in statements(function.body)):
+        changing = (isinstance(stmt, AssignPart) or _changer(stmt) is not None for stmt in statements(function.body))
+        if any(changing) or any(map(_is_approximate, statements(function.body))):
             walk = _Walk({param.name for param in function.params})
             walk.block(function.body)
             yield walk
@@ -96,13 +97,13 @@ def _walks_of_functions(kernel: Kernel) -> Iterator[_Walk]:
 
 def _may_be_limited(stmt: Stmt) -> bool:
     in_place = isinstance(stmt, AssignPart) or (isinstance(stmt, AugStore) and stmt.kind is None)
-    return in_place or _is_dynamic(stmt) or _is_approximate(stmt) or _hands_on(stmt)
+    return in_place or _is_dynamic(stmt) or _is_approximate(stmt) or _changer(stmt) is not None
 
 
-def _hands_on(stmt: Stmt) -> bool:
-    """Whether it changes a tile in place by what has no adjoint."""
+def _changer(stmt: Stmt) -> Op | None:
+    """The operation by which a local is changed in place."""
     op = stmt.value.op if isinstance(stmt, Assign) and isinstance(stmt.value, Apply) else None
-    return op is not None and isinstance(op.spelling, InPlace) and not op.differentiable
+    return op if op is not None and isinstance(op.spelling, InPlace) else None
 
 
 def _is_approximate(stmt: Stmt) -> bool:
@@ -161,8 +162,11 @@ class _Walk:
 
     def statement(self, stmt: Stmt) -> None:
         match stmt:
+            case Assign(name, Apply(op, (_, value))) if op.name in REPLACED:
+                self.placed(name, REPLACED[op.name], *self.term(value))
             case Assign(name, value):
-                if name in self.active and _hands_on(stmt):
+                changer = _changer(stmt)
+                if name in self.active and changer is not None and not changer.differentiable:
                     self.found = self.found or HANDED_ON
                 flows, stale = self.term(value)
                 self.bind(name, flows, stale, value.type)
@@ -260,15 +264,20 @@ class _Walk:
         if stmt.op is not None and not adds:
             need, old = needs(stmt.op), not held.isdisjoint(places)
             self.needed((active and (stale or (need[1][0] and stmt.name in self.stale))) or (old and stale))
-        if not adds and (not held.isdisjoint(places) or stmt.name in self.used):
-            self.found = self.found or REASSIGNED
         self.doubled |= adds and stmt.lettered and not held.isdisjoint(places)
         self.changed |= adds and stmt.name in self.used
+        self.placed(stmt.name, places, active, stale, adds)
+
+    def placed(self, name: str, places: frozenset[int], active: bool, stale: bool, adds: bool = False) -> None:
+        """Into some scalars of a local."""
+        held = self.held.get(name, NONE)
+        if not adds and (not held.isdisjoint(places) or name in self.used):
+            self.found = self.found or REASSIGNED
         if active:
-            self.held[stmt.name] = held | places
-            self.active.add(stmt.name)
+            self.held[name] = held | places
+            self.active.add(name)
         if stale:
-            self.stale.add(stmt.name)
+            self.stale.add(name)
 
     def places(self, stmt: AssignPart) -> frozenset[int]:
         """The scalars that it may mean."""
@@ -336,6 +345,11 @@ def keeps_result(term: Term) -> bool:
 
 
 NONE: frozenset[int] = frozenset()
+REPLACED: Mapping[str, frozenset[int]] = {
+    "transform_set_translation": frozenset(range(3)),
+    "transform_set_rotation": frozenset(range(3, 7)),
+}
+"""Operations that replace scalars of a local, and which."""
 
 
 def _is_composite(term: Term) -> TypeGuard[Var]:

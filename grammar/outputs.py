@@ -22,6 +22,7 @@ from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scala
 from grammar.tiles import is_tile
 from grammar.tree import (
     BITWISE,
+    MARKING,
     Apply,
     At,
     Atomic,
@@ -51,7 +52,7 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
     elif chance(draft.choose, 0.06) and type in ATOMIC:
         _update(draft, value)
     elif chance(draft.choose, 0.03) and f"mul({type.name},{type.scalar.name})" in ROWS:
-        _store_and_scale(draft, value, depth)
+        store_and_scale(draft, value, depth)
     elif depth >= 3 and chance(draft.choose, 0.08):
         value = lowered(draft, value, depth - 1)
         condition = grow_condition(draft, min(depth, 3))
@@ -85,7 +86,7 @@ def _update(draft: Draft, value: Grown) -> None:
     draft.block.append(AugStore(out, draft.own, sign, value.term))
 
 
-def _store_and_scale(draft: Draft, value: Grown, depth: int) -> None:
+def store_and_scale(draft: Draft, value: Grown, depth: int) -> None:
     """`out[i] = value`, then `out[i] *= factor`, perhaps where a condition holds."""
     type = value.term.type
     out = output(draft, type, Role.OUT)
@@ -252,12 +253,22 @@ def _collect(draft: Draft, picked: Grown, value: Grown) -> None:
     draft.block.append(If(picked.term, (took, Store(kept, slot, what))))
 
 
+def _mark(draft: Draft, picked: Grown, value: Grown) -> None:
+    """`wp.atomic_exch(seen, indices[i], 1)`, where the condition holds, or what is a thread's own, as of a grid."""
+    del value  # which the condition is about
+    index = draft.own if draft.dimensions > 1 or not draft.choose(3) else stored_index(draft)
+    seen = Param(draft.name("flag"), Array(I32, draft.dimensions), Role.ACCUMULATOR, 0, 1)
+    kind = pick(draft.choose, MARKING)
+    mark = Atomic(kind, add_param(draft, seen).name, index, Const(I32, 1 + draft.choose(2) * draft.choose(2)))
+    draft.block.append(If(picked.term, (mark,)))
+
+
 def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
     """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`; or who fulfils c is collected."""
     if isinstance(value.term, Apply):
         value = define(draft, local_role(value.term.type), value)
     if chance(draft.choose, COLLECTED) and (picked := _picked(draft, value)) is not None:
-        _collect(draft, picked, value)
+        pick(draft.choose, (_collect, _mark))(draft, picked, value)
         return
     condition = grow_condition(draft, min(depth, 3))
     type = value.term.type

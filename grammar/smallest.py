@@ -41,6 +41,7 @@ from grammar.terms import new_array
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     BITWISE,
+    MARKING,
     Apply,
     Assign,
     AssignPart,
@@ -313,7 +314,11 @@ def _copied(type: Scalar) -> Kernel:
 
 
 def _reduced(kind: AtomicKind) -> Kernel:
-    """`wp.atomic_add(out, 0, x[i])`."""
+    """`wp.atomic_add(out, 0, x[i])`; what only marks does so where an array says."""
+    if kind in MARKING:
+        given, marked = Param("indices", Array(I32), Role.INDEX), Param(OUT, Array(I32), Role.ACCUMULATOR, 0, 1)
+        mark = Atomic(kind, OUT, Read("indices", I, I32), Const(I32, 1))
+        return Kernel("mark_values", (given, marked), (Thread("i"), mark), "atomic_reduction")
     type, given = (I32, replace(X, type=Array(I32), low=0, high=20)) if kind in BITWISE else (F32, X)
     total = Param(OUT, Array(type), Role.ACCUMULATOR, -1.0, 1.0, None if kind in BITWISE else 1)
     stmt = Atomic(kind, OUT, I if kind in BITWISE else Const(I32, 0), Read("x", I, type))

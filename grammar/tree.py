@@ -255,8 +255,12 @@ class AtomicKind(Enum):
     AND = "atomic_and"
     OR = "atomic_or"
     XOR = "atomic_xor"
+    EXCH = "atomic_exch"
+    CAS = "atomic_cas"
 
 
+MARKING = (AtomicKind.EXCH, AtomicKind.CAS)
+"""With a number, `wp.atomic_exch(seen, i, 1)`, or only where there was none, `wp.atomic_cas(seen, i, 0, 1)`."""
 BITWISE = (AtomicKind.AND, AtomicKind.OR, AtomicKind.XOR)
 ATOMIC_UPDATES: Mapping[str, AtomicKind] = {
     "add": AtomicKind.ADD,
@@ -298,7 +302,6 @@ class For:
     stop: Term
     body: tuple[Stmt, ...]
     step: Term | None = None
-    """It needs a start."""
 
     @property
     def bounds(self) -> tuple[Term, ...]:

@@ -50,14 +50,18 @@ STATEMENTS = (
     *(said.given(said.element(n)) for n in DIMENSIONS),
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
-    *(said.alone(said.call(f"wp.{kind.value}", 2 + n)) for kind in AtomicKind for n in DIMENSIONS),
+    *(
+        said.alone(said.call(f"wp.{kind.value}", 2 + n + (kind is AtomicKind.CAS)))
+        for kind in AtomicKind
+        for n in DIMENSIONS
+    ),
     *(said.given(said.FIELD, sign) for sign in ("=", *_signs(FIELD_UPDATES))),
     said.alone(said.call("wp.tile_store", 2, ["offset"])),
     *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),
     *("if", "elif", "else", *map(said.trips, (1, 2, 3)), "while", "break", "continue", "return"),
     *("return _", "return _, _"),
 )
-FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
+FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
 SLOT = said.call("wp.atomic_add", 3)
 """What `slot = wp.atomic_add(count, 0, 1)` gives a local."""
 LENGTH = said.call("wp.len", 1)

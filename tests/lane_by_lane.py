@@ -180,6 +180,10 @@ class Lane:
             match how:
                 case "store":
                     target[index] = new
+                case "exch":
+                    target[index] = new
+                case "cas":
+                    target[index] = old if old else new
                 case "add":
                     target[index] = old + new
                 case "sub":

@@ -51,6 +51,10 @@ def moved(*body: Stmt, begin: Stmt = VECTOR, params: tuple[Param, ...] = (VS, X,
 
 SQUARE, LINE = type_named("tile4x4f"), type_named("tile4f")
 Y_TILE = var("y", LINE)
+FRAME, Q = type_named("transformf"), type_named("quatf")
+QS, TS, TOUT = array("qs", Q), array("ts", FRAME), out("frames", FRAME)
+T = var("t", FRAME)
+MOVE = let("t", Apply(ROWS["transform_set_translation(transformf,vec3f)"], (T, at("vs", I, V3))))
 EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
 ALL = (VS, X, OUT, VOUT)
 PARTS_FINE: Mapping[str, Kernel] = {
@@ -59,6 +63,13 @@ PARTS_FINE: Mapping[str, Kernel] = {
         part("v", 1, do("mul", at("x"), at("x"))),
         begin=EMPTY,
         params=(X, VOUT),
+    ),
+    "transform put together": kernel(
+        (VS, QS, TOUT),
+        let("t", Apply(ROWS["transform_identity()"], ())),
+        MOVE,
+        let("t", Apply(ROWS["transform_set_rotation(transformf,quatf)"], (T, at("qs", I, Q)))),
+        put("frames", T),
     ),
     "tile of numbers solved in place": kernel(
         (array("a", SQUARE), array("b", LINE), out("solved", LINE)),
@@ -99,6 +110,7 @@ PARTS_FINE: Mapping[str, Kernel] = {
 REASONS: Mapping[str, str] = {
     **dict.fromkeys(["part with a gradient assigned to", "part scaled"], REASSIGNED),
     **dict.fromkeys(["part given in a loop at run time", "part assigned to twice"], REASSIGNED),
+    **dict.fromkeys(["translation replaced", "translation set twice"], REASSIGNED),
     "tile solved in place": HANDED_ON,
     **dict.fromkeys(["element multiplied in place", "element divided in place"], UPDATED),
 }
@@ -107,6 +119,10 @@ PARTS_LIMITED: Mapping[str, Kernel] = {
     "part scaled": moved(part("v", 1, at("x"), "mul")),
     "part assigned to twice": moved(part("v", 0, at("x")), part("v", 0, 2.0), begin=EMPTY, params=(X, VOUT)),
     "part given in a loop at run time": moved(loop("j", n, part("v", 0, at("x", j))), begin=EMPTY, params=(X, N, VOUT)),
+    "translation replaced": kernel((VS, TS, TOUT), let("t", at("ts", I, FRAME)), MOVE, put("frames", T)),
+    "translation set twice": kernel(
+        (VS, TOUT), let("t", Apply(ROWS["transform_identity()"], ())), MOVE, MOVE, put("frames", T)
+    ),
     "tile solved in place": kernel(
         (array("a", SQUARE), array("b", LINE), out("solved", LINE)),
         let("y", at("b", I, LINE)),

@@ -236,7 +236,7 @@ class Reader:
                     return Store(array, where, tile)
                 return Atomic(AtomicKind(function.removeprefix("tile_")), array, where, tile)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), *indices, value])):
-                along = tuple(map(self.term, indices))
+                along = tuple(map(self.term, indices[:-1] if function == "atomic_cas" else indices))
                 return Atomic(AtomicKind(function), array, At(along) if len(along) > 1 else along[0], self.term(value))
             case ast.If(condition, body, orelse):
                 return If(self.term(condition), self.block(body), self.block(orelse))

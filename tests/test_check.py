@@ -328,21 +328,45 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
         ),
         "out is changed by its threads and by others",
     ),
+    "marked by what differs": (
+        kernel((array("m", I32), accumulator(type=I32)), atomic(AtomicKind.EXCH, "total", at("m", I, I32))),
+        "total is marked by what is no whole number",
+    ),
+    "marked by a float": (
+        kernel((accumulator(),), atomic(AtomicKind.CAS, "total", number(1.0))),
+        "total is marked by what is no whole number",
+    ),
+    "marked in two ways": (
+        kernel(
+            (X, accumulator(type=I32)),
+            when(POSITIVE, atomic(AtomicKind.EXCH, "total", number(1))),
+            atomic(AtomicKind.EXCH, "total", number(2)),
+        ),
+        "total is marked in more than one way",
+    ),
+    "marked and added to": (
+        kernel(
+            (accumulator(type=I32),),
+            atomic(AtomicKind.CAS, "total", number(1)),
+            atomic(AtomicKind.ADD, "total", number(1)),
+        ),
+        "total is marked in more than one way",
+    ),
     "bits of floats": (
         kernel((X, accumulator()), atomic(AtomicKind.OR, "total", at("x"))),
         "there is no atomic_or of float32",
     ),
     "product added in place to what was read": (
         kernel((TILES, TILES_OUT), let("acc", T), let("s", do("mul", ACC, T)), ADD_PRODUCT, PUT_ACC),
-        "tile acc is changed in place, which has been read before",
+        "acc is changed in place, which has been read before",
     ),
     "product of a tile added to it": (
         kernel((TILES, TILES_OUT), let("acc", T), let("acc", Apply(MATMUL, (ACC, ACC, T))), PUT_ACC),
-        "tile acc is changed in place by what is made of it",
+        "acc is changed in place by what is made of it",
     ),
     "product added in place to what the trip before read": (
         kernel((TILES, TILES_OUT), let("s", T), let("acc", T), loop("j", 3, ADD_PRODUCT, PUT_ACC)),
-        "tile acc is changed in place, which the trip before has read",
+        "acc is changed in place, which the trip before has read",
     ),
     "product added in place to what another tile is": (
         kernel(

@@ -8,6 +8,7 @@ bits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -21,6 +22,7 @@ from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
 from grammar.tree import (
     BITWISE,
+    MARKING,
     Apply,
     At,
     Atomic,
@@ -37,6 +39,7 @@ from grammar.tree import (
 )
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
+    LANES,
     OUT,
     I,
     X,
@@ -118,6 +121,7 @@ COUNTS = out("counts", I32)
 V3 = type_named("vec3f")
 WHOLE = array("m", I32, -3, 6)
 
+SEEN = Param("seen", Array(I32), Role.ACCUMULATOR, 0, 1)
 COUNTER = Param("count", Array(I32), Role.ACCUMULATOR, 0, 0, 1)
 TAKEN = Atomic(AtomicKind.ADD, "count", number(0), number(1), "slot")
 
@@ -302,6 +306,14 @@ BY_HAND: Mapping[str, Kernel] = {
         part("w", I, at("x")),
         put("outs", var("w", V3)),
     ),
+    "marked": kernel(
+        (X, array("m", I32, 0, LANES - 1), replace(SEEN, name="set"), replace(SEEN, name="claimed")),
+        when(
+            POSITIVE,
+            atomic(AtomicKind.EXCH, "set", number(2), at("m", I, I32)),
+            atomic(AtomicKind.CAS, "claimed", number(2), at("m", I, I32)),
+        ),
+    ),
     "kept in turn": kernel(
         (X, COUNTER, out("kept", I32)),
         when(POSITIVE, TAKEN, put("kept", I, ints("slot"))),
@@ -477,7 +489,7 @@ def test_precision_is_the_type_s() -> None:
         assert run_plain(third, inputs_for(third, 1)).arrays["out"][0] == type.dtype.type(1) / type.dtype.type(3)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in AtomicKind if kind not in BITWISE])
+@pytest.mark.parametrize("kind", [kind for kind in AtomicKind if kind not in (*BITWISE, *MARKING)])
 def test_atomics_meet_nan_as_warp_does(kind: AtomicKind) -> None:
     """Extremes pass over NaN, sums don't."""
     by_hand = kernel((X, accumulator()), atomic(kind, "total", at("x")))

@@ -25,6 +25,7 @@ from grammar.fit import installed_warp
 from grammar.grow import grow
 from grammar.op import Op
 from grammar.ops import ROWS
+from grammar.outputs import store_and_scale
 from grammar.profiles import PROFILES, profile
 from grammar.reach import as_data, reach
 from grammar.smallest import constructs as smallest_of
@@ -157,8 +158,10 @@ def kernels() -> Iterator[Kernel]:
                 if kernel is not None:
                     yield kernel
     parts = replace(family_named("matrix_vector"), features=(((assign_parts, 1.0),),))
-    grown = (grow(seeded(seed), parts, profile("uniform"), 4, seed, 64) for seed in map(Seed, range(40)))
-    yield from (kernel for kernel in grown if kernel is not None)
+    scaled = replace(family_named("arithmetic"), leave=store_and_scale)
+    for family in (parts, scaled):
+        grown = (grow(seeded(seed), family, profile("uniform"), 4, seed, 64) for seed in map(Seed, range(40)))
+        yield from (kernel for kernel in grown if kernel is not None)
     yield from (smallest(one, Seed(1), 64) for one in smallest_of() if not isinstance(one, Op))
 
 

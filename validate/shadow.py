@@ -20,11 +20,12 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import FOLDS, Algebra, Interpreter, filled, kind_of
+from grammar.evaluate import Algebra, Interpreter, filled, fold, kind_of
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import (
     BITWISE,
+    MARKING,
     Atomic,
     AtomicKind,
     AugStore,
@@ -310,8 +311,8 @@ def _accumulate(
     result: Expected, kind: AtomicKind, where: NDArray[np.intp], values: Lanes, spread: Variants, several: bool
 ) -> None:
     """Sums of floats depend on the order of the lanes only in their rounding, which is bounded by the partial sums."""
-    FOLDS[kind].at(result.lanes, where, values)
-    if kind in BITWISE:
+    fold(kind, result.lanes, where, values)
+    if kind in (*BITWISE, *MARKING):
         return
     if kind in (AtomicKind.MIN, AtomicKind.MAX):
         np.maximum.at(result.tolerance, where, spread)

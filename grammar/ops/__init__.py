@@ -52,7 +52,7 @@ TABLE: tuple[Op, ...] = _sharing_weight(
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
-CHANGERS, SEVERAL = tile.CHANGERS, several.ROWS
+CHANGERS, SEVERAL = (*transform.CHANGERS, *tile.CHANGERS), several.ROWS
 """What is done in place, and what gives several values: by statements only."""
 _OF_STATEMENTS = (*SAMPLERS, *CHANGERS, *SEVERAL)
 ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *_OF_STATEMENTS)}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from grammar.number import Numbers
-from grammar.op import Call, Infix, Item, Member, Op, Ternary
+from grammar.op import Call, Infix, InPlace, Item, Member, Op, Ternary
 from grammar.ops import parts, quaternion
 from grammar.ops.matrix import times_vector
 from grammar.ops.quaternion import conjugate, product, rotated, space
@@ -112,3 +112,23 @@ def _arithmetic(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
 
 
 ROWS: tuple[Op, ...] = tuple(row for T in TRANSFORMS for rows in (_made, _motions, _arithmetic) for row in rows(T))
+
+
+def _changing(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    yield _row(
+        "transform_set_translation",
+        (T, space(T)),
+        T,
+        InPlace("wp.transform_set_translation", 0),
+        lambda t, p: (*p, *t[3:]),
+    )
+    yield _row(
+        "transform_set_rotation",
+        (T, _rotation(T)),
+        T,
+        InPlace("wp.transform_set_rotation", 0),
+        lambda t, q: (*t[:3], *q),
+    )
+
+
+CHANGERS: tuple[Op, ...] = tuple(row for T in TRANSFORMS for row in _changing(T))
