@@ -279,9 +279,9 @@ class Interpreter(Generic[V]):
             case Store(array, index, value) | AugStore(array, index, _, value) if array in self.contents:
                 self.update(stmt, self.index(index, active), self.term(value, active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
-                if isinstance(stmt, Atomic) and stmt.name:
-                    self.assign(stmt.name, self.turns(stmt, active), active)
                 where = self.index(index, active)
+                if isinstance(stmt, Atomic) and stmt.name:
+                    self.assign(stmt.name, self.turns(stmt, where, active), active)
                 self.write(stmt, where, self.term(value, active), value.type, active)
             case If(condition, body, orelse):
                 return self.branch(condition, body, orelse, active)
@@ -332,11 +332,16 @@ class Interpreter(Generic[V]):
         for k, part in enumerate(self.algebra.parts(value)):
             self.algebra.write(stmt, where, part, active, Part(k, type.width))
 
-    def turns(self, stmt: Atomic, active: Mask) -> V:
-        """The slots that lanes take one after the other: how many came before each."""
+    def turns(self, stmt: Atomic, where: Index, active: Mask) -> V:
+        """What lanes find, one after the other: how many came before, or whether one came to the same element."""
+        if stmt.kind in MARKING:
+            lanes = np.flatnonzero(active)
+            places = flat_index(self.inputs, stmt.array, where, active, self.nowhere.copy(), WHOLE)[lanes]
+            found = np.ones(active.size, np.int32)
+            found[lanes[np.unique(places, return_index=True)[1]]] = 0
+            return self.algebra.lift(found, I32)
         came = active.reshape(self.inputs.launches, -1)
-        before = self.inputs.arrays[stmt.array] + np.cumsum(came, axis=1) - came
-        return self.algebra.lift(before.reshape(-1), I32)
+        return self.algebra.lift((np.cumsum(came, axis=1) - came).reshape(-1), I32)
 
     def update(self, stmt: Store | AugStore, where: Index, value: V, active: Mask) -> None:
         """What is stored to, or made of, an element that only its own thread changes."""

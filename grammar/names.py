@@ -46,6 +46,7 @@ NameRole = Literal[
     "array_count",
     "array_kept",
     "slot",
+    "claim",
     "vector_in",
     "vector_param",
     "matrix_in",
@@ -202,6 +203,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "array_kept": _words(
         "out_indices found active selected indices_out hits kept ids_out survivors candidates compacted"
     ),
+    "claim": _words("old prev was previous seen_before before first visited_before"),
     "slot": _words("slot idx index offset pos out_idx k write_index dest n"),
     "constant": _words(
         "SCALE STIFFNESS DT EPSILON GRAVITY DAMPING RADIUS THRESHOLD OFFSET BIAS GAMMA ALPHA BETA RATE WIDTH DENSITY"

@@ -7,6 +7,7 @@ picks is seen as well before a statement is written down.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from grammar.layout import grid
 from grammar.literal import number
 from grammar.ops import ROWS
 from grammar.ranges import spans
+from grammar.slots import comes_first
 from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scalar, stored_index, threshold_for
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -263,12 +265,32 @@ def _mark(draft: Draft, picked: Grown, value: Grown) -> None:
     draft.block.append(If(picked.term, (mark,)))
 
 
+LEAST_TO_CLAIM = 4
+
+
+def _claim(draft: Draft, picked: Grown, value: Grown) -> None:
+    """`old = wp.atomic_cas(seen, nodes[i], 0, 1)`: who comes first to a node counts it, or keeps it."""
+    del value  # which the condition is about
+    node, old = stored_index(draft), Var(draft.name("claim"), I32)
+    seen = add_param(draft, Param(draft.name("flag"), Array(I32), Role.ACCUMULATOR, 0, 0)).name
+    claimed = Atomic(pick(draft.choose, MARKING), seen, node, Const(I32, 1), old.name)
+    count = add_param(draft, Param(draft.name("array_count"), Array(I32), Role.ACCUMULATOR, 0, 0, 1)).name
+    counted = Atomic(AtomicKind.ADD, count, Const(I32, 0), Const(I32, 1))
+    done: tuple[Stmt, ...] = (counted,)
+    if draft.choose(2):
+        slot = Var(draft.name("slot"), I32)
+        kept = add_param(draft, Param(draft.name("array_kept"), Array(I32), Role.OUT)).name
+        done = (replace(counted, name=slot.name), Store(kept, slot, node))
+    draft.block.append(If(picked.term, (claimed, If(comes_first(old), done))))
+
+
 def reduce_by_condition(draft: Draft, value: Grown, depth: int) -> None:
     """`if c: wp.atomic_add(one, 0, value)`, `else: wp.atomic_add(other, 0, value)`; or who fulfils c is collected."""
     if isinstance(value.term, Apply):
         value = define(draft, local_role(value.term.type), value)
     if chance(draft.choose, COLLECTED) and (picked := _picked(draft, value)) is not None:
-        pick(draft.choose, (_collect, _mark))(draft, picked, value)
+        ways = (_collect, _mark, _claim) if depth >= LEAST_TO_CLAIM and draft.dimensions == 1 else (_collect, _mark)
+        pick(draft.choose, ways)(draft, picked, value)
         return
     condition = grow_condition(draft, min(depth, 3))
     type = value.term.type

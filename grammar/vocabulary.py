@@ -62,8 +62,8 @@ STATEMENTS = (
     *("return _", "return _, _"),
 )
 FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
-SLOT = said.call("wp.atomic_add", 3)
-"""What `slot = wp.atomic_add(count, 0, 1)` gives a local."""
+FOUND = (said.call("wp.atomic_add", 3), said.call("wp.atomic_exch", 3), said.call("wp.atomic_cas", 4))
+"""What gives a local the old value: `slot = wp.atomic_add(count, 0, 1)`."""
 LENGTH = said.call("wp.len", 1)
 """Of an array, which is spelt `len(x)`."""
 TERMS = (
@@ -71,7 +71,7 @@ TERMS = (
     *FORMS,
     said.call("wp.tile_load", 1, ["shape", "offset"]),
     LENGTH,
-    SLOT,
+    *FOUND,
     *WARPS,
 )
 """What is not an operation of the table; literals and names are no constructs."""

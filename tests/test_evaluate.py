@@ -122,6 +122,8 @@ V3 = type_named("vec3f")
 WHOLE = array("m", I32, -3, 6)
 
 SEEN = Param("seen", Array(I32), Role.ACCUMULATOR, 0, 1)
+NODES, NODE = Param("nodes", Array(I32), Role.INDEX), at("nodes", I, I32)
+CLAIMED = Atomic(AtomicKind.CAS, "seen", NODE, number(1), "old")
 COUNTER = Param("count", Array(I32), Role.ACCUMULATOR, 0, 0, 1)
 TAKEN = Atomic(AtomicKind.ADD, "count", number(0), number(1), "slot")
 
@@ -312,6 +314,19 @@ BY_HAND: Mapping[str, Kernel] = {
             POSITIVE,
             atomic(AtomicKind.EXCH, "set", number(2), at("m", I, I32)),
             atomic(AtomicKind.CAS, "claimed", number(2), at("m", I, I32)),
+        ),
+    ),
+    "each node once": kernel(
+        (NODES, replace(SEEN, high=0), COUNTER, out("kept", I32)),
+        CLAIMED,
+        when(do("equal", ints("old"), 0), TAKEN, put("kept", NODE, ints("slot"))),
+    ),
+    "nodes counted": kernel(
+        (X, NODES, replace(SEEN, high=0), COUNTER),
+        when(
+            POSITIVE,
+            replace(CLAIMED, kind=AtomicKind.EXCH),
+            when(do("equal", ints("old"), 0), atomic(AtomicKind.ADD, "count", number(1))),
         ),
     ),
     "kept in turn": kernel(

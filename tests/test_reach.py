@@ -159,7 +159,7 @@ def kernels() -> Iterator[Kernel]:
                     yield kernel
     parts = replace(family_named("matrix_vector"), features=(((assign_parts, 1.0),),))
     scaled = replace(family_named("arithmetic"), leave=store_and_scale)
-    for family in (parts, scaled):
+    for family in (parts, scaled, family_named("conditional_reduction")):
         grown = (grow(seeded(seed), family, profile("uniform"), 4, seed, 64) for seed in map(Seed, range(40)))
         yield from (kernel for kernel in grown if kernel is not None)
     yield from (smallest(one, Seed(1), 64) for one in smallest_of() if not isinstance(one, Op))

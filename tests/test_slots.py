@@ -13,14 +13,18 @@ import pytest
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
+from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.grow import grow
+from grammar.inputs import regular
 from grammar.profiles import profile
-from grammar.slots import kept, slots
-from grammar.tree import Kernel, Param, Role, Stmt
+from grammar.slots import comes_first, kept, slots
+from grammar.tree import MARKING, AtomicKind, Kernel, Param, Role, Stmt
 from grammar.types import F32, I32
-from tests.builders import LANES, OUT, I, X, at, change, do, ints, kernel, let, loop, out, put, when
-from tests.test_evaluate import BY_HAND, COUNTER, TAKEN
+from tests.builders import LANES, OUT, I, X, at, atomic, change, do, ints, kernel, let, loop, number, out, put, when
+from tests.lane_by_lane import lane_by_lane
+from tests.test_evaluate import BY_HAND, CLAIMED, COUNTER, NODES, TAKEN
+from tests.test_evaluate import SEEN as MARKED
 from validate import axes
 
 KEPT = out("kept", I32)
@@ -40,10 +44,10 @@ WRONG = {
         picking(loop("j", 3, TAKEN, KEEP)),
         "count is not changed once by each thread",
     ),
-    "counted by twos": (picking(replace(TAKEN, value=ints("i")), KEEP), "slot does not number the threads"),
+    "counted by twos": (picking(replace(TAKEN, value=ints("i")), KEEP), "count does not hold 0 to begin with"),
     "counted from elsewhere on": (
         picking(TAKEN, KEEP, params=(X, replace(COUNTER, low=3, high=3), KEPT)),
-        "slot does not number the threads",
+        "count does not hold 0 to begin with",
     ),
     "counted where each thread has its own": (
         picking(replace(TAKEN, index=I), KEEP, params=(X, replace(COUNTER, size=None), KEPT)),
@@ -54,7 +58,7 @@ WRONG = {
         picking(TAKEN, when(do("less", ints("slot"), 7), KEEP)),
         "a slot is more than a place to store to",
     ),
-    "a slot is changed": (picking(TAKEN, change("slot", "add", 1), KEEP), "slot is not only a slot"),
+    "a slot is changed": (picking(TAKEN, change("slot", "add", 1), KEEP), "slot is not only what count held"),
     "a slot under another name": (
         picking(TAKEN, let("k", ints("slot")), put("kept", I, ints("k"))),
         "a slot is more than a place to store to",
@@ -81,6 +85,48 @@ WRONG = {
     ),
 }
 
+SEEN = replace(MARKED, high=0)
+FIRST = comes_first(ints("old"))
+COUNT = atomic(AtomicKind.ADD, "count", number(1))
+
+
+def claiming(*body: Stmt, more: tuple[Param, ...] = (COUNTER,)) -> Kernel:
+    """A kernel of which the first thread that comes to a node does something."""
+    return kernel((NODES, SEEN, *more), CLAIMED, when(FIRST, *body))
+
+
+DISTINCT = BY_HAND["each node once"]
+WRONG |= {
+    "who comes first says who it is": (
+        claiming(put("kept", I), more=(KEPT,)),
+        "what is done where old is 0 hangs on who comes first",
+    ),
+    "who comes first is kept": (
+        claiming(TAKEN, put("kept", I, ints("slot")), more=(COUNTER, KEPT)),
+        "what is done where old is 0 hangs on who comes first",
+    ),
+    "who comes first adds what is its own": (
+        claiming(atomic(AtomicKind.ADD, "count", I)),
+        "what is done where old is 0 hangs on who comes first",
+    ),
+    "who comes later does something": (
+        kernel((NODES, SEEN, COUNTER), CLAIMED, when(do("not_equal", ints("old"), 0), COUNT)),
+        "old is more than asked whether it is 0",
+    ),
+    "all do something else than who comes first": (
+        kernel((NODES, SEEN, COUNTER), CLAIMED, when(FIRST, COUNT, orelse=(replace(COUNT, value=number(2)),))),
+        "old is more than asked whether it is 0",
+    ),
+    "claimed by what it may hold anyway": (
+        kernel((NODES, replace(SEEN, high=1), COUNTER), CLAIMED, when(FIRST, COUNT)),
+        "seen does not hold 0 to begin with",
+    ),
+    "claimed in a loop": (
+        kernel((NODES, SEEN, COUNTER), loop("j", 3, CLAIMED, when(FIRST, COUNT))),
+        "seen is not changed once by each thread",
+    ),
+}
+
 
 @pytest.mark.parametrize("case", list(WRONG))
 def test_what_hangs_on_the_order_of_threads_is_no_kernel(case: str) -> None:
@@ -93,6 +139,27 @@ def test_what_does_not_is_one() -> None:
     assert (set(slots(PICKED)), set(kept(PICKED))) == ({"slot"}, {"kept"})
     floats = kernel((X, COUNTER, KEPT, OUT), put("out", at("x")), when(POSITIVE, TAKEN, KEEP))
     assert problems(floats) == ()
+
+
+def test_who_comes_first_may_do_what_any_other_would() -> None:
+    assert problems(claiming(COUNT)) == problems(DISTINCT) == ()
+    assert (set(slots(DISTINCT)), set(kept(DISTINCT))) == ({"slot"}, {"kept"})
+    assert emit(DISTINCT).endswith("""
+    old = wp.atomic_cas(seen, nodes[i], 0, 1)
+    if old == 0:
+        slot = wp.atomic_add(count, 0, 1)
+        kept[slot] = nodes[i]
+""")
+
+
+@pytest.mark.parametrize("kind", MARKING)
+def test_each_node_has_one_thread_that_comes_first(kind: AtomicKind) -> None:
+    by_hand = replace(DISTINCT, body=(DISTINCT.body[0], replace(CLAIMED, kind=kind), *DISTINCT.body[2:]))
+    inputs = regular(by_hand, Seed(5), LANES)
+    ran, alone = run_plain(by_hand, inputs).arrays, lane_by_lane(by_hand, inputs)[0]
+    assert all(ran[name].tobytes() == values.tobytes() for name, values in alone.items())
+    for nodes, count, held in zip(inputs.arrays["nodes"], ran["count"], ran["kept"].reshape(-1, LANES), strict=True):
+        assert held[:count].tolist() == list(dict.fromkeys(nodes.tolist()))
 
 
 def test_a_slot_is_spelt_as_what_an_atomic_operation_returns() -> None:
