@@ -20,8 +20,8 @@ from grammar.inputs import column
 from grammar.op import Op
 from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
 from grammar.profiles import PROFILES, profile, swarm
-from grammar.slots import slots
 from grammar.tree import (
+    MARKING,
     Apply,
     At,
     Atomic,
@@ -221,6 +221,11 @@ def is_computed(index: Term) -> bool:
     return all(isinstance(part, Apply) and part.op.name == "clamp" for part in tree.indices_of(index))
 
 
+def is_marked(grown: Kernel) -> bool:
+    """Whether a condition says which threads leave a mark, or number themselves."""
+    return any(isinstance(s, Atomic) and (s.name or s.kind in MARKING) for s in statements(grown.body))
+
+
 PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "arithmetic": (of_group("arithmetic"), 0.75),
     "math": (of_group("math"), 0.75),
@@ -239,7 +244,7 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
     "grid_stencil": (lambda grown: grid_reads(grown) >= 3, 0.9),
     "nested_parallel": (lambda grown: isinstance(grown.body[0], Thread) and len(grown.body[0].names) > 1, 1.0),
     "conditional_reduction": (
-        lambda grown: sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2 or bool(slots(grown)),
+        lambda grown: is_marked(grown) or sum(isinstance(s, Atomic) for s in statements(grown.body)) >= 2,
         1.0,
     ),
     "histogram": (lambda grown: any(isinstance(s, Atomic) and is_computed(s.index) for s in grown.body), 1.0),
