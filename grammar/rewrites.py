@@ -21,7 +21,7 @@ from grammar.fields import fresh_names
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
-from grammar.slots import slots
+from grammar.slots import slot_problems
 from grammar.tiles import is_of_threads
 from grammar.tree import (
     Apply,
@@ -74,10 +74,15 @@ def _in_statements(change: Callable[[Stmt], Body]) -> Rewrite:
 
 
 def _changed(kernel: Kernel, body: Body, *params: Param) -> Kernel | None:
-    """The kernel with another body and more parameters; None if nothing changed or a known defect came in."""
+    """The kernel with another body and more parameters; None if nothing changed, or for the worse.
+
+    That is if a known defect came in, or what threads find out from each other is written otherwise than it may be.
+    """
     if body == kernel.body:
         return None
     made = replace(kernel, body=body, params=(*params, *kernel.params))
+    if any(slot_problems(made)):
+        return None
     return made if defect(made) is None or defect(kernel) is not None else None
 
 
@@ -237,8 +242,8 @@ def _without(term: Term, name: str, done: list[Term], inside: bool = False) -> T
 def _dead_branch(kernel: Kernel) -> Kernel | None:
     """`if False:` around a second copy of the last statement."""
     last = kernel.body[-1]
-    if isinstance(last, Thread | Return) or _takes_blocks(kernel) or slots(kernel):
-        return None  # of slots, threads would have two ways to take one
+    if isinstance(last, Thread | Return) or _takes_blocks(kernel):
+        return None
     return _changed(kernel, (*kernel.body, If(Const(BOOL, False), (last,))))
 
 
