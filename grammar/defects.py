@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
-from grammar.limits import adds_by_letter, changes_what_was_used, gradients_of
+from grammar.limits import adds_by_letter, changes_what_was_used, divides_by_stale, gradients_of
 from grammar.op import Op
 from grammar.ops import NOISE, ROWS
 from grammar.tree import (
@@ -28,6 +28,7 @@ from grammar.tree import (
     Continue,
     Fieldwise,
     For,
+    If,
     Invoke,
     Kernel,
     Sample,
@@ -40,6 +41,7 @@ from grammar.tree import (
     all_terms,
     blocks,
     bodies,
+    bound,
     own_subterms,
     own_terms,
     statements,
@@ -218,6 +220,17 @@ def _overwrites_a_field(kernel: Kernel) -> bool:
     return False
 
 
+def _changes_its_condition(kernel: Kernel) -> bool:
+    """Whether a branch changes the very field that the branch is taken by."""
+    branches = (stmt for stmt in all_statements(kernel) if isinstance(stmt, If))
+    return any(
+        isinstance(branch.condition, Var)
+        and "." in branch.condition.name
+        and any(branch.condition.name in bound(stmt) for stmt in statements((*branch.body, *branch.orelse)))
+        for branch in branches
+    )
+
+
 def _turns_whole_and_back(kernel: Kernel) -> bool:
     """Whether a composite of floats becomes one of whole numbers, and one of whole numbers one of floats."""
     casts = (term.op for term in all_terms(kernel) if isinstance(term, Apply) and _turns(term.op))
@@ -257,6 +270,28 @@ def _passed_whole(call: Invoke) -> Iterator[str]:
 
 
 DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        "field-condition",
+        date(2026, 11, 22),
+        "1.19.0",
+        "if s.flag: looks at the field again for else and on the way back: where the first branch sets s.flag to False,"
+        " what else does is done as well, and where either branch changes it, gradients go through the wrong one",
+        "",
+        frozenset({If}),
+        _changes_its_condition,
+        frozenset({"value", "gradient"}),
+    ),
+    Defect(
+        "stale-divisor-crash",
+        date(2026, 11, 22),
+        "1.19.0",
+        "going back, what a loop at run time carries is what it was before the loop: a whole number divided by it ends"
+        " the process where that was 0",
+        "",
+        frozenset({"floordiv", "mod", "div"}),
+        divides_by_stale,
+        frozenset({"crash"}),
+    ),
     Defect(
         "moved-state-gradient",
         date(2026, 11, 22),

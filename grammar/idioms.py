@@ -24,6 +24,7 @@ from grammar.tree import (
     Const,
     Fieldwise,
     For,
+    If,
     Kernel,
     Return,
     Sample,
@@ -33,7 +34,7 @@ from grammar.tree import (
     Var,
     terms_in,
 )
-from grammar.types import F32, FLOATS, I32, INT_VECTORS, VECTORS, Composite
+from grammar.types import BOOL, F32, FLOATS, I32, INT_VECTORS, VECTORS, Composite
 
 
 def with_idiom(choose: Choose, kernel: Kernel) -> Kernel | None:
@@ -129,6 +130,41 @@ def _field_overwritten(kernel: Kernel) -> Iterator[Kernel]:
                 yield from _inserted(kernel, changes, k + 1)
 
 
+def _condition_overwritten(kernel: Kernel) -> Iterator[Kernel]:
+    """`if p.flag: p.flag = False`, `else: p.flag = True`, anywhere after p has its value."""
+    for k, stmt in enumerate(kernel.body):
+        for field in stmt.body if isinstance(stmt, Fieldwise) else ():
+            if isinstance(field, Assign) and field.value.type is BOOL:
+                yes, no = ((Assign(field.name, Const(BOOL, flag)),) for flag in (False, True))
+                yield from _inserted(kernel, (If(Var(field.name, BOOL), yes, no),), k + 1)
+
+
+def _divided_by_count(kernel: Kernel) -> Iterator[Kernel]:
+    """`count = wp.min(i, 0)`, `for k in range(2 + i % 3): count += 1`, and what was `a // b` after it is `a // count`.
+
+    Were it `count = 0`, Clang would know what going back divides by, and leave it out.
+    """
+    thread = kernel.body[0]
+    assert isinstance(thread, Thread)
+    add, mod, least, quotient = (ROWS[f"{name}(int32,int32)"] for name in ("add", "mod", "min", "floordiv"))
+    trip, count = (next(fresh_names(kernel, name)) for name in ("trip", "count"))
+    own = Var(thread.name, I32)
+    trips = Apply(add, (Const(I32, 2), Apply(mod, (own, Const(I32, 3)))))
+    counted = (
+        Assign(count, Apply(least, (own, Const(I32, 0)))),
+        For(trip, None, trips, (AugAssign(count, add, Const(I32, 1)),)),
+    )
+
+    def by_count(term: Term) -> Term:
+        is_quotient = isinstance(term, Apply) and term.op is quotient
+        return Apply(quotient, (term.args[0], Var(count, I32))) if is_quotient else term
+
+    for k, stmt in enumerate(kernel.body):
+        changed = with_all_terms((stmt,), by_count)
+        if changed != (stmt,):
+            yield replace(kernel, body=(*kernel.body[:k], *counted, *changed, *kernel.body[k + 1 :]))
+
+
 def _state_moved(kernel: Kernel) -> Iterator[Kernel]:
     """`s = wp.randf(state)`, anywhere after noise that the state selects; what is stored last is multiplied with it."""
     name, last = next(fresh_names(kernel, "drawn")), kernel.body[-1]
@@ -153,6 +189,8 @@ CHANGES: tuple[Callable[[Kernel], Iterator[Kernel]], ...] = (
     *map(_of_terms, (_transposed, _made_whole, _solved_for_one_number, _shared)),
     _part_added_to,
     _field_overwritten,
+    _condition_overwritten,
+    _divided_by_count,
     _state_moved,
 )
 """By kernel, all the ways in which a change can be made to it."""

@@ -34,6 +34,7 @@ from grammar.tree import (
     Continue,
     Fieldwise,
     For,
+    Function,
     If,
     Invoke,
     Kernel,
@@ -51,9 +52,11 @@ from grammar.tree import (
     all_functions,
     assigned,
     blocks,
+    functions,
     own_terms,
     statements,
     subterms,
+    terms_in,
 )
 from grammar.types import BOOL, FLOATS, I32, INTEGERS, Array, Composite, Element
 
@@ -78,6 +81,11 @@ def changes_what_was_used(kernel: Kernel) -> bool:
 def adds_by_letter(kernel: Kernel) -> bool:
     """Whether a part through which a gradient flows is added to by its letter."""
     return any(walk.doubled for walk in _walks_of_parts(kernel))
+
+
+def divides_by_stale(kernel: Kernel) -> bool:
+    """Whether going back a whole number is divided by what a loop at run time carries, as it was before the loop."""
+    return has_gradient(kernel) and _walked(kernel).divided
 
 
 def _walks_of_parts(kernel: Kernel) -> Iterator[_Walk]:
@@ -151,6 +159,8 @@ class _Walk:
     """Whether a part of one of these was added to."""
     doubled: bool = False
     """Whether a part with a gradient was added to by its letter."""
+    divided: bool = False
+    """Whether a whole number was divided by one that is stale."""
     counters: dict[str, int] = field(default_factory=dict)
     """Variables of loops that are unrolled, in the trip at hand."""
     found: str = ""
@@ -235,6 +245,7 @@ class _Walk:
         self.block(body)
         if dynamic:
             self.stale |= changed
+            self.used |= {term.name for term in terms_in(body) if _is_composite(term)}  # going back, it is run again
 
     def unrolled(self, loop: For) -> None:
         """Trip by trip, as what its variable is tells which parts are assigned to."""
@@ -320,6 +331,7 @@ class _Walk:
                 parts = [self.term(arg) for arg in args]
                 active = [on and op.result.scalar in FLOATS and op.differentiable for on, _ in parts]
                 self.applied.append((term, active))
+                self.divided |= _is_division(op) and parts[1][1]
                 need = needs(op)
                 for k, on in enumerate(active):
                     self.needed(on and any(need[k][j] and stale for j, (_, stale) in enumerate(parts)))
@@ -331,6 +343,7 @@ class _Walk:
                 parts = [self.term(arg) for arg in args]
                 flows = any(type.scalar in FLOATS for type in function.results) and any(on for on, _ in parts)
                 self.needed(flows and any(stale for _, stale in parts))
+                self.divided |= any(stale for _, stale in parts) and _divides(function)
                 self.used |= {arg.name for arg in args if flows and _is_composite(arg)}
                 return flows, any(stale for _, stale in parts)
 
@@ -342,6 +355,17 @@ KEEPS_RESULT = ("normalize", "inverse", "cw_div")
 def keeps_result(term: Term) -> bool:
     """Whether the adjoint needs what the term gave, as it was."""
     return isinstance(term, Apply) and term.op.name in KEEPS_RESULT and isinstance(term.type, Composite)
+
+
+def _is_division(op: Op) -> bool:
+    """Of whole numbers, which ends the process where it is one by 0."""
+    return op.name in ("floordiv", "mod", "div") and op.result.scalar in INTEGERS
+
+
+def _divides(function: Function) -> bool:
+    """Whether the function does so, itself or by others that it calls."""
+    bodies = (function.body, *(inner.body for inner in functions(function.body)))
+    return any(isinstance(t, Apply) and _is_division(t.op) for body in bodies for t in terms_in(body))
 
 
 NONE: frozenset[int] = frozenset()

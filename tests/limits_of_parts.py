@@ -7,11 +7,12 @@ there is one beside it that does the same to something else.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from grammar.limits import HANDED_ON, REASSIGNED, UPDATED
 from grammar.ops import ROWS
-from grammar.tree import Apply, Kernel, Param, Stmt
-from grammar.types import I32, type_named
+from grammar.tree import Apply, Assign, Fieldwise, Kernel, Param, Stmt, Struct
+from grammar.types import BOOL, I32, type_named
 from tests.builders import (
     OUT,
     I,
@@ -20,6 +21,7 @@ from tests.builders import (
     array,
     at,
     bump,
+    change,
     do,
     ints,
     kernel,
@@ -57,6 +59,17 @@ T = var("t", FRAME)
 MOVE = let("t", Apply(ROWS["transform_set_translation(transformf,vec3f)"], (T, at("vs", I, V3))))
 EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
 ALL = (VS, X, OUT, VOUT)
+FLAG, SET_FLAG = var("node.flag", BOOL), let("node.flag", number(False))
+
+
+def of_nodes(*body: Stmt) -> Kernel:
+    """`node = nodes[i]`, `v = x[i]`, what is done with them, and both stored."""
+    params = (array("nodes[].flag", BOOL), X, OUT, out("flags", BOOL))
+    load = Fieldwise("Node", "node", (Assign("node.flag", at("nodes[].flag", I, BOOL)),))
+    one = kernel(params, load, let("v", at("x")), *body, put("out", var("v")), put("flags", FLAG))
+    return replace(one, structs=(Struct("nodes[]", "Node"),))
+
+
 PARTS_FINE: Mapping[str, Kernel] = {
     "part that a loop by twos leaves out": moved(
         loop("k", 3, part("v", ints("k"), at("x")), start=number(0), step=number(2)),
@@ -133,6 +146,24 @@ PARTS_LIMITED: Mapping[str, Kernel] = {
     "element divided in place": kernel((X, OUT), put("out", at("x")), bump("out", "div", do("exp", at("x")))),
 }
 PARTS_DEFECTIVE: Mapping[str, tuple[str, Kernel]] = {
+    "field that was the condition, changed": (
+        "field-condition",
+        of_nodes(when(FLAG, SET_FLAG, orelse=(let("v", 3.0),))),
+    ),
+    "field that was the condition, changed beside a gradient": (
+        "field-condition",
+        of_nodes(when(FLAG, SET_FLAG, let("v", do("mul", at("x"), at("x"))))),
+    ),
+    "part added to of what a loop read": (
+        "part-update-gradient",
+        moved(
+            let("s", 0.0),
+            loop("j", n, change("s", "add", do("dot", WHOLE, WHOLE))),
+            part("v", 0, number(0.5), "add"),
+            put("out", var("s")),
+            params=(VS, N, OUT, VOUT),
+        ),
+    ),
     "part added to after a use": ("part-update-gradient", moved(DOT, part("v", 0, at("x"), "add"), params=ALL)),
     "part added to of what an adjoint needs": (
         "part-update-gradient",

@@ -18,10 +18,13 @@ from grammar.tree import (
     Break,
     Const,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
+    Return,
     Role,
     Sample,
     Store,
@@ -87,6 +90,24 @@ def test_idioms_are_recognised_and_their_harmless_kin_are_not() -> None:
     assert _named(kernel(start, For("j", None, Const(I32, 4), (widened,)))) == "float64-of-constant"
     assert _named(kernel(start, For("j", None, Const(I32, 40), (widened,)))) == ""
     assert _named(kernel(start, For("j", None, Const(I32, 4), (alone,)))) == ""
+
+
+def test_a_whole_number_is_divided_by_what_a_loop_counts() -> None:
+    add, quotient = row("add(int32,int32)"), row("floordiv(int32,int32)")
+    count, start = Var("c", I32), Assign("c", Const(I32, 0))
+    trip = AugAssign("c", add, Const(I32, 1))
+    at_run_time = For("j", None, Apply(row("mod(int32,int32)"), (LANE, Const(I32, 3))), (trip,))
+
+    def named(loop: For, *args: Term) -> str:
+        value = Apply(row("mul(float32,float32)"), (X, Apply(row("float32(int32)"), (Apply(quotient, args),))))
+        return _named(kernel(start, loop, Store("out", LANE, value)))
+
+    assert named(at_run_time, Const(I32, 12), count) == "stale-divisor-crash"
+    assert named(at_run_time, count, Const(I32, 2)) == ""
+    assert named(For("j", None, Const(I32, 3), (trip,)), Const(I32, 12), count) == ""
+    inner = Function("share", (Var("n", I32),), (Return(Apply(quotient, (Const(I32, 12), Var("n", I32)))),), I32)
+    value = Apply(row("mul(float32,float32)"), (X, Apply(row("float32(int32)"), (Invoke(inner, (count,)),))))
+    assert _named(kernel(start, at_run_time, Store("out", LANE, value))) == "stale-divisor-crash"
 
 
 def test_a_tile_is_transposed_after_it_was_used_or_before() -> None:

@@ -13,7 +13,7 @@ from grammar.emit import emit
 from grammar.idioms import with_idiom
 from grammar.limits import limitation
 from grammar.tree import Assign, Fieldwise, Kernel, Struct, Var
-from grammar.types import U32, type_named
+from grammar.types import BOOL, I32, U32, type_named
 from tests.builders import I, X, array, at, do, kernel, let, number, out, put, scalar, var
 from validate.judge import defects_of
 
@@ -36,6 +36,20 @@ SUM = kernel(
     let("t", do("tile_sum", at("y", I, LINE))),
     put("out", do("untile", var("t", ONE))),
 )
+FLAGGED = replace(
+    kernel(
+        (array("bodies[].flag", BOOL), X, out(), out("flags", BOOL)),
+        Fieldwise("Body", "b", (Assign("b.flag", at("bodies[].flag", I, BOOL)),)),
+        let("v", do("ternary", var("b.flag", BOOL), at("x"), 1.0)),
+        put("flags", var("b.flag", BOOL)),
+        put("out", var("v")),
+    ),
+    structs=(Struct("bodies[]", "Body"),),
+)
+SHARE = kernel(
+    (X, array("m", I32, 1, 8), out()),
+    put("out", do("add", at("x"), do("float32", do("floordiv", at("m", I, I32), 2)))),
+)
 STRUCT = replace(
     kernel(
         (array("bodies[].x"), scalar("s"), out()),
@@ -56,6 +70,8 @@ CASES = {
     "tile": (TILE, {"tile-transpose-gradient", "tile-broadcast-layout"}),
     "sum": (SUM, {"untile-shared-gradient"}),
     "struct": (STRUCT, {"overwritten-field-gradient"}),
+    "flag": (FLAGGED, {"field-condition"}),
+    "share": (SHARE, {"stale-divisor-crash"}),
     "noise": (NOISE, {"moved-state-gradient"}),
 }
 

@@ -513,7 +513,9 @@ def test_idioms_of_known_defects(name: str) -> None:
 
 
 def test_every_defect_has_its_idiom_here() -> None:
-    assert {known for known, _ in DEFECTIVE.values()} == {known.name for known in DEFECTS}
+    """Save what ends the process, which has no place beside others (tests/test_defects.py)."""
+    named = {known.name for known in DEFECTS if known.outcomes != {"crash"}}
+    assert {known for known, _ in DEFECTIVE.values()} == named
 
 
 # -- what an adjoint needs --------------------------------------------------------------------------------------------

@@ -124,6 +124,16 @@ def test_no_slope_is_asked_for_at_kinks(term: Term, decided: list[bool]) -> None
     assert found["x"].decided.tolist() == decided
 
 
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_kink_is_near_wherever_the_argument_stands_that_is_near_it(place: int) -> None:
+    """Any two of the three: 1 - 1e-8 is nearer to 1 than a step is long, and 0.5 is not."""
+    ends = ((at("z", I, F64), double(-9.0), double(1.0)), (double(1.0), at("z", I, F64), double(9.0)))
+    args = (*ends, (double(1.0), double(-9.0), at("z", I, F64)))[place]
+    by_hand = kernel((array("z", F64), out("out", F64)), put("out", do("clamp", *args)))
+    found = slopes(by_hand, inputs_of(z=np.array([0.5, 1 - 1e-8, 1.5]), out=zeros(3, np.float64)), out=(1.0,) * 3)
+    assert found["z"].decided.tolist() == [True, False, True]
+
+
 def test_no_slope_is_asked_for_where_a_value_underflows() -> None:
     """exp(-200) is 0 in float32: the slope of the cube root is infinite there, though it isn't of the number meant."""
     root = do("cbrt", do("exp", at("x")))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -224,8 +225,8 @@ def _doubtful(op: Op, args: Sequence[Lanes], value: Variants) -> Mask:
     seams = [seam for seam in (op.jump, op.kink) if seam is not None]
     if not seams and op.domain is None:
         return doubtful
-    away = [_apart(arg) * (-1) ** k if arg.dtype.kind == "f" else 0 for k, arg in enumerate(args)]
-    near = [[arg[:1] + side * far for arg, far in zip(args, away, strict=True)] for side in (1, -1)]
+    away = [_apart(arg) if arg.dtype.kind == "f" else 0 for arg in args]
+    near = [[arg[:1] + side * far for arg, far, side in zip(args, away, way, strict=True)] for way in _ways(len(args))]
     for seam in seams:
         piece = seam(*(arg[:1] for arg in args))
         for there in (args, *near):
@@ -234,6 +235,14 @@ def _doubtful(op: Op, args: Sequence[Lanes], value: Variants) -> Mask:
         for there in near:
             doubtful |= ~op.domain(*there)[0]
     return doubtful
+
+
+@cache
+def _ways(count: int) -> tuple[tuple[int, ...], ...]:
+    """Up or down for each of so many arguments, such that of any two each goes up once while the other goes down."""
+    bits = range(max(1, (count - 1).bit_length()))
+    ways = [tuple((-1) ** (k >> bit & 1) for k in range(count)) for bit in bits]
+    return tuple(tuple(side * up for up in way) for way in ways for side in (1, -1))
 
 
 def _apart(variants: Variants) -> Variants:
