@@ -12,8 +12,8 @@ from grammar.draft import Draft, Grown
 from grammar.heights import term_height
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import WARPS, Apply, Const, Term
-from grammar.types import Scalar
+from grammar.tree import Apply, Const, Term
+from grammar.types import WARPS, Scalar
 
 OF_ANGLES = ("sin", "cos", "tan")
 """Operations that take an angle."""

@@ -21,7 +21,6 @@ from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     BITWISE,
     MARKING,
-    WARPS,
     Apply,
     Assign,
     AssignPart,
@@ -63,7 +62,7 @@ from grammar.tree import (
     taken,
     terms_in,
 )
-from grammar.types import ATOMIC, BARE, BITS, BOOL, F16, I32, INTEGERS, Array, Element, Scalar
+from grammar.types import ATOMIC, BARE, BITS, BOOL, F16, I32, INTEGERS, WARPS, Array, Element, Scalar
 
 SHARING = ("tile_view", "tile_transpose", "tile_broadcast", "tile_reshape", "tile_squeeze", "extract")
 """Operations that give a tile which is another one, seen otherwise."""

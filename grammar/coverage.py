@@ -42,6 +42,7 @@ CONSTRUCTORS: Mapping[Kind, str] = {
 SYNONYMS: Mapping[str, str] = {
     "logical_not": "unot",
     "matmul": "mul",
+    "modulo": "mod",
     "power": "pow",
     "ternary": "where",
     "float": "float32",

@@ -85,15 +85,19 @@ def defects_in(kernel: Kernel) -> Iterator[Defect]:
 def _divides_by_active(kernel: Kernel) -> bool:
     if not any(map(_is_remainder, all_terms(kernel))):
         return False
-    if any(term.op.name == "mod" and flows[1] for term, flows in gradients_of(kernel)):
+    if any(term.op.name in REMAINDERS and flows[1] for term, flows in gradients_of(kernel)):
         return True
     # in a function, where every parameter may be active
     called = (term for function in all_functions(kernel) for term in terms_in(function.body))
     return any(_is_remainder(term) and not isinstance(term.args[1], Const) for term in called)
 
 
+REMAINDERS = ("mod", "modulo")
+"""`a % b`, and `wp.mod(a, b)`."""
+
+
 def _is_remainder(term: Term) -> TypeGuard[Apply]:
-    return isinstance(term, Apply) and term.op.name == "mod" and term.type.scalar in FLOATS
+    return isinstance(term, Apply) and term.op.name in REMAINDERS and term.type.scalar in FLOATS
 
 
 def _breaks_with_gradient(kernel: Kernel) -> bool:
@@ -288,7 +292,7 @@ DEFECTS: tuple[Defect, ...] = (
         "going back, what a loop at run time carries is what it was before the loop: a whole number divided by it ends"
         " the process where that was 0",
         "",
-        frozenset({"floordiv", "mod", "div"}),
+        frozenset({"floordiv", "div", *REMAINDERS}),
         divides_by_stale,
         frozenset({"crash"}),
     ),
@@ -340,7 +344,7 @@ DEFECTS: tuple[Defect, ...] = (
         "1.19.0",
         "a % b on floats passes no gradient to b, though the builtin counts as differentiable",
         "",
-        frozenset({"mod"}),
+        frozenset(REMAINDERS),
         _divides_by_active,
     ),
     Defect(

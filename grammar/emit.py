@@ -38,7 +38,6 @@ from grammar.paths import ELEMENT, root
 from grammar.signature import classes, marked, parameters
 from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
-    WARPS,
     Apply,
     Assign,
     Assigning,
@@ -78,7 +77,7 @@ from grammar.tree import (
     indices_of,
     statements,
 )
-from grammar.types import BARE, I32, Composite, Element, Scalar
+from grammar.types import BARE, I32, WARPS, Composite, Element, Scalar
 
 ATOM = 14
 UNARY = 11

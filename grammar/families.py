@@ -28,6 +28,7 @@ from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
 from grammar.motion import moving, state_of_motion
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
 from grammar.outputs import Leaving, count_in_bins, reduce, reduce_by_condition, store, store_or_add, store_or_reduce
+from grammar.pairs import pair_force
 from grammar.perlin import noise
 from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
@@ -235,6 +236,14 @@ FAMILIES: tuple[Family, ...] = (
         types=MOVING,
         company=WITH_SCALARS,
         structs=True,
+    ),
+    Family(
+        "pair_force",
+        5,
+        features=(((pair_force, 1.0),),),
+        favoured=frozenset({"vector"}),
+        types=MOVING,
+        company=WITH_SCALARS,
     ),
     Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
     Family(

@@ -359,7 +359,7 @@ def keeps_result(term: Term) -> bool:
 
 def _is_division(op: Op) -> bool:
     """Of whole numbers, which ends the process where it is one by 0."""
-    return op.name in ("floordiv", "mod", "div") and op.result.scalar in INTEGERS
+    return op.name in ("floordiv", "mod", "modulo", "div") and op.result.scalar in INTEGERS
 
 
 def _divides(function: Function) -> bool:

@@ -108,6 +108,9 @@ def known_node(value: Known) -> cst.BaseExpression:
     match value:
         case int():
             return cst.Integer(str(value))
+        case float():
+            size = literal(cst.Float, repr(abs(value)))
+            return cst.UnaryOperation(operator("Minus"), size) if value < 0 else size
         case str():
             return dotted(value)
         case _:

@@ -37,8 +37,8 @@ class Prefix:
     token: str
 
 
-Known = int | str | tuple[int, ...]
-"""What is known when compiling: a whole number, a dotted name, or a shape."""
+Known = int | float | str | tuple[int, ...]
+"""What is known when compiling: a number, a dotted name, or a shape."""
 
 
 @dataclass(frozen=True, slots=True)

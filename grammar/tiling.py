@@ -164,8 +164,9 @@ def tile_product(draft: Draft, type: Element, height: int) -> Grown:
 
     del height
     stop, _ = _bound(draft, MOST_READ // sum(T.width for T in op.params))
-    into = ROWS[f"tile_matmul({','.join(T.name for T in (type, *op.params))})"]
-    return _accumulated(draft, type, stop, added, into if chance(draft.choose, 0.5) else None)
+    sign = "[-1.0]" if chance(draft.choose, 0.1) else ""
+    into = ROWS[f"tile_matmul{sign}({','.join(T.name for T in (type, *op.params))})"]
+    return _accumulated(draft, type, stop, added, into if sign or chance(draft.choose, 0.5) else None)
 
 
 def _range(draft: Draft) -> tuple[float, float]:

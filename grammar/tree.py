@@ -7,7 +7,6 @@ frozen, picklable and comparable, so a kernel can be stored, replayed, compared 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -15,7 +14,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from grammar.op import Op
-from grammar.types import I32, Array, Composite, Element, Scalar, Type
+from grammar.types import I32, WARPS, Array, Composite, Element, Scalar, Type
 
 # -- terms ------------------------------------------------------------------------------------------------------------
 
@@ -28,15 +27,6 @@ class Const:
     value: float | int | bool
     name: str = ""
     args: ClassVar[tuple[Term, ...]] = ()
-
-
-WARPS: Mapping[str, float] = {
-    "wp.pi": math.pi,
-    "wp.half_pi": math.pi / 2,
-    "wp.tau": 2 * math.pi,
-    "wp.inf": math.inf,
-}
-"""Constants of Warp's own."""
 
 
 def is_own(const: Const) -> bool:

@@ -207,3 +207,11 @@ def type_named(name: str) -> Element:
 
 
 Type = Element | Array
+
+WARPS: Mapping[str, float] = {
+    "wp.pi": math.pi,
+    "wp.half_pi": math.pi / 2,
+    "wp.tau": 2 * math.pi,
+    "wp.inf": math.inf,
+}
+"""Constants of Warp's own."""

@@ -21,8 +21,8 @@ from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Te
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES
 from grammar.tiles import is_tile
-from grammar.tree import WARPS, AtomicKind
-from grammar.types import ELEMENTS, Array
+from grammar.tree import AtomicKind
+from grammar.types import ELEMENTS, WARPS, Array
 
 DIMENSIONS = range(1, 1 + max(n for family in FAMILIES for n, _ in family.dimensions))
 """Of arrays, and of the grid of threads."""

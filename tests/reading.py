@@ -14,7 +14,6 @@ from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.ops.tile import tile_of
 from grammar.tiles import is_tile
 from grammar.tree import (
-    WARPS,
     Apply,
     Assign,
     AssignPart,
@@ -46,7 +45,7 @@ from grammar.tree import (
     own_terms,
     statements,
 )
-from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, Array, Composite, Type
+from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, WARPS, Array, Composite, Type
 
 # -- reading text -----------------------------------------------------------------------------------------------------
 
@@ -356,10 +355,16 @@ def _parts(node: ast.expr) -> list[ast.expr]:
 
 
 def _plain(node: ast.expr) -> Known:
-    """A whole number, a dotted name or a shape."""
-    if isinstance(node, ast.Tuple):
-        return tuple(part.value for part in node.elts)  # type: ignore[attr-defined] # numbers
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, int) else ast.unparse(node)
+    """A number, a dotted name or a shape."""
+    match node:
+        case ast.Tuple(parts):
+            return tuple(part.value for part in parts)  # type: ignore[attr-defined] # numbers
+        case ast.Constant(int() | float() as value):
+            return value
+        case ast.UnaryOp(ast.USub(), ast.Constant(float() as value)):
+            return -value
+        case _:
+            return ast.unparse(node)
 
 
 def token(operator: ast.AST) -> str:

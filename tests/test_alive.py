@@ -28,7 +28,6 @@ from grammar.profiles import profile
 from grammar.tree import (
     BITWISE,
     MARKING,
-    WARPS,
     Apply,
     Assign,
     At,
@@ -54,7 +53,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, WARPS, Scalar
 from tests.builders import (
     LANES,
     OUT,

@@ -19,8 +19,8 @@ from grammar.literal import number as literal
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.paths import ELEMENT
-from grammar.tree import WARPS, Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
-from grammar.types import F32, F64, I32, Array, Composite, Scalar
+from grammar.tree import Apply, AtomicKind, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
+from grammar.types import F32, F64, I32, WARPS, Array, Composite, Scalar
 from tests.builders import (
     OUT,
     I,

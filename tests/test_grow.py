@@ -261,6 +261,10 @@ PROPERTIES: Mapping[str, tuple[Callable[[Kernel], bool], float]] = {
         ),
         0.9,
     ),
+    "pair_force": (
+        lambda grown: has(For)(grown) and any(op.name.startswith("length") for op in operations(grown)),
+        1.0,
+    ),
     "struct_particle": (lambda grown: bool(grown.structs), 1.0),
     "bit_mixing": (of_group("integer"), 0.75),
     "random_sampling": (lambda grown: has(tree.Sample)(grown) or of_group("random")(grown), 0.9),

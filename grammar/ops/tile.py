@@ -375,13 +375,18 @@ def _changing(scalar: Scalar) -> Iterator[Op]:
     """What becomes of the first operand. Of a product, its sum is added up first, then to what was there."""
     for product in _products(scalar):
         made, (A, B) = product.result, product.params  # noqa: N806 - likewise
-        added = InPlace("wp.tile_matmul", 2)
-        meaning = _added(product.meaning)
-        yield _row("tile_matmul", (made, A, B), made, added, meaning, exact=False)
+        added, taken = InPlace("wp.tile_matmul", 2), InPlace("wp.tile_matmul", 2, (("alpha", -1.0),))
+        yield _row("tile_matmul", (made, A, B), made, added, _added(product.meaning), exact=False)
+        yield _row("tile_matmul", (made, A, B), made, taken, _taken(product.meaning), exact=False)
 
 
 def _added(meaning: Callable[..., Numbers]) -> Callable[..., Numbers]:
     return lambda to, *args: tuple(x + y for x, y in zip(to, meaning(*args), strict=True))
+
+
+def _taken(meaning: Callable[..., Numbers]) -> Callable[..., Numbers]:
+    """Away, that is; with alpha = -1, of which each product is a multiple."""
+    return lambda to, *args: tuple(x - y for x, y in zip(to, meaning(*args), strict=True))
 
 
 def _increased(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
