@@ -49,7 +49,7 @@ from grammar.tree import (
     statements,
     terms_in,
 )
-from grammar.types import BARE, I32, Array, Composite, Element
+from grammar.types import BARE, F32, I32, Array, Composite, Element
 
 MOST_FUNCTIONS = 3
 FEWEST_OPERATIONS = 2
@@ -126,6 +126,8 @@ def _element_of(param: Param, draft: Draft) -> list[Argument]:
 
 # -- a new one --------------------------------------------------------------------------------------------------------
 
+GENERIC = 0.2
+"""How often a function is written for any type."""
 USUAL = 0.12
 """How often the last parameter of a function has a default."""
 ON_ARRAYS = 0.3
@@ -141,11 +143,25 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     if not kept:
         return None
     given = [args[k] for k in kept]
-    function = Function(name, tuple(params[k] for k in kept), body, type, defaults=_last_numbers(given))
+    own = tuple(params[k] for k in kept)
+    generic = all(map(_is_plain, own)) and not any(map(_is_made, terms_in(body))) and chance(draft.choose, GENERIC)
+    function = Function(name, own, body, type, defaults=_last_numbers(given), generic=generic)
     grown = called(draft, function, given)
     if grown is not None:
         draft.functions.append(function)
     return grown
+
+
+def _is_plain(param: Var | Whole) -> bool:
+    """Whether it is a value of a type whose numbers are written as they are, as those of any type would be."""
+    return isinstance(param, Var) and param.type.scalar in (F32, I32)
+
+
+def _is_made(term: Term) -> bool:
+    """Whether it is a composite that is made of numbers, of one type and no other."""
+    if not isinstance(term, Apply) or not isinstance(term.type, Composite):
+        return False
+    return not any(isinstance(param, Composite) for param in term.op.params)
 
 
 def _last_numbers(args: Sequence[Argument]) -> tuple[Const, ...]:

@@ -97,6 +97,8 @@ def _of_function(function: Function) -> Iterator[str]:
     usual = [(param.type, const.type) for param, const in zip(params[::-1], function.defaults[::-1], strict=False)]
     if len(usual) < len(function.defaults) or any(type is not given or given not in BARE for type, given in usual):
         yield f"{function.name} has other defaults than numbers of the types of its last parameters"
+    if function.generic and not all(isinstance(param, Var) and "." not in param.name for param in function.params):
+        yield f"{function.name} takes arrays or structs of any type"
     if any(const.name for const in function.defaults):
         yield f"{function.name} has a constant of the module for a default"
     if not _leaves(function.body):

@@ -8,9 +8,8 @@ tree.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from functools import cache, lru_cache
-from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 import libcst as cst
@@ -56,14 +55,12 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
-    Param,
     Read,
     Return,
     Sample,
     Size,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Unpack,
@@ -115,8 +112,9 @@ def emit(kernel: Kernel) -> str:
     named = [_constant(name, const) for name, const in constants(kernel).items()]
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
-    called = map(_function, all_functions(kernel))
-    return printed(cst.Module([_import_warp(), *named, *classes(kernel), *called, _kernel(kernel)]))
+    called = all_functions(kernel)
+    imports = [_import_any(), _import_warp(EMPTY)] if any(function.generic for function in called) else [_import_warp()]
+    return printed(cst.Module([*imports, *named, *classes(kernel), *map(_function, called), _kernel(kernel)]))
 
 
 def emit_term(term: Term) -> str:
@@ -503,26 +501,25 @@ def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
     return cst.SimpleStatementLine([_assign(identifier(name), value)], trailing_whitespace=END)
 
 
-def _kernel(kernel: Kernel) -> cst.FunctionDef:
-    return _definition("wp.kernel", kernel.name, kernel.params, kernel.structs, kernel.body)
-
-
 def _function(function: Function) -> cst.FunctionDef:
+    params, opening = parameters(function.name, function.params, function.structs, function.generic)
     last = function.params[len(function.params) - len(function.defaults) :]
-    defaults = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
-    return _definition("wp.func", function.name, function.params, function.structs, function.body, defaults)
+    usual = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
+    params = [param.with_changes(default=usual.get(param.name.value, param.default)) for param in params]
+    return _definition("wp.func", function.name, params, opening, function.body)
+
+
+def _kernel(kernel: Kernel) -> cst.FunctionDef:
+    return _definition("wp.kernel", kernel.name, *parameters(kernel.name, kernel.params, kernel.structs), kernel.body)
 
 
 def _definition(
     decorator: str,
     name: str,
-    of: Sequence[Param | Var | Whole],
-    structs: Sequence[Struct],
+    params: Sequence[cst.Param],
+    opening: cst.BaseParenthesizableWhitespace,
     body: tuple[Stmt, ...],
-    defaults: Mapping[str, cst.BaseExpression] = MappingProxyType({}),
 ) -> cst.FunctionDef:
-    params, opening = parameters(name, of, structs)
-    params = [param.with_changes(default=defaults.get(param.name.value, param.default)) for param in params]
     return cst.FunctionDef(
         name=identifier(name),
         params=cst.Parameters(params),
@@ -534,6 +531,12 @@ def _definition(
 
 
 @cache
-def _import_warp() -> cst.SimpleStatementLine:
+def _import_warp(*leading: cst.EmptyLine) -> cst.SimpleStatementLine:
     alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
-    return remembered(cst.SimpleStatementLine)([cst.Import([alias])])
+    return remembered(cst.SimpleStatementLine)([cst.Import([alias])], leading_lines=leading)
+
+
+@cache
+def _import_any() -> cst.SimpleStatementLine:
+    given = cst.ImportFrom(identifier("typing"), [cst.ImportAlias(identifier("Any"))])
+    return remembered(cst.SimpleStatementLine)([given])

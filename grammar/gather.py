@@ -182,7 +182,13 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
         return kernel  # as Warp's adjoint of the call would take what was given for what was passed
     inside = {param.name for param in function.params}
     inside |= {name for stmt in statements(function.body) for name in bound(stmt)}
-    if function.others or len(fields) < 2 or len(set(fields.values())) < len(fields) or load.target in inside:
+    if (
+        function.others
+        or function.generic
+        or len(fields) < 2
+        or len(set(fields.values())) < len(fields)
+        or load.target in inside
+    ):
         return kernel
     order = sorted(range(len(function.params)), key=lambda k: (min(fields) if k in fields else k, k))
     names = {function.params[k].name: f"{load.target}.{field}" for k, field in fields.items()}

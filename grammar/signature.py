@@ -48,8 +48,14 @@ def _param(name: str, type: Type | _Class, comma: cst.Comma | cst.MaybeSentinel)
     return remembered(cst.Param)(identifier(name), cst.Annotation(_annotation(type)), comma=comma)
 
 
-def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct]) -> dict[str, Type | _Class]:
+ANY = _Class("Any")
+"""The annotation of what may be of any type."""
+
+
+def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], generic: bool) -> dict[str, Type | _Class]:
     """What is passed, by name."""
+    if generic:
+        return {param.name: ANY for param in of}
     named = {struct.path: struct.name for struct in structs}
     types: dict[str, Type | _Class] = {}
     for param in of:
@@ -70,9 +76,9 @@ LINE = 100
 
 
 def parameters(
-    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct]
+    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], generic: bool = False
 ) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    passed = _passed(of, structs)
+    passed = _passed(of, structs, generic)
     width = sum(len(path) + _width(type) for path, type in passed.items())
     if width + len(name) < LINE:
         return [_param(path, type, cst.MaybeSentinel.DEFAULT) for path, type in passed.items()], NOTHING

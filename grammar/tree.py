@@ -435,6 +435,8 @@ class Function:
     structs: tuple[Struct, ...] = ()
     defaults: tuple[Const, ...] = ()
     """What its last parameters are where a call doesn't say."""
+    generic: bool = False
+    """Whether it is written for any type, `x: Any`, and made for those that it is called with."""
 
     @property
     def results(self) -> tuple[Element, ...]:

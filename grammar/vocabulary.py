@@ -101,7 +101,8 @@ def written(op: Op) -> str:
 @cache
 def vocabulary() -> frozenset[str]:
     """All constructs, named as `grammar.constructs` names those of real kernels."""
-    parameters = (said.parameter(mark, type) for mark, types in parameter_types().items() for type in types)
+    parameters = [said.parameter(mark, type) for mark, types in parameter_types().items() for type in types]
+    parameters.append(said.parameter("func", "any"))
     return frozenset([*STATEMENTS, *TERMS, *map(written, ROWS.values()), *passed(), *parameters])
 
 

@@ -6,7 +6,7 @@ The key insight: whoever reads the text without knowing the tree must come to th
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Prefix, Ternary
@@ -95,9 +95,12 @@ class Reader:
 
     def __init__(self, source: str) -> None:
         module = ast.parse(source)
-        first, *others, kernel = module.body
-        assert ast.unparse(first) == "import warp as wp"
+        *others, kernel = module.body
+        imports = [ast.unparse(node) for node in others if isinstance(node, ast.Import | ast.ImportFrom)]
+        assert imports in (["import warp as wp"], ["from typing import Any", "import warp as wp"])
+        others = others[len(imports) :]
         self.functions: dict[str, Function] = {}
+        self.generic: dict[str, ast.FunctionDef] = {}
         self.constants: dict[str, Const] = {}
         functions = [node for node in others if isinstance(node, ast.FunctionDef)]
         for node in others[: len(others) - len(functions)]:
@@ -110,22 +113,36 @@ class Reader:
             assert isinstance(literal, Const)
             self.constants[name.id] = replace(literal, name=name.id)
         for function in functions:
-            body = self.definition(function, "wp.func")
-            of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
-            result, *rest = next(own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return))
-            numbers = map(self.term, function.args.defaults)
-            self.functions[self.name] = Function(
-                *(self.name, of, body, result.type),
-                others=tuple(each.type for each in rest),
-                defaults=tuple(number for number in numbers if isinstance(number, Const)),
-            )
+            if any(arg.annotation and ast.unparse(arg.annotation) == "Any" for arg in function.args.args):
+                self.generic[function.name] = function
+            else:
+                self.function(function)
         self.body = self.definition(kernel, "wp.kernel")
 
-    def definition(self, node: ast.stmt, decorator: str) -> tuple[Stmt, ...]:
+    def function(self, function: ast.FunctionDef, *given: Type) -> None:
+        """Of what is written for any type, made for the given ones."""
+        body = self.definition(function, "wp.func", given)
+        of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
+        result, *rest = next(own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return))
+        self.functions[self.name] = Function(
+            *(self.name, of, body, result.type),
+            others=tuple(each.type for each in rest),
+            defaults=self.numbers(function),
+            generic=bool(given),
+        )
+
+    def numbers(self, function: ast.FunctionDef) -> tuple[Const, ...]:
+        """The defaults."""
+        terms = map(self.term, function.args.defaults)
+        return tuple(term for term in terms if isinstance(term, Const))
+
+    def definition(self, node: ast.stmt, decorator: str, given: Sequence[Type] = ()) -> tuple[Stmt, ...]:
         assert isinstance(node, ast.FunctionDef)
         assert [ast.unparse(d) for d in node.decorator_list] == [decorator]
         self.name = node.name
-        self.params = {arg.arg: ANNOTATIONS[ast.unparse(arg.annotation)] for arg in node.args.args if arg.annotation}
+        notes = [ast.unparse(arg.annotation) for arg in node.args.args if arg.annotation]
+        types = given or [ANNOTATIONS[note] for note in notes]
+        self.params = {arg.arg: type for arg, type in zip(node.args.args, types, strict=True)}
         self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
         self.params |= dict(self.arrays_of_tiles(node))
         return self.block(node.body)
@@ -331,6 +348,11 @@ class Reader:
 
     def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, Known], ...]) -> Term:
         """A cast of a literal is a literal of that type."""
+        if function in self.generic and function not in self.functions:
+            node, outer = self.generic[function], (self.name, self.params, self.types)
+            types = [*(term.type for term in map(self.term, args)), *(const.type for const in self.numbers(node))]
+            self.function(node, *types[: len(args)], *types[len(types) - len(node.args.args) + len(args) :])
+            self.name, self.params, self.types = outer
         if function in self.functions:
             called, given = self.functions[function], tuple(map(self.term, args))
             left = len(called.params) - len(given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ from grammar.types import F32, F64, I32, Array
 from tests.builders import LANES, OUT, I, X, Y, at, change, do, ints, kernel, let, loop, number, put, size, var
 from tests.lane_by_lane import lane_by_lane
 from tests.reading import Reader
+from validate.verdict import GradientLabel, Outcome
 
 FLOATS = Array(F32)
 Y_INSIDE = Whole("y", FLOATS)
@@ -201,6 +203,50 @@ def test_a_default_tells_functions_apart() -> None:
 def test_defaults_are_numbers_of_the_types_of_the_last_parameters(defaults: tuple[Const, ...]) -> None:
     wrong = kernel((X, OUT), put("out", Invoke(replace(ADJUSTED, defaults=defaults), adjusted(3.0, 1.0).args)))
     assert any("default" in problem for problem in problems(wrong))
+
+
+ANY = replace(ADJUSTED, generic=True)
+SCALES: tuple[Term, ...] = (number(2.0), at("x"))
+
+
+def test_a_function_may_be_written_for_any_type() -> None:
+    by_hand = kernel((X, OUT), put("out", Invoke(ANY, (at("x"), at("x"), number(0.0)))))
+    assert problems(by_hand) == ()
+    text = emit(by_hand)
+    assert text.startswith("from typing import Any\n\nimport warp as wp\n")
+    assert "def adjusted(v: Any, scale: Any = 2.0, shift: Any = 0.0):" in text
+    assert Reader(text).body == by_hand.body
+    assert kernel_of(plain_of(by_hand)) == by_hand
+    typed = kernel((X, OUT), put("out", Invoke(ADJUSTED, (at("x"), at("x"), number(0.0)))))
+    assert canonical_hash(typed) != canonical_hash(by_hand)
+
+
+def test_nothing_but_values_is_of_any_type() -> None:
+    wrong = kernel((X, OUT), put("out", Invoke(replace(BESIDE, generic=True), SLOPE_ARGS)))
+    assert "beside takes arrays or structs of any type" in problems(wrong)
+
+
+@pytest.mark.warp
+def test_functions_with_defaults_or_of_any_type_are_what_they_are_said_to_be() -> None:
+    from extract.compile import Compiled, compile_block, release, start
+    from validate.oracle import check
+
+    start()
+    some = [
+        kernel((X, OUT), put("out", Invoke(function, (at("x"), scale, number(0.0)))), name=f"adjust_{k}")
+        for k, (function, scale) in enumerate(product((ADJUSTED, ANY), SCALES))
+    ]
+    block = compile_block([(one.name, emit(one)) for one in some])
+    for one, made in zip(some, block.kernels, strict=True):
+        assert isinstance(made, Compiled), made
+        verdict = check(one, made.handle, 5, LANES)
+        assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
+    release(block)
+
+
+def test_functions_of_any_type_are_grown() -> None:
+    generic = [function for one in grown() for function in functions(one.body) if function.generic]
+    assert 1 <= len(generic) <= 20
 
 
 def test_functions_with_defaults_are_grown() -> None:

@@ -318,7 +318,7 @@ def test_atomics_reach_into_several_dimensions(family: str, index: Callable[[Ter
         assert isinstance(first, Thread)
         return any(isinstance(s, Atomic) and index(s.index, first.own) for s in statements(grown.body))
 
-    assert any(map(is_met, range(150)))
+    assert any(map(is_met, range(300)))
 
 
 # -- reach ------------------------------------------------------------------------------------------------------------
