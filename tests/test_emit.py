@@ -388,7 +388,7 @@ def test_lines_are_short() -> None:
 
 
 def test_only_warp_is_imported() -> None:
-    """And what annotates functions of any type; each name that is neither Warp's nor a builtin is a parameter or a local."""
+    """And what functions of any type are annotated with; each other name is a builtin, a parameter or a local."""
     for sample in samples():
         tree = ast.parse(emit(sample.kernel))
         imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
