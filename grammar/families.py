@@ -195,7 +195,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("atomic_reduction", 1, leave=reduce, atomic=True, is_gridded=True),
     Family("stencil", 4, features=(((stencil, 1.0),),)),
     Family("combined", 4, features=(ANY, ANY), favoured=frozenset({"math"})),
-    Family("function_library", 4, features=(CALLS, ((call_function, 2.0), (branch_update, 1.0)))),
+    Family("function_library", 4, features=(CALLS, ((call_function, 2.0), (branch_update, 1.0))), is_gridded=True),
     Family("grid_stencil", 4, features=(((stencil_grid, 1.0),),), dimensions=((2, 5.0), (3, 2.0))),
     Family(
         "nested_parallel",
@@ -224,9 +224,16 @@ FAMILIES: tuple[Family, ...] = (
         dimensions=((2, 6.0), (3, 1.5), (1, 1.0)),
     ),
     Family("signed_distance", 4, features=(((distance, 1.0),),), types=((F32, 1.0),), company=WITH_SCALARS),
-    Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS)),
+    Family("bit_mixing", 3, favoured=frozenset({"integer"}), types=tuple((T, 1.0) for T in PATTERNS), is_gridded=True),
     Family("random_sampling", 3, features=(((sample, 3.0), (monte_carlo, 2.0), (noise, 2.0)),), types=SAMPLED),
-    Family("vector_physics", 2, favoured=frozenset({"vector"}), types=SPACE, company=WITH_SCALARS),
+    Family(
+        "vector_physics",
+        2,
+        favoured=frozenset({"vector"}),
+        types=SPACE,
+        is_gridded=True,
+        company=WITH_SCALARS,
+    ),
     Family(
         "struct_particle",
         4,
@@ -245,7 +252,14 @@ FAMILIES: tuple[Family, ...] = (
         types=MOVING,
         company=WITH_SCALARS,
     ),
-    Family("matrix_vector", 2, favoured=frozenset({"matrix"}), types=LINEAR, company=WITH_MATRICES),
+    Family(
+        "matrix_vector",
+        2,
+        favoured=frozenset({"matrix"}),
+        types=LINEAR,
+        is_gridded=True,
+        company=WITH_MATRICES,
+    ),
     Family(
         "rigid_transform", 2, favoured=frozenset({"quaternion", "transform", "spatial"}), types=RIGID, company=TURNING
     ),

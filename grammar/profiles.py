@@ -33,6 +33,17 @@ FAVOUR = 100.0
 """Weight of an operation that is favoured."""
 LEAST_SHARE = 0.005
 """Least share of a kind of statement under `natural`."""
+DRAWS: Mapping[str, float] = {
+    "mul(float)": 2.0,
+    "div(float)": 3.0,
+    "mul(vector)": 1.3,
+    "less_equal(float)": 3.0,
+    "less_equal(int)": 3.0,
+}
+"""How much oftener than people write them some operations are drawn, as many draws come to nothing: a product soon is
+too large, and where people divide or say `<=` other conditions or values than those at hand are meant."""
+GRIDS, CALLS = 1.4, 2.0
+"""Likewise grids of threads, and calls of functions: not every family has them."""
 
 _T = TypeVar("_T")
 
@@ -170,7 +181,7 @@ def _natural() -> Profile:
     heights = _sizes(data["term_heights"], 1, 8)
     return Profile(
         name="natural",
-        operations=_shares_by_kind(data["operations"]),
+        operations={key: DRAWS.get(key, 1.0) * share for key, share in _shares_by_kind(data["operations"]).items()},
         statements={kind: max(float(count), fewest) for kind, count in sorted(data["statements"].items())},
         aug_operators={name: float(data["aug_operators"].get(name, 1)) for name in AUG_OPERATORS},
         # Most terms of height 1 set an accumulator to zero or name an element: the rules that grow loops write those.
@@ -183,8 +194,8 @@ def _natural() -> Profile:
         trip_counts=_commonest_first(_sizes(data["trip_counts"], 2, 64)),
         mains=_mains(data["computed_types"]),
         arrays=_sizes(data["arrays_per_kernel"], 3, 6),
-        gridded=1 - data["thread_dimensions"]["1"] / sum(data["thread_dimensions"].values()),
-        calling=data["callers"]["calls"] / sum(data["callers"].values()),
+        gridded=GRIDS * (1 - data["thread_dimensions"]["1"] / sum(data["thread_dimensions"].values())),
+        calling=CALLS * data["callers"]["calls"] / sum(data["callers"].values()),
         connected=_share_of_connectives(data["operations"]),
         assigned=_share_of_assigned(data["updates"]),
         named_reads=data["reads"]["named"] / data["reads"]["all"],
