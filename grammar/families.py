@@ -34,7 +34,7 @@ from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
 from grammar.several import call_several
 from grammar.tiles import is_tile
-from grammar.tiling import row_reduced, tile_changed, tile_product, tile_reduced, tile_solved
+from grammar.tiling import row_reduced, tile_changed, tile_product, tile_reduced, tile_seldom, tile_solved
 from grammar.types import (
     F16,
     F32,
@@ -266,7 +266,9 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "tile_reduction",
         3,
-        features=(((tile_reduced, 4.0), (row_reduced, 1.5), (tile_solved, 0.8), (tile_changed, 0.8)),),
+        features=(
+            ((tile_reduced, 3.0), (row_reduced, 1.5), (tile_solved, 2.5), (tile_changed, 0.8), (tile_seldom, 4.0)),
+        ),
         favoured=frozenset({"tile"}),
         leave=store_or_add,
         types=TILED,

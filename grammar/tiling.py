@@ -7,6 +7,7 @@ a tile is loaded under a name of its own, and one of a single scalar is what is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, local, nested, run
@@ -16,7 +17,7 @@ from grammar.op import Op
 from grammar.ops import CHANGERS, ROWS
 from grammar.ops.tile import ROWS as TILE_ROWS
 from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
-from grammar.tiles import is_tile
+from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
 from grammar.types import I32, Array, Composite, Element
 
@@ -53,6 +54,55 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     total = _sum_of(op.result, type)
     assert total is not None
     return define(draft, "local_tile", draft.grown(Apply(total, (changed.term,))))
+
+
+SELDOM = frozenset(
+    (
+        *("tile_arange", "tile_ones", "tile_from_thread", "tile_astype", "tile_view", "tile_reshape", "tile_squeeze"),
+        *("tile_argmin", "tile_argmax", "tile_upper_solve", "tile_extract", "extract", "untile"),
+    )
+)
+"""Operations on tiles that other kernels hardly come to."""
+
+
+def tile_seldom(draft: Draft, type: Element, height: int) -> Grown:
+    """What an operation gives that few kernels have, each as likely as any other; as it is, or what it comes to."""
+    assert isinstance(type, Composite)
+    rows = pick(draft.choose, _seldom(type))
+    op = pick(draft.choose, rows)
+    args = [_of_any(draft, wanted, op) for wanted in op.params]
+    certain = not args or op.name in ("tile_reshape", "tile_squeeze")  # the same numbers, seen otherwise
+    grown = draft.grown(Apply(op, tuple(arg.term for arg in args))) if certain else attempt(draft, op, args)
+    if grown is None:
+        return tile_reduced(draft, type, height)
+    if op.result is type and args:
+        return define(draft, "local_tile", grown)
+    if is_tile(op.result) and op.result is not type and args:
+        total = _sum_of(op.result, type)
+        assert total is not None
+        return define(draft, "local_tile", draft.grown(Apply(total, (define(draft, "local_tile", grown).term,))))
+    sign = ROWS[f"{'mul' if args else 'add'}({type.name},{op.result.name})"]
+    return attempt(draft, sign, [grow_leaf(draft, type), grown]) or tile_reduced(draft, type, height)
+
+
+def _of_any(draft: Draft, wanted: Element, op: Op) -> Grown:
+    """A tile, the index of one of its scalars, or a number."""
+    if wanted is I32 and op.name in ("extract", "tile_extract"):
+        assert isinstance(op.params[0], Composite)
+        return draft.grown(Const(I32, draft.choose(min(op.params[0].shape))))
+    return _given(draft, wanted)
+
+
+@cache
+def _seldom(type: Composite) -> tuple[tuple[Op, ...], ...]:
+    """By name, the rows of which something of the type can be made."""
+    found: dict[str, list[Op]] = {}
+    for op in TILE_ROWS:
+        made = op.result is type or (bool(op.params) and _sum_of(op.result, type) is not None)
+        made = made or (op.result is type.scalar and f"mul({type.name},{op.result.name})" in ROWS)
+        if made and op.name in SELDOM and not any(map(is_of_threads, (op.result, *op.params))):
+            found.setdefault(op.name, []).append(op)
+    return tuple(map(tuple, found.values()))
 
 
 def _sum_of(whole: Element, type: Element) -> Op | None:
@@ -95,10 +145,20 @@ def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
 
 
 def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
-    """A system of equations whose matrix is one that its own transpose is multiplied by, and more on the diagonal."""
+    """What solves a system of equations, or how long that is in some direction."""
     square = next((T for T in draft.kin if is_tile(T) and len(T.shape) == 2 and T.shape[0] == T.shape[1]), None)
-    if square is None or not is_tile(type) or type.shape != square.shape[1:]:
+    if square is None or not is_tile(type):
         return tile_reduced(draft, type, height)
+    if type.width == 1:
+        line = next(T for T in draft.kin if is_tile(T) and T.shape == square.shape[1:])
+        solution, other = _solution(draft, square, line), grow_leaf(draft, line)
+        dot = ROWS[f"tile_dot({line.name},{line.name})"]
+        return define(draft, "local_tile", draft.grown(Apply(dot, (solution.term, other.term))))
+    return _solution(draft, square, type) if type.shape == square.shape[1:] else tile_reduced(draft, type, height)
+
+
+def _solution(draft: Draft, square: Composite, type: Composite) -> Grown:
+    """Of a system with that kind of matrix, which is made symmetric and positive."""
     matrix = grow_leaf(draft, square)
     turned = ROWS[f"tile_transpose({square.name})"]
     product = ROWS[f"tile_matmul({square.name},{square.name})"]
