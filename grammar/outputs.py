@@ -132,7 +132,7 @@ def reduce(draft: Draft, value: Grown, depth: int) -> None:
         _add_by_block(draft, value, depth)
         return
     ordered = 2.0 if type in ORDERED else 0.0
-    bits = (2.0 if draft.patterns else 0.5) if type in BITS else 0.0
+    bits = (2.0 if draft.patterns else 1.0) if type in BITS else 0.0
     kinds = [(AtomicKind.ADD, 6.0), (AtomicKind.MAX, ordered), (AtomicKind.MIN, ordered), (AtomicKind.SUB, 1.0)]
     kind = weighted(draft.choose, [*kinds, *((kind, bits) for kind in BITWISE)])
     scattered = depth > 1 and draft.dimensions == 1 and chance(draft.choose, 0.9 if kind in BITWISE[:2] else 0.12)
@@ -229,7 +229,7 @@ def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
     return [Apply(clamp, (Apply(ROWS[f"int32({type.name})"], (term,)), Const(I32, 0), last)) for term in scaled]
 
 
-COLLECTED = 0.15
+COLLECTED = 0.3
 """How often a condition says which threads are collected, rather than where they add to."""
 
 

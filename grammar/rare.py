@@ -23,7 +23,7 @@ from grammar.tiles import is_tile
 from grammar.tree import Apply
 from grammar.types import ATOMIC, BOOL, COMPOSITES, FLOATS, NUMBERS, Composite, Element
 
-SHARE = 0.3
+SHARE = 0.38
 """Of kernels that are grown around a row."""
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
