@@ -315,12 +315,12 @@ def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
         return all(gives_back(draft, *both) for both in zip(value, part, strict=True))
     lane = 0 if draft.active is draft.interpreter.everywhere else int(draft.active.argmax())
     one, other = abs(value.item(lane)), abs(part.item(lane))
-    if abs(one - other) > NEAR * other:
+    if value.dtype.kind != "u" and abs(one - other) > NEAR * other:
         return False  # as nearly always, which need not be seen on all lanes
     if value.dtype.kind == "f":
         near = np.abs(np.abs(value) - np.abs(part)) <= NEAR * np.abs(part)
     else:
-        near = (value == part) | (value == np.negative(part) if value.dtype.kind == "i" else value == ~part)
+        near = (value == part) | (value == np.negative(part)) | (value == ~part)
     return bool(np.count_nonzero(near & draft.active) > (1 - SPLIT) * np.count_nonzero(draft.active))
 
 

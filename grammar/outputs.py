@@ -223,10 +223,11 @@ def _bins_of(draft: Draft, value: Grown, bins: int) -> list[Term]:
         return [Apply(clamp, (value.term, Const(I32, 0), last))]
     first = draft.choose(2)
     scaled = [
-        value.term if width == 1 else Apply(infix("mul", type), (value.term, number(type, width)))
+        value if width == 1 else attempt(draft, infix("mul", type), [value, draft.grown(number(type, width))])
         for width in WIDTHS[first:]
     ]
-    return [Apply(clamp, (Apply(ROWS[f"int32({type.name})"], (term,)), Const(I32, 0), last)) for term in scaled]
+    whole = ROWS[f"int32({type.name})"]
+    return [Apply(clamp, (Apply(whole, (one.term,)), Const(I32, 0), last)) for one in scaled if one is not None]
 
 
 COLLECTED = 0.3

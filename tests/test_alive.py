@@ -231,6 +231,9 @@ def test_every_branch_is_taken_and_passed() -> None:
                 assert watching.ways[id(stmt.condition)] == {True, False}, f"{sample}: {stmt.condition}"
 
 
+SPARSE = ("sparse_product", "graph_relaxation", "prefix_scan", "pair_force")
+
+
 def test_every_loop_goes_round_more_than_once() -> None:
     """A loop of constant bounds by its bounds, another by its parameter's least value."""
     for sample in samples():
@@ -241,7 +244,7 @@ def test_every_loop_goes_round_more_than_once() -> None:
                     case _ if len(numbers) == len(stmt.bounds):
                         assert len(range(*numbers)) >= 2, sample
                     case Var() | Read():  # how many entries a row of a sparse matrix has differs
-                        assert sample.kernel.family in ("sparse_product", "graph_relaxation", "prefix_scan")
+                        assert sample.kernel.family in SPARSE
                     case Apply() if sample.kernel.family == "prefix_scan":
                         pass  # as many as there are elements before the thread's own
                     case _:
@@ -281,7 +284,7 @@ def test_limit_and_bound_of_a_while_both_stop_lanes() -> None:
 def loops_of_conditions() -> list[Sample]:
     grown = (
         Sample(kernel, Seed(seed), 5, "natural")
-        for seed in range(150)
+        for seed in range(400)
         if (kernel := grow(seeded(Seed(seed)), family_named("loop"), profile("natural"), 5, seed, LANES)) is not None
     )
     return [s for s in grown if any(isinstance(stmt, While) for stmt in statements(s.kernel.body))]

@@ -171,7 +171,7 @@ def test_an_interrupt_ends_a_run_with_what_it_has() -> None:
 
 @pytest.mark.warp
 def test_a_wrong_cell_is_found_and_reduced_to_the_operation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = Wanted(n=192, depth="2-3", profile="uniform", axes="none", jobs=1, out=tmp_path / "new")
+    wanted = Wanted(n=448, depth="2-3", profile="uniform", axes="none", jobs=1, out=tmp_path / "new")
     assert command(wanted, MISTAKEN) == 1
     kernels = [load(path).kernel for path in (tmp_path / "new").glob("value-*.json")]
     smallest = min(kernels, key=size)

@@ -330,7 +330,7 @@ def test_builtins_are_grown(name: str) -> None:
 
 @cache
 def apart() -> tuple[Kernel, ...]:
-    pairs = [(family_named(name), seed) for seed in range(120) for name in ("rigid_transform", "matrix_vector")]
+    pairs = [(family_named(name), seed) for seed in range(320) for name in ("rigid_transform", "matrix_vector")]
     kernels = (grow(seeded(Seed(seed)), family, profile("natural"), 5, Seed(seed), LANES) for family, seed in pairs)
     return tuple(one for one in kernels if one is not None)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from grammar.fields import without_structs
-from grammar.literal import number
+from grammar.literal import number, zero
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.rebuild import Body, with_all_terms, with_statements, with_terms
@@ -334,7 +334,7 @@ def _simpler_constants(term: Term) -> Iterator[Term]:
 
 
 def _constants(type: Element) -> Iterator[Term]:
-    return (number(type, value) for value in SIMPLE[type.scalar])
+    return (zero(type) if value == 0 else number(type, value) for value in SIMPLE[type.scalar])
 
 
 def _leaves(kernel: Kernel) -> Iterator[Var | Read]:
