@@ -5,7 +5,7 @@ The key insight: whose field something is stands in its name alone, so to gather
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import assert_never
@@ -26,7 +26,9 @@ from grammar.tree import (
     Continue,
     Fieldwise,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Param,
     Read,
@@ -129,14 +131,31 @@ def by_table(names: Mapping[str, str]) -> Callable[[str], str]:
 def without_structs(kernel: Kernel) -> Kernel:
     """The kernel with a parameter or a local of its own for each field."""
     body = _flat(kernel.body)
-    names = {param.name for param in kernel.params} | {s.name for s in statements(body) if isinstance(s, Assign)}
-    flat = {name: name.replace(ELEMENT, "").replace(".", "_") for name in names if "." in name}
-    return renamed(replace(kernel, body=body, structs=()), by_table(flat))
+    return renamed(replace(kernel, body=body, structs=()), _flat_names((param.name for param in kernel.params), body))
+
+
+def _flat_names(params: Iterable[str], body: Body) -> Callable[[str], str]:
+    """`body_mass` for `body.mass`."""
+    names = {*params, *(stmt.name for stmt in statements(body) if isinstance(stmt, Assign))}
+    return by_table({name: name.replace(ELEMENT, "").replace(".", "_") for name in names if "." in name})
 
 
 def _flat(body: Body) -> Body:
-    """Field by field what is done to structs as a whole."""
-    return with_statements(body, lambda stmt: stmt.body if isinstance(stmt, Fieldwise) else (stmt,))
+    """Field by field what is done to structs as a whole, and what functions take of them."""
+
+    def of_term(term: Term) -> Term:
+        return Invoke(_flat_function(term.function), term.args) if isinstance(term, Invoke) else term
+
+    return with_statements(
+        with_all_terms(body, of_term), lambda stmt: stmt.body if isinstance(stmt, Fieldwise) else (stmt,)
+    )
+
+
+def _flat_function(function: Function) -> Function:
+    body = _flat(function.body)
+    new = _flat_names((param.name for param in function.params), body)
+    params = tuple(replace(param, name=new(param.name)) for param in function.params)
+    return replace(function, params=params, body=body_renamed(body, new), structs=())
 
 
 def under(kernel: Kernel, path: str, fields: Mapping[str, str], *structs: Struct) -> Kernel:

@@ -134,6 +134,16 @@ def test_a_kink_is_near_wherever_the_argument_stands_that_is_near_it(place: int)
     assert found["z"].decided.tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize(("off", "is_told"), [(1e-1, True), (1e-6, False)])
+def test_no_gradient_is_told_through_the_inverse_of_a_nearly_singular_matrix(off: float, is_told: bool) -> None:
+    """Whose adjoint takes the inverse as it was rounded."""
+    square = type_named("mat22f")
+    taken = do("inverse", do("mul", at("m", I, square), 0.7))
+    by_hand = kernel((array("m", square), out("out", square)), put("out", taken))
+    given = inputs_of(m=np.array([[1.0, 0.3, 1.0, 0.3 + off]], np.float32), out=np.zeros((1, 4), np.float32))
+    assert (slopes(by_hand, given, out=(1.0, 2.0, -1.0, 0.5))["m"].decided == is_told).all()
+
+
 def test_no_slope_is_asked_for_where_a_value_underflows() -> None:
     """exp(-200) is 0 in float32: the slope of the cube root is infinite there, though it isn't of the number meant."""
     root = do("cbrt", do("exp", at("x")))
