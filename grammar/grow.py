@@ -52,7 +52,7 @@ from grammar.types import (
     Scalar,
 )
 
-LIMITED = 0.15
+LIMITED = 0.11
 """Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
 
 IN_PARTS = 0.12
