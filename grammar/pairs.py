@@ -24,7 +24,7 @@ from grammar.types import I32, VECTORS, Array, Composite, Element, Scalar
 
 def pair_force(draft: Draft, type: Element, height: int) -> Grown:
     """`f += w(|r|) * r` over the others, r being `x[i] - x[j]`; where a number is wanted, a sum of w alone."""
-    space = type if isinstance(type, Composite) else next(V for V in draft.kin if V in VECTORS and V.scalar is type)
+    space = type if isinstance(type, Composite) else space_of(draft.kin, type)
     positions = add_param(draft, Param(draft.name("position"), Array(space), Role.VALUE, -1.5, 1.5)).name
     own = define(draft, local_role(space), draft.grown(Read(positions, draft.thread, space))).term
     total = Var(draft.name("accumulator"), type)
@@ -45,6 +45,11 @@ def pair_force(draft: Draft, type: Element, height: int) -> Grown:
         _within_reach(draft, total, define(draft, local_role(space), away), other, height)
     run(draft, For(counter.name, first, last, tuple(body)))
     return local(draft, total.name, type)
+
+
+def space_of(kin: frozenset[Element], scalar: Scalar) -> Composite:
+    """The vectors of such numbers that positions are: the same ones in each process, which the order of a set is not."""
+    return next(V for V in VECTORS if V in kin and V.scalar is scalar)
 
 
 def _others(draft: Draft) -> tuple[Term | None, Term, int]:

@@ -19,6 +19,7 @@ from grammar.heights import height, size
 from grammar.inputs import column
 from grammar.op import Op
 from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
+from grammar.pairs import space_of
 from grammar.profiles import PROFILES, profile, swarm
 from grammar.tree import (
     MARKING,
@@ -41,7 +42,7 @@ from grammar.tree import (
     functions,
     statements,
 )
-from grammar.types import SCALARS, Array
+from grammar.types import F32, SCALARS, VECTORS, Array
 from tests.builders import (
     COPIES,
     DEPTHS,
@@ -293,6 +294,13 @@ def test_families_differ() -> None:
         others = [s.kernel for s in samples() if s.kernel.family != name]
         if name not in ("arithmetic", "combined"):
             assert sum(map(holds, others)) < 0.7 * len(others), name
+
+
+def test_where_pairs_are_does_not_hang_on_the_order_of_a_set() -> None:
+    """Which is that of addresses, and so another one in each process."""
+    of_float = [V for V in VECTORS if V.scalar is F32]
+    for kin in (of_float, of_float[::-1], [*of_float[1:], of_float[0]]):
+        assert space_of(frozenset([F32, *kin]), F32) is of_float[0]
 
 
 def test_families_are_named_once_and_found_by_name() -> None:
