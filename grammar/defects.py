@@ -15,7 +15,7 @@ from typing import TypeGuard
 
 from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
-from grammar.limits import adds_by_letter, changes_what_was_used, divides_by_stale, gradients_of
+from grammar.limits import DIVISIONS, adds_by_letter, changes_what_was_used, divides_by_stale, gradients_of
 from grammar.op import Op
 from grammar.ops import NOISE, ROWS
 from grammar.tree import (
@@ -292,7 +292,7 @@ DEFECTS: tuple[Defect, ...] = (
         "going back, what a loop at run time carries is what it was before the loop: a whole number divided by it ends"
         " the process where that was 0",
         "",
-        frozenset({"floordiv", "div", *REMAINDERS}),
+        frozenset(DIVISIONS),
         divides_by_stale,
         frozenset({"crash"}),
     ),

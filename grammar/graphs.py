@@ -12,6 +12,7 @@ from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, local, nested, run
 from grammar.features import infix
 from grammar.literal import zero
+from grammar.neighbours import entries_of_own, new_offsets
 from grammar.outputs import output, store
 from grammar.terms import attempt, new_array, stored_index
 from grammar.tree import (
@@ -20,7 +21,6 @@ from grammar.tree import (
     Atomic,
     AtomicKind,
     AugAssign,
-    Const,
     For,
     If,
     Param,
@@ -49,9 +49,7 @@ def relax_over_edge(draft: Draft, type: Element, height: int) -> Grown:
 def relax_over_neighbours(draft: Draft, type: Element, height: int) -> Grown:
     """`for k in range(starts[i], starts[i + 1])`: the least over the neighbours, or the sum of differences to them."""
     del height
-    starts = add_param(draft, Param(draft.name("array_offsets"), Array(I32), Role.OFFSETS)).name
-    first: Term = Read(starts, draft.thread, I32)
-    last: Term = Read(starts, Apply(infix("add", I32), (draft.thread, Const(I32, 1))), I32)
+    first, last = entries_of_own(draft, new_offsets(draft))
     if chance(draft.choose, 0.5):
         first = define(draft, "range_start", draft.grown(first)).term
         last = define(draft, "range_end", draft.grown(last)).term

@@ -357,9 +357,12 @@ def keeps_result(term: Term) -> bool:
     return isinstance(term, Apply) and term.op.name in KEEPS_RESULT and isinstance(term.type, Composite)
 
 
+DIVISIONS = ("floordiv", "mod", "modulo", "div")
+
+
 def _is_division(op: Op) -> bool:
     """Of whole numbers, which ends the process where it is one by 0."""
-    return op.name in ("floordiv", "mod", "modulo", "div") and op.result.scalar in INTEGERS
+    return op.name in DIVISIONS and op.result.scalar in INTEGERS
 
 
 def _divides(function: Function) -> bool:

@@ -281,12 +281,22 @@ def gather(draft: Draft, type: Element, height: int) -> Grown:
     return draft.grown(Read(source.name, _named(draft, stored_index(draft)), type))
 
 
+def new_offsets(draft: Draft) -> str:
+    """The array that says where each lane's entries begin."""
+    return add_param(draft, Param(draft.name("array_offsets"), Array(I32), Role.OFFSETS)).name
+
+
+def entries_of_own(draft: Draft, offsets: str) -> tuple[Term, Term]:
+    """Where the thread's own entries begin, and where they end: `offsets[i]` and `offsets[i + 1]`."""
+    after = Apply(infix("add", I32), (draft.thread, Const(I32, 1)))
+    return Read(offsets, draft.thread, I32), Read(offsets, after, I32)
+
+
 def sparse_product(draft: Draft, type: Element, height: int) -> Grown:
     """A row of a sparse matrix times a vector: `for k in range(offsets[i], offsets[i + 1]): s += w[k] * x[cols[k]]`."""
-    starts = add_param(draft, Param(draft.name("array_offsets"), Array(I32), Role.OFFSETS)).name
-    i, accumulator = draft.thread, Var(draft.name("accumulator"), type)
-    first: Term = Read(starts, i, I32)
-    last: Term = Read(starts, Apply(infix("add", I32), (i, Const(I32, 1))), I32)
+    starts = new_offsets(draft)
+    accumulator = Var(draft.name("accumulator"), type)
+    first, last = entries_of_own(draft, starts)
     if chance(draft.choose, 0.5):
         first = define(draft, "range_start", draft.grown(first)).term
         last = define(draft, "range_end", draft.grown(last)).term

@@ -16,9 +16,10 @@ from grammar.draft import Draft, Grown, add_param, define, local, local_role, ne
 from grammar.features import combine, infix, loop_bound
 from grammar.graphs import new_index
 from grammar.literal import number, zero
+from grammar.neighbours import entries_of_own, new_offsets
 from grammar.ops import ROWS
 from grammar.terms import attempt, grow_term, new_array, new_scalar, threshold_for
-from grammar.tree import Apply, Assign, AugAssign, Const, Continue, For, If, Param, Read, Role, Stmt, Term, Var
+from grammar.tree import Apply, Assign, AugAssign, Continue, For, If, Param, Read, Role, Stmt, Term, Var
 from grammar.types import I32, VECTORS, Array, Composite, Element, Scalar
 
 
@@ -48,7 +49,7 @@ def pair_force(draft: Draft, type: Element, height: int) -> Grown:
 
 
 def space_of(kin: frozenset[Element], scalar: Scalar) -> Composite:
-    """The vectors of such numbers that positions are: the same ones in each process, which the order of a set is not."""
+    """The vectors of such numbers that positions are: the same in each process, which the order of a set is not."""
     return next(V for V in VECTORS if V in kin and V.scalar is scalar)
 
 
@@ -56,9 +57,7 @@ def _others(draft: Draft) -> tuple[Term | None, Term, int]:
     """Where the loop over the others starts and stops, and how many it may be about: some first ones, or neighbours."""
     if chance(draft.choose, 0.5):
         return None, *loop_bound(draft, dynamic=True, small=False)
-    starts = add_param(draft, Param(draft.name("array_offsets"), Array(I32), Role.OFFSETS)).name
-    after = Apply(infix("add", I32), (draft.thread, Const(I32, 1)))
-    return Read(starts, draft.thread, I32), Read(starts, after, I32), draft.lanes
+    return *entries_of_own(draft, new_offsets(draft)), draft.lanes
 
 
 def _within_reach(draft: Draft, total: Var, away: Grown, other: Term, height: int) -> None:

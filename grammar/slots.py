@@ -82,8 +82,9 @@ def _taking(kernel: Kernel) -> list[Atomic]:
 
 
 def _begins_empty(param: Param | None) -> bool:
-    is_array = param is not None and isinstance(param.type, Array) and param.element is I32
-    return is_array and param is not None and param.role is Role.ACCUMULATOR and param.low == param.high == 0
+    if param is None or not isinstance(param.type, Array) or param.element is not I32:
+        return False
+    return param.role is Role.ACCUMULATOR and param.low == param.high == 0
 
 
 def _of_slot(stmt: Atomic) -> Iterator[str]:
