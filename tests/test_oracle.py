@@ -21,7 +21,7 @@ from grammar.limits import CARRIED, has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS, TABLE
 from grammar.tree import Apply, At, Const, For, Kernel, Read, Stmt, Term, all_terms
-from grammar.types import F16, FLOATS, I32
+from grammar.types import F16, FLOATS, I32, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -71,7 +71,20 @@ CANCELLED = kernel(
     (X, OUT), put("out", do("add", do("mul", do("sub", at("x"), at("x")), 30.0), do("mul", at("x"), 0.01)))
 )
 """Going back, the two large shares of the element take with them what the small one had beyond their last bit."""
-SPECIAL = {"cancelled": CANCELLED, "square": SQUARE, "division of ints": DIVIDED, "cast": CAST}
+SMALL = type_named("mat22f")
+THROUGH_INVERSES = kernel(
+    (array("a", SMALL), array("m", SMALL), out("out", SMALL)),
+    put("out", do("mul", do("inverse", do("mul", at("a", I, SMALL), at("m", I, SMALL))), at("a", I, SMALL))),
+)
+"""Where a is nearly singular, what comes back to the elements of the inverse's argument cancels in that to m, but for
+how each was rounded."""
+SPECIAL = {
+    "cancelled": CANCELLED,
+    "through inverses": THROUGH_INVERSES,
+    "square": SQUARE,
+    "division of ints": DIVIDED,
+    "cast": CAST,
+}
 DEFECTS = {f"defect: {name}": by_hand for name, (_, by_hand) in DEFECTIVE.items()}
 
 GROWN = tuple(sample for sample in samples(1) if sample.depth in (2, 3, 4, 5, 7))[::2]
@@ -455,6 +468,17 @@ def test_a_wrong_result_on_special_values_only_is_found(proofs: Mapping[str, Pro
     assert proofs["square"].of(differs_at(np.isinf, -np.inf)).outcome is Outcome.VALUE
     assert proofs["square"].of(differs_at(lambda x: x == 0, -0.0)).outcome is Outcome.VALUE
     assert proofs["square"].of(differs_at(lambda x: x == 12345.0, 0.0)).outcome is Outcome.VERIFIED
+
+
+def test_gradients_through_inverses_are_told_where_they_cancel(proofs: Mapping[str, Proof]) -> None:
+    """Nearly singular matrices are rare: of so many there are some."""
+    from validate.oracle import check
+
+    proof = proofs["through inverses"]
+    for seed in range(4):
+        verdict = check(proof.kernel, proof.handle, seed, 1024)
+        assert_verified(verdict, f"seed {seed}")
+        assert verdict.gradient_checked > 0.99
 
 
 def test_too_little_decided_is_no_pass(proofs: Mapping[str, Proof], monkeypatch: pytest.MonkeyPatch) -> None:

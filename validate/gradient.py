@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
-from grammar.op import Lanes
+from grammar.op import Lanes, Op
 from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
 from grammar.types import F16, FLOATS
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
-from validate.slopes import slopes_of
+from validate.slopes import Slopes, slopes_of
 from validate.tape import Applied, Chosen, Fetched, Value
 from validate.variants import MARGIN, Draws, Variants
 
@@ -111,6 +111,8 @@ class _Backwards:
 
     draws: Draws
     adjoints: dict[Value, Variants] = field(default_factory=dict)
+    sizes: dict[Value, Gradient] = field(default_factory=dict)
+    """Inside a composite row: what came back to a value, all signs aside, before any of it cancelled."""
 
     def add(self, value: Value, adjoint: Variants) -> None:
         """Of two that nearly cancel, each may have been rounded, even where it is handed on as it is."""
@@ -120,18 +122,38 @@ class _Backwards:
     def rounded(self, adjoint: Variants, dtype: np.dtype[Any]) -> Variants:
         return self.draws.disturbed(adjoint, float(np.finfo(dtype).eps))
 
+    def pass_on(self, entry: Applied, adjoint: Variants, slopes: Slopes, makers: Mapping[Value, Op | None]) -> None:
+        """To the arguments, of whose values `makers` says in which composite row they were made.
+
+        The adjoint of a composite is a formula of its own, whose terms cancel elsewhere than on the tape; so what comes
+        out of it at an argument is off by what rounding does to the terms, each argument by itself.
+        """
+        came = self.sizes.pop(entry.result, None)
+        for arg, slope in slopes:
+            returned = adjoint * slope
+            is_inside = entry.within is not None and makers.get(arg) is entry.within
+            if is_inside or came is not None:
+                factor = slope if isinstance(slope, float) else slope[0]
+                size = np.abs((adjoint[0] if came is None else came) * factor)
+                if is_inside:
+                    self.sizes[arg] = self.sizes[arg] + size if arg in self.sizes else size
+                else:
+                    returned[1:] += float(np.finfo(arg.lanes.dtype).eps) * size * self.draws(size.size)
+            self.add(arg, returned)
+
 
 def _walked(first: Shadowed, back: _Backwards, lanes: int, uncertain: Mask) -> Iterator[tuple[Fetched, Variants]]:
     """Follows the tape backwards; gives what comes to elements of inputs. Notes lanes that have no slope."""
-    slopes = slopes_of([entry for entry in first.tape if isinstance(entry, Applied)], back.draws, uncertain)
+    applied = [entry for entry in first.tape if isinstance(entry, Applied)]
+    slopes = slopes_of(applied, back.draws, uncertain)
+    makers = {entry.result: entry.within for entry in applied}
     for entry in reversed(first.tape):
         adjoint = back.adjoints.pop(entry.result, None)
         if adjoint is None:
             continue
         match entry:
             case Applied():
-                for arg, slope in slopes[entry]:
-                    back.add(arg, adjoint * slope)
+                back.pass_on(entry, adjoint, slopes[entry], makers)
             case Chosen(mask, new, old, _):
                 if new.flows:
                     back.add(new, np.where(mask[:lanes], adjoint, 0.0))

@@ -36,9 +36,6 @@ DIGITS, LEAST_NUMBER = 2.0**-51, 2.0**-1074
 EDGE = 2.0**-20
 """This near to the edge of a domain the slope may be infinite, as that of a square root at 0."""
 
-ROUGH = 2.0**-11
-"""Of a reciprocal that rounding moves by more than this share, as of nearly singular matrices, less is known."""
-
 SMALL_HALF, LARGE_HALF = 2.0**-6, 2.0**7
 """Between these the square of a float16 has all its bits, and some of its range is left."""
 
@@ -83,19 +80,7 @@ def slopes_of(entries: Sequence[Applied], draws: Draws, uncertain: Mask) -> Mapp
         for first in range(0, len(alike), TOGETHER):
             some = alike[first : first + TOGETHER]
             result.update(zip(some, _asked(kind, some, seen, draws, uncertain), strict=True))
-    for entry in entries:
-        if entry.within is not None and entry.within.name == "inverse" and entry.op.name == "div":
-            uncertain |= entry.active[: uncertain.size] & _is_rough(entry.result, uncertain.size)
     return result
-
-
-def _is_rough(value: Value, lanes: int) -> Mask:
-    """Where rounding moves a reciprocal of a determinant that far that the inverse's adjoint is hardly that of it.
-
-    It has the inverse as it was rounded for a factor twice: what should cancel then no longer does.
-    """
-    center = value.lanes[:lanes].astype(np.float64)
-    return np.asarray(np.abs(value.variants[:, :lanes] - center).max(axis=0) > ROUGH * np.abs(center), np.bool_)
 
 
 def _kind(entry: Applied) -> _Kind:
