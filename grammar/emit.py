@@ -33,6 +33,7 @@ from grammar.nodes import (
     subscript,
 )
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Ternary
+from grammar.ops.tile import written
 from grammar.paths import ELEMENT, root
 from grammar.signature import classes, marked, parameters
 from grammar.tiles import is_tile, offset_of
@@ -246,9 +247,8 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
 
 def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
     assert isinstance(type, Composite)
-    shape = type.shape[0] if len(type.shape) == 1 else type.shape
     return called_with(
-        "wp.tile_load", [dotted(array)], [("shape", known_node(shape)), ("offset", _offset(index, type))]
+        "wp.tile_load", [dotted(array)], [("shape", known_node(written(type))), ("offset", _offset(index, type))]
     )
 
 

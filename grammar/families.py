@@ -43,10 +43,12 @@ from grammar.types import (
     INT_VECTORS,
     MATRICES,
     QUATERNIONS,
+    SIGNAL_TILES,
     SPATIAL_MATRICES,
     TRANSFORMS,
     TWISTS,
     U32,
+    VECTOR_TILES,
     VECTORS,
     Element,
     Scalar,
@@ -171,12 +173,15 @@ TILED: tuple[tuple[Element, float], ...] = (
         (type_named(name), share)
         for name, share in (("tile1d", 0.5), ("tile4d", 0.3), ("tile1i", 0.4), ("tile4i", 0.3))
     ),
+    *((T, 0.8) for T in (*VECTOR_TILES, *SIGNAL_TILES)),
 )
 WITH_TILES: tuple[frozenset[Element], ...] = (
     *(frozenset({ONE, T}) for T in (LONG, LINE, ROW)),
     *(frozenset({ONE, LINE, SQUARE}), frozenset({ONE, LONG, WIDE})),
     frozenset({type_named("tile1d"), type_named("tile4d")}),
     *(frozenset({type_named("tile1i"), T}) for T in (LINE, LONG, type_named("tile4i"))),
+    frozenset({ONE, LINE, *VECTOR_TILES}),
+    *(frozenset({T}) for T in SIGNAL_TILES),
 )
 MULTIPLIED: tuple[tuple[Element, float], ...] = ((SQUARE, 5.0), (WIDE, 2.0))
 WITH_FACTORS: tuple[frozenset[Element], ...] = (frozenset({SQUARE}), frozenset({SQUARE, WIDE}))

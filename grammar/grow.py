@@ -170,7 +170,7 @@ def _draft_kernel(
         for _ in range(weighted(choose, [(0, 8.0), (1, 2.0 if depth > 1 else 0.0), (2, 0.3 if depth > 2 else 0.0)])):
             type = weighted(choose, _second_types(draft, depth))
             height = _term_height(draft, max(1, depth - 1))
-            favoured = type is U32 or (is_tile(draft.main) and type is draft.main.scalar)
+            favoured = type is U32 or (is_tile(draft.main) and type is draft.main.element)
             second = (grow_favoured if favoured else grow_term)(draft, type, max(height, 2) if favoured else height)
             store(draft, _varied(draft, second, depth), depth)
     return Kernel(name, _ordered(draft.params), tuple(draft.block), family.name)
@@ -180,7 +180,7 @@ def _second_types(draft: Draft, depth: int) -> list[tuple[Element, float]]:
     """What else a kernel may give; one about vectors their lengths, or which of their components is the greatest."""
     flags = 1.0 if depth > 2 else 0.0
     if is_tile(draft.main):
-        return [(draft.main, 2.0), (draft.main.scalar, 1.0)]
+        return [(draft.main, 2.0), (draft.main.element, 1.0)]
     if not isinstance(draft.main, Composite):
         return [(draft.main, 8.0), (I32, 1.0), (BOOL, flags)]
     largest = 0.7 if "vector" in draft.favoured and depth > 2 else 0.0

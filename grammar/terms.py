@@ -39,7 +39,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.profiles import Profile
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.reads import read, with_name
-from grammar.tiles import is_tile
+from grammar.tiles import is_single, is_tile
 from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var
 from grammar.types import (
     BARE,
@@ -403,7 +403,7 @@ def read_element(draft: Draft, type: Element, span: Span = ANYWHERE) -> Grown:
 
 def tile_leaf(draft: Draft, type: Composite) -> Grown:
     """A tile that is loaded under a name; one of a single scalar is what a larger one comes to."""
-    if type.width == 1 and any(is_tile(other) and other.width > 1 for other in draft.kin):
+    if is_single(type) and any(is_tile(other) and not is_single(other) for other in draft.kin):
         return reduced(draft, type, 1)
     read = read_element(draft, type)
     if isinstance(read.term, Var):

@@ -24,6 +24,11 @@ def is_tile(type: Type) -> TypeGuard[Composite]:
     return isinstance(type, Composite) and type.is_tile
 
 
+def is_single(type: Type) -> TypeGuard[Composite]:
+    """Whether it is the type of a tile of one element."""
+    return is_tile(type) and math.prod(type.extent) == 1
+
+
 def is_of_threads(type: Type) -> bool:
     """Whether it is what the threads of a block have, each of its own, or come to: who must all come there."""
     return is_tile(type) and type.of_threads
@@ -32,8 +37,8 @@ def is_of_threads(type: Type) -> bool:
 def offset_of(index: Term, type: Composite) -> tuple[Term, ...]:
     """Where the tile at that index begins, along each axis of the array of scalars."""
     indices = list(indices_of(index))
-    indices += [Const(I32, 0)] * (len(type.shape) - len(indices))
-    return tuple(_times(each, size) for each, size in zip(indices, type.shape, strict=True))
+    indices += [Const(I32, 0)] * (len(type.extent) - len(indices))
+    return tuple(_times(each, size) for each, size in zip(indices, type.extent, strict=True))
 
 
 def _times(index: Term, size: int) -> Term:
@@ -43,7 +48,10 @@ def _times(index: Term, size: int) -> Term:
 
 
 def laid_out(values: NDArray[Any], type: Array) -> NDArray[Any]:
-    """The array of scalars that the tiles make up, which come as (*places, scalars of one); others are left alone."""
+    """The array that the tiles make up, which come as (*places, scalars of one); others are left alone.
+
+    One more axis numbers the scalars of vectors.
+    """
     element = type.element
     if not is_tile(element):
         return values

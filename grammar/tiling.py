@@ -14,12 +14,11 @@ from grammar.draft import Draft, Grown, add_param, define, local, nested, run
 from grammar.literal import number, zero
 from grammar.menus import offered
 from grammar.op import Op
-from grammar.ops import CHANGERS, ROWS
-from grammar.ops.tile import ROWS as TILE_ROWS
+from grammar.ops import CHANGERS, ROWS, tile, vector_tile
 from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
-from grammar.tiles import is_of_threads, is_tile
+from grammar.tiles import is_of_threads, is_single, is_tile
 from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
-from grammar.types import I32, Array, Composite, Element
+from grammar.types import F32, I32, SIGNAL_TILES, Array, Composite, Element
 
 TRIPS = ((3, 4.0), (4, 4.0), (2, 3.0))
 """Tiles along a row that loops go through."""
@@ -32,7 +31,53 @@ def tile_reduced(draft: Draft, type: Element, height: int) -> Grown:
     """What a larger tile comes to; of any other type than that of a single scalar, a term."""
     assert isinstance(type, Composite)
     room = max(1, height - 1)
-    return reduced(draft, type, room) if type.width == 1 else grow_term(draft, type, room)
+    if type in SIGNAL_TILES:
+        return _spectrum(draft, type)
+    return reduced(draft, type, room) if is_single(type) else grow_term(draft, type, room)
+
+
+def _spectrum(draft: Draft, type: Composite) -> Grown:
+    """`wp.tile_fft(x)`, or the inverse; perhaps what is made of that is turned back."""
+    names = ["tile_fft", "tile_ifft"]
+    if chance(draft.choose, 0.25):
+        names.reverse()
+    signal = _new_tile(draft, type)
+    spectrum = _transformed(draft, names[0], signal if draft.choose(2) else _filtered(draft, signal))
+    back = chance(draft.choose, 0.5)
+    return _transformed(draft, names[1], _filtered(draft, spectrum)) if back else spectrum
+
+
+def _filtered(draft: Draft, signal: Grown) -> Grown:
+    """Scaled, or together with another one."""
+    type = signal.term.type
+    op = ROWS[
+        weighted(
+            draft.choose,
+            [
+                (f"mul({type.name},float32)", 2.0),
+                (f"tile_map[wp.cw_mul]({type.name},{type.name})", 2.0),
+                (f"add({type.name},{type.name})", 1.0),
+                (f"sub({type.name},{type.name})", 1.0),
+            ],
+        )
+    ]
+    filtered = attempt(draft, op, [signal, _given(draft, op.params[1])])
+    scale = ROWS[f"mul({type.name},float32)"]
+    return filtered or draft.grown(Apply(scale, (signal.term, _given(draft, F32).term)))
+
+
+def _transformed(draft: Draft, name: str, signal: Grown) -> Grown:
+    """In place, under a name that nothing has read."""
+    term = signal.term if isinstance(signal.term, Var) else define(draft, "local_tile", signal).term
+    assert isinstance(term, Var)
+    run(draft, Assign(term.name, Apply(ROWS[f"{name}({term.type.name})"], (term,))))
+    return local(draft, term.name, term.type)
+
+
+def _new_tile(draft: Draft, type: Composite) -> Grown:
+    """Loaded from an array of its own, under a name."""
+    param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft)))
+    return define(draft, "local_tile", draft.grown(Read(param.name, draft.own, type)))
 
 
 def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
@@ -44,8 +89,7 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     op = weighted(draft.choose, [(op, op.weight) for op in ops])
     others = [_given(draft, wanted) for wanted in op.params[1:]]  # first, as the tile that is changed has no other use
     assert isinstance(op.result, Composite)
-    param = add_param(draft, Param(draft.name("tile_in"), Array(op.result), Role.VALUE, *_range(draft)))
-    old = define(draft, "local_tile", draft.grown(Read(param.name, draft.own, op.result)))
+    old = _new_tile(draft, op.result)
     assert isinstance(old.term, Var)
     run(draft, Assign(old.term.name, Apply(op, (old.term, *(other.term for other in others)))))
     changed = local(draft, old.term.name, op.result)
@@ -55,6 +99,8 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     assert total is not None
     return define(draft, "local_tile", draft.grown(Apply(total, (changed.term,))))
 
+
+TILE_ROWS = (*tile.ROWS, *vector_tile.ROWS)
 
 SELDOM = frozenset(
     (
@@ -68,8 +114,10 @@ SELDOM = frozenset(
 def tile_seldom(draft: Draft, type: Element, height: int) -> Grown:
     """What an operation gives that few kernels have, each as likely as any other; as it is, or what it comes to."""
     assert isinstance(type, Composite)
-    rows = pick(draft.choose, _seldom(type))
-    op = pick(draft.choose, rows)
+    rows = _seldom(type)
+    if not rows:
+        return tile_reduced(draft, type, height)
+    op = pick(draft.choose, pick(draft.choose, rows))
     args = [_of_any(draft, wanted, op) for wanted in op.params]
     certain = not args or op.name in ("tile_reshape", "tile_squeeze")  # the same numbers, seen otherwise
     grown = draft.grown(Apply(op, tuple(arg.term for arg in args))) if certain else attempt(draft, op, args)
@@ -98,7 +146,8 @@ def _seldom(type: Composite) -> tuple[tuple[Op, ...], ...]:
     """By name, the rows of which something of the type can be made."""
     found: dict[str, list[Op]] = {}
     for op in TILE_ROWS:
-        made = op.result is type or (bool(op.params) and _sum_of(op.result, type) is not None)
+        made = op.result is type and (bool(op.params) or type.vectors is None)  # of vectors, nobody makes ones
+        made = made or (bool(op.params) and _sum_of(op.result, type) is not None)
         made = made or (op.result is type.scalar and f"mul({type.name},{op.result.name})" in ROWS)
         if made and op.name in SELDOM and not any(map(is_of_threads, (op.result, *op.params))):
             found.setdefault(op.name, []).append(op)
@@ -129,7 +178,7 @@ def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
     """Tiles along a row of a matrix are added up, then their scalars."""
     assert isinstance(type, Composite)
     piece = next((T for T in draft.kin if isinstance(T, Composite) and T.shape == (1, 4)), None)
-    if type.width > 1 or piece is None:
+    if not is_single(type) or piece is None:
         return tile_reduced(draft, type, height)
     stop, trips = _bound(draft)
     param = add_param(draft, Param(draft.name("tile_in"), Array(piece, 2), Role.VALUE, *_range(draft), trips))
@@ -179,8 +228,7 @@ def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Compo
     """`wp.tile_cholesky_inplace(system)`, then `wp.tile_cholesky_solve_inplace(system, y)` or the like."""
     assert isinstance(system.term, Var)
     run(draft, Assign(system.term.name, Apply(ROWS[f"tile_cholesky_inplace({square.name})"], (system.term,))))
-    param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft)))
-    side = define(draft, "local_tile", draft.grown(Read(param.name, draft.own, type)))
+    side = _new_tile(draft, type)
     assert isinstance(side.term, Var)
     name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve", "tile_upper_solve"))
     factor: Term = system.term

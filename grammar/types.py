@@ -90,11 +90,23 @@ class Composite:
     """The threads of a block hold it together: it is a part of an array, of any dimensions."""
     of_threads: bool = False
     """Of a tile: that it is no part of an array but has a scalar of each thread, or is what these come to."""
+    vectors: Composite | None = None
+    """Of a tile: what it is made of if not of scalars, which the last axis of its shape numbers then."""
 
     @property
     def width(self) -> int:
         """The number of scalars in it, which are numbered row by row."""
         return math.prod(self.shape)
+
+    @property
+    def element(self) -> Element:
+        """Of a tile: what the array holds that it is a part of."""
+        return self.vectors or self.scalar
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Of a tile: how many elements it has along each axis."""
+        return self.shape[:-1] if self.vectors else self.shape
 
     @property
     def is_rigid(self) -> bool:
@@ -166,6 +178,17 @@ TILES = (
 INT_TILES = tuple(_tile(shape, I32, "i") for shape in ((1,), (4,)))
 
 
+def _tile_of_vectors(extent: tuple[int, ...], vectors: Composite) -> Composite:
+    name = f"tile{'x'.join(map(str, extent))}{vectors.name}"
+    return Composite(name, "wp.tile", vectors.scalar, (*extent, vectors.width), is_tile=True, vectors=vectors)
+
+
+_OF_VECTORS = {V.name: V for V in VECTORS}
+VECTOR_TILES = tuple(_tile_of_vectors(extent, _OF_VECTORS["vec3f"]) for extent in ((1,), (4,)))
+SIGNAL_TILES = tuple(_tile_of_vectors(extent, _OF_VECTORS["vec2f"]) for extent in ((1, 8), (2, 4)))
+"""Of complex numbers: a row of them is a signal."""
+
+
 def _tiles_of_threads(word: str) -> tuple[Composite, ...]:
     scalars = ((F32, "f"), (F64, "d"), (I32, "i"))
     return tuple(
@@ -192,13 +215,16 @@ class Array:
         """What Warp is given: of tiles, an array of their scalars."""
         if not isinstance(self.element, Composite) or not self.element.is_tile:
             return self
-        return Array(self.element.scalar, max(self.dimensions, len(self.element.shape)))
+        return Array(self.element.element, max(self.dimensions, len(self.element.extent)))
 
     def __repr__(self) -> str:
         return f"array{f'{self.dimensions}d' * (self.dimensions > 1)}({self.element!r})"
 
 
-_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES, *TILES, *INT_TILES, *THREAD_TILES, *BLOCK_TILES)
+_ALL: tuple[Element, ...] = (
+    *(*SCALARS, *COMPOSITES),
+    *(*TILES, *INT_TILES, *VECTOR_TILES, *SIGNAL_TILES, *THREAD_TILES, *BLOCK_TILES),
+)
 ELEMENTS: Mapping[str, Element] = {type.name: type for type in _ALL}
 
 

@@ -331,4 +331,4 @@ def _of_warp(type: Element) -> Any:
     from warp._src import types
 
     tile: Any = types.tile
-    return tile(dtype=getattr(wp, type.scalar.name), shape=type.shape) if is_tile(type) else getattr(wp, type.name)
+    return tile(dtype=getattr(wp, type.element.name), shape=type.extent) if is_tile(type) else getattr(wp, type.name)

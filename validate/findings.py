@@ -271,7 +271,7 @@ def _typed(param: Param, values: Lanes) -> tuple[str, str, Any]:
     """The names of the type of an element and of its scalars, and the values; those of a matrix row by row."""
     element, values = param.element, np.asarray(values)
     if isinstance(param.type, Array) and is_tile(element):
-        element, values = element.scalar, laid_out(values, param.type)
+        element, values = element.element, laid_out(values, param.type)
     if isinstance(element, Composite):
         values = values.reshape(*values.shape[:-1], *element.shape)
     return element.name, element.dtype.name, _literal(values)

@@ -31,6 +31,7 @@ from grammar.ops import (
     tile,
     transform,
     vector,
+    vector_tile,
 )
 from grammar.types import SCALARS
 
@@ -45,14 +46,14 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
-_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, random, noise)
+_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, vector_tile, random, noise)
 TABLE: tuple[Op, ...] = _sharing_weight(
     (*(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS), *cast.REREAD)
 )
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
-CHANGERS, SEVERAL = (*transform.CHANGERS, *tile.CHANGERS), several.ROWS
+CHANGERS, SEVERAL = (*transform.CHANGERS, *tile.CHANGERS, *vector_tile.CHANGERS), several.ROWS
 """What is done in place, and what gives several values: by statements only."""
 _OF_STATEMENTS = (*SAMPLERS, *CHANGERS, *SEVERAL)
 ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *_OF_STATEMENTS)}

@@ -27,9 +27,9 @@ def tile_of(scalar: Scalar, *shape: int) -> Composite | None:
     return next((T for T in _ALL if T.scalar is scalar and T.shape == shape), None)
 
 
-def _shape(T: Composite) -> Known:  # noqa: N803 - a type, as in the comprehensions of this package
-    """As it is written: a number, or a tuple of them."""
-    return T.shape[0] if len(T.shape) == 1 else T.shape
+def written(T: Composite) -> Known:  # noqa: N803 - a type, as in the comprehensions of this package
+    """How far it extends: a number, or a tuple of them."""
+    return T.extent[0] if len(T.extent) == 1 else T.extent
 
 
 # -- meanings ---------------------------------------------------------------------------------------------------------
@@ -166,13 +166,13 @@ def _solved_twice(a: Numbers, y: Numbers) -> Numbers:
 
 
 def _made(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    shape, typed = ("shape", _shape(T)), ("dtype", T.scalar.spelling)
+    shape, typed = ("shape", written(T)), ("dtype", T.scalar.spelling)
     yield _step("tile_zeros", (), T, Call("wp.tile_zeros", (shape, typed)), lambda: (0,) * T.width, weight=0.0)
     yield _step("tile_ones", (), T, Call("wp.tile_ones", (shape, typed)), lambda: (1,) * T.width, weight=0.0)
-    full = Call("wp.tile_full", (typed,), (_shape(T),))
+    full = Call("wp.tile_full", (typed,), (written(T),))
     yield _step("tile_full", (T.scalar,), T, full, lambda value: (value,) * T.width, weight=0.2)
     if T.width > 1:
-        given = Call("wp.tile_from_thread", (("thread_idx", 0),), (_shape(T),))
+        given = Call("wp.tile_from_thread", (("thread_idx", 0),), (written(T),))
         yield _step("tile_from_thread", (T.scalar,), T, given, lambda value: (value,) * T.width, weight=0.0)
     if len(T.shape) == 1 and T.width > 1:
         counted = Call("wp.tile_arange", (typed,), (T.width,))
