@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grammar import constructs as said
-from grammar.op import Call, InPlace, Item, Member, Op
+from grammar.op import Call, InPlace, Item, Member, Op, Placed
 from grammar.ops import OUT_OF_SCOPE, ROWS
 from grammar.registry import Signature, signatures, warp_version
 from grammar.types import Composite, Element, Kind
@@ -99,7 +99,7 @@ def _builtin(op: Op) -> str:
     match op.spelling:
         case Call(function, _) if isinstance(op.result, Composite) and function == op.result.spelling:
             return CONSTRUCTORS[op.result.kind]
-        case Call(function, _) | InPlace(function, _):
+        case Call(function, _) | InPlace(function, _) | Placed(function):
             name = function.removeprefix("wp.")
             return SYNONYMS.get(name, name)
         case Member() | Item():
@@ -111,14 +111,24 @@ def _builtin(op: Op) -> str:
 def _is_instance(op: Op, signature: Signature) -> bool:
     """Whether a call that the row is written as is one by that signature."""
     spelt = op.spelling if isinstance(op.spelling, Call) else Call("")
-    operands = op.spelling.ordered(op.params) if isinstance(op.spelling, InPlace) else op.params
+    operands = _operands(op)
     keywords = [name for name, _ in spelt.keywords]
     params = [(name, type) for name, type in signature.params[len(spelt.first) :] if name not in keywords]
     if any(name.startswith("*") for name, _ in params):
         return all(name in dict(signature.params) for name in keywords)
     needed = [name for name, _ in params if name not in signature.optional]
     fits = all(_fits(_shape(type), _pattern(text)) for type, (_, text) in zip(operands, params, strict=False))
-    return fits and len(needed) <= len(op.params) <= len(params)
+    return fits and len(needed) <= len(operands) <= len(params)
+
+
+def _operands(op: Op) -> Sequence[Element]:
+    match op.spelling:
+        case InPlace():
+            return op.spelling.ordered(op.params)
+        case Placed():
+            return (*op.params, *op.results)
+        case _:
+            return op.params
 
 
 def _shape(type: Element) -> Shape:

@@ -14,6 +14,7 @@ from typing import NamedTuple, assert_never
 
 import libcst as cst
 
+from grammar.literal import zero
 from grammar.nodes import (
     EMPTY,
     END,
@@ -32,7 +33,7 @@ from grammar.nodes import (
     remembered,
     subscript,
 )
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops.tile import written
 from grammar.paths import ELEMENT, root
 from grammar.signature import classes, marked, parameters
@@ -167,7 +168,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 case Item(indices):
                     known = [cst.Integer(str(index)) for index in indices]
                     return subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
-                case InPlace():
+                case InPlace() | Placed():
                     raise AssertionError(f"{op.key} is a statement")
                 case _:
                     assert_never(op.spelling)
@@ -315,7 +316,23 @@ def _owner(term: Term) -> cst.BaseExpression:
 
 
 def _block(body: Sequence[Stmt], names: _Names) -> cst.IndentedBlock:
-    return cst.IndentedBlock([_statement(stmt, names) for stmt in body], header=END)
+    return cst.IndentedBlock([line for stmt in body for line in _lines(stmt, names)], header=END)
+
+
+def _lines(stmt: Stmt, names: _Names) -> Iterator[cst.BaseStatement]:
+    match stmt:
+        case Unpack(targets, Op(spelling=Placed(function)) as op, operands):
+            for target, type in zip(targets, op.results, strict=True):
+                yield _line(_assign(identifier(target), _placeholder(type)))
+            yield _line(cst.Expr(call(function, [*(_term(each, 0) for each in operands), *map(identifier, targets)])))
+        case _:
+            yield _statement(stmt, names)
+
+
+def _placeholder(type: Element) -> cst.BaseExpression:
+    """What a local holds before it is given a value."""
+    node = _term(zero(type), 0)
+    return node if isinstance(type, Composite) or type not in BARE else call(type.spelling, [node])
 
 
 def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:
@@ -328,7 +345,11 @@ def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:
         case While(condition, body):
             return cst.While(_term(condition, 0), _block(body, names))
         case _:
-            return cst.SimpleStatementLine([_small(stmt, names)], trailing_whitespace=END)
+            return _line(_small(stmt, names))
+
+
+def _line(small: cst.BaseSmallStatement) -> cst.SimpleStatementLine:
+    return cst.SimpleStatementLine([small], trailing_whitespace=END)
 
 
 def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:

@@ -24,6 +24,7 @@ from grammar.features import (
     loop_sum,
     loop_while,
 )
+from grammar.folds import loop_parts
 from grammar.graphs import leave_relaxed, relax_over_edge, relax_over_neighbours
 from grammar.motion import moving, state_of_motion
 from grammar.neighbours import difference, gather, prefix_scan, sparse_product, stencil, stencil_grid
@@ -34,7 +35,7 @@ from grammar.ranges import PATTERNS
 from grammar.sampling import monte_carlo, sample
 from grammar.several import call_several
 from grammar.tiles import is_tile
-from grammar.tiling import row_reduced, tile_changed, tile_product, tile_reduced, tile_seldom, tile_solved
+from grammar.tiling import row_reduced, tile_changed, tile_folded, tile_product, tile_reduced, tile_seldom, tile_solved
 from grammar.types import (
     F16,
     F32,
@@ -96,7 +97,7 @@ class Family:
 BRANCHES: tuple[tuple[Feature, float], ...] = ((branch_update, 3.0), (branch_both, 2.0))
 LOOPS: tuple[tuple[Feature, float], ...] = (
     *((loop_sum, 6.0), (loop_while, 1.6), (loop_count, 1.5)),
-    (loop_extreme, 1.0),
+    *((loop_extreme, 1.0), (loop_parts, 0.5)),
 )
 ANY: tuple[tuple[Feature, float], ...] = (
     *BRANCHES,
@@ -105,7 +106,7 @@ ANY: tuple[tuple[Feature, float], ...] = (
     (loop_while, 0.9),
     (loop_count, 1.0),
     (loop_extreme, 0.7),
-    (loop_nested, 1.0),
+    *((loop_nested, 1.0), (loop_parts, 0.3)),
     (stencil, 2.0),
     (gather, 2.0),
     *((call_function, 1.5), (call_several, 0.4)),
@@ -272,7 +273,14 @@ FAMILIES: tuple[Family, ...] = (
         "tile_reduction",
         3,
         features=(
-            ((tile_reduced, 3.0), (row_reduced, 1.5), (tile_solved, 2.5), (tile_changed, 0.8), (tile_seldom, 4.0)),
+            (
+                (tile_reduced, 3.0),
+                (row_reduced, 1.5),
+                (tile_solved, 2.5),
+                (tile_changed, 0.8),
+                (tile_seldom, 4.0),
+                (tile_folded, 0.4),
+            ),
         ),
         favoured=frozenset({"tile"}),
         leave=store_or_add,

@@ -98,7 +98,14 @@ class InPlace:
         return [*others[: self.place], first, *others[self.place :]]
 
 
-Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item | InPlace
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A statement that puts each result into a local that stands behind the operands: `wp.svd3(a, u, s, v)`."""
+
+    function: str
+
+
+Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item | InPlace | Placed
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -185,6 +192,8 @@ def _variant(spelling: Spelling) -> str:
         fixed = (*spelling.first, *(value for _, value in spelling.keywords))
     elif isinstance(spelling, InPlace):
         fixed = tuple(value for _, value in spelling.keywords)
+    elif isinstance(spelling, Placed):
+        fixed = ("placed",)
     elif isinstance(spelling, Chain):
         fixed = (spelling.first, spelling.second)
     return f"[{','.join(map(_shown, fixed))}]" if fixed else ""

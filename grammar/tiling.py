@@ -11,6 +11,7 @@ from functools import cache
 
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, local, nested, run
+from grammar.folds import sum_over
 from grammar.literal import number, zero
 from grammar.menus import offered
 from grammar.op import Op
@@ -18,7 +19,7 @@ from grammar.ops import CHANGERS, ROWS, tile, vector_tile
 from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
 from grammar.tiles import is_of_threads, is_single, is_tile
 from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
-from grammar.types import F32, I32, SIGNAL_TILES, Array, Composite, Element
+from grammar.types import F32, I32, SIGNAL_TILES, TILES, Array, Composite, Element
 
 TRIPS = ((3, 4.0), (4, 4.0), (2, 3.0))
 """Tiles along a row that loops go through."""
@@ -170,6 +171,19 @@ def _given(draft: Draft, type: Element) -> Grown:
 
 
 FACTORS = (2.0, 0.5, -1.0, 0.1, 3.0)
+
+
+def tile_folded(draft: Draft, type: Element, height: int) -> Grown:
+    """Scaled by the sum of another tile's scalars, which a loop adds up."""
+    flat = [
+        T for T in TILES if T in draft.kin and f"len({T.name})" in ROWS and f"mul({type.name},{T.scalar.name})" in ROWS
+    ]
+    if not flat:
+        return tile_reduced(draft, type, height)
+    scaled = grow_leaf(draft, type)
+    total = sum_over(draft, _new_tile(draft, pick(draft.choose, flat)))
+    return attempt(draft, ROWS[f"mul({type.name},{total.term.type.name})"], [scaled, total]) or scaled
+
 
 # -- loops ------------------------------------------------------------------------------------------------------------
 

@@ -221,10 +221,8 @@ class Array:
         return f"array{f'{self.dimensions}d' * (self.dimensions > 1)}({self.element!r})"
 
 
-_ALL: tuple[Element, ...] = (
-    *(*SCALARS, *COMPOSITES),
-    *(*TILES, *INT_TILES, *VECTOR_TILES, *SIGNAL_TILES, *THREAD_TILES, *BLOCK_TILES),
-)
+_TILES = (*TILES, *INT_TILES, *VECTOR_TILES, *SIGNAL_TILES, *THREAD_TILES, *BLOCK_TILES)
+_ALL: tuple[Element, ...] = (*SCALARS, *COMPOSITES, *_TILES)
 ELEMENTS: Mapping[str, Element] = {type.name: type for type in _ALL}
 
 

@@ -17,7 +17,7 @@ from grammar import constructs as said
 from grammar.components import SIGNS
 from grammar.emit import LETTERS
 from grammar.families import FAMILIES
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES
 from grammar.tiles import is_tile
@@ -88,6 +88,8 @@ def written(op: Op) -> str:
             return said.call(function, len(first) + len(op.params), [name for name, _ in keywords])
         case InPlace(function, _, keywords):
             return said.alone(said.call(function, len(op.params), [name for name, _ in keywords]))
+        case Placed(function):
+            return said.alone(said.call(function, len(op.params) + len(op.results)))
         case Ternary():
             return said.TERNARY
         case Chain():

@@ -9,7 +9,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.ops.tile import tile_of
 from grammar.tiles import is_tile
@@ -174,7 +174,14 @@ class Reader:
         return term.args[0] if isinstance(term, Apply) and scaled else term
 
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
-        return tuple(self.statement(stmt) for stmt in body)
+        stmts: list[Stmt] = []
+        for node in body:
+            stmt = self.statement(node)
+            match stmt:
+                case Unpack(names, Op(spelling=Placed())):
+                    del stmts[-len(names) :]  # by which its locals were made
+            stmts.append(stmt)
+        return tuple(stmts)
 
     def statement(self, node: ast.stmt) -> Stmt:
         match node:
@@ -238,6 +245,12 @@ class Reader:
                 assert isinstance(given, Array)
                 element = Read(array, self.index(index), given.element)
                 return AugStore(array, self.index(index), op_of(Infix(token(operator)), (element, term)), term)
+            case ast.Expr(ast.Call(called, args)) if Placed(ast.unparse(called)) in [op.spelling for op in SEVERAL]:
+                terms = tuple(map(self.term, args))
+                spelt, types = Placed(ast.unparse(called)), tuple(term.type for term in terms)
+                (op,) = [op for op in SEVERAL if op.spelling == spelt and (*op.params, *op.results) == types]
+                places = [term.name for term in terms[len(op.params) :] if isinstance(term, Var)]
+                return Unpack(tuple(places), op, terms[: len(op.params)])
             case ast.Expr(ast.Call(called) as done) if ast.unparse(called) in IN_PLACE:
                 return self.in_place(done)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), held], offsets)) if (

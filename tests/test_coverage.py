@@ -127,7 +127,7 @@ def test_reasons_are_given_to_what_is_left_out() -> None:
 def test_the_command_prints_tables_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["coverage"]) == 0
     text = capsys.readouterr().out
-    for word in ("Quaternion Math", "absent", "out of scope", "no value to check"):
+    for word in ("Tile Primitives", "absent", "out of scope", "no value to check"):
         assert word in text
     assert main(["coverage", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == as_data()

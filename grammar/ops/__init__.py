@@ -27,6 +27,7 @@ from grammar.ops import (
     rounding,
     select,
     several,
+    size,
     spatial,
     tile,
     transform,
@@ -46,7 +47,7 @@ def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
 
 
 _SCALAR = (arithmetic, elementary, rounding, comparison, integer, select, cast)
-_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, vector_tile, random, noise)
+_COMPOSITE = (vector, matrix, quaternion, transform, spatial, tile, vector_tile, size, random, noise)
 TABLE: tuple[Op, ...] = _sharing_weight(
     (*(op for module in (*_SCALAR, *_COMPOSITE) for op in module.ROWS), *cast.REREAD)
 )

@@ -7,10 +7,11 @@ is known of all, and a kernel takes the whole apart by one statement, in which e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from grammar.number import Number, Numbers, call, where
-from grammar.op import Call, Op
+from grammar.op import Call, Op, Placed
 from grammar.ops import factors, parts, quaternion
 from grammar.ops.quaternion import space
 from grammar.types import F32, F64, MATRICES, QUATERNIONS, VECTORS, Composite
@@ -56,7 +57,11 @@ def _factors(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
 
 
 SIZES = ((2, 2), (3, 3))
-ROWS: tuple[Op, ...] = (
+_RETURNING: tuple[Op, ...] = (
     *(row for Q in QUATERNIONS for row in _turns(Q)),
     *(row for M in MATRICES if M.scalar in (F32, F64) and M.shape in SIZES for row in _factors(M)),
+)
+ROWS = (
+    *_RETURNING,
+    *(replace(row, spelling=Placed(f"wp.{row.name}")) for row in _RETURNING if row.name != "transform_decompose"),
 )

@@ -146,7 +146,7 @@ def _turns(like: Number, sign: int, span: int) -> Iterator[Numbers]:
     angle = like.type.dtype.type(sign * 2) * like.type.dtype.type(np.pi) / like.type.dtype.type(span)
     constant = like.calculus.number(float(angle), like.type)
     root = call("cos", constant), call("sin", constant)
-    turn = like.calculus.number(1, like.type), like.calculus.number(0, like.type)
+    turn: Numbers = like.calculus.number(1, like.type), like.calculus.number(0, like.type)
     for _ in range(span // 2):
         yield turn
         turn = _times(turn, root)
