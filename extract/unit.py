@@ -69,7 +69,10 @@ def define(name: str, source: str, module: Any) -> Mapping[str, Any]:
         exec(compile(source, filename, "exec", dont_inherit=True), namespace)  # not with our annotations as text
     finally:
         del linecache.cache[filename]
-    assert isinstance(namespace[name], wp.Kernel), f"{name} is not a kernel"
+    kernel = namespace[name]
+    assert isinstance(kernel, wp.Kernel), f"{name} is not a kernel"
+    if kernel.is_generic:  # what it is made for says the text as well
+        (namespace[name],) = kernel.overloads.values()
     return namespace
 
 

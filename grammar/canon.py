@@ -76,6 +76,8 @@ def _tokens(kernel: Kernel, literals: bool) -> Iterator[str]:
     for param in kernel.params:
         yield f"{names[param.name]}:{param.type!r}:{'out' if param.is_output else 'in'}"
     yield from (f"{names[struct.path]}:{names[f'class {struct.name}']}" for struct in kernel.structs)
+    if kernel.generic:
+        yield "any"
     yield from _block(kernel.body, names, literals)
 
 

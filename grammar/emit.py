@@ -36,7 +36,7 @@ from grammar.nodes import (
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops.tile import written
 from grammar.paths import ELEMENT, root
-from grammar.signature import classes, marked, parameters
+from grammar.signature import annotation, classes, marked, parameters
 from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     Apply,
@@ -115,8 +115,10 @@ def emit(kernel: Kernel) -> str:
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
     called = all_functions(kernel)
-    imports = [_import_any(), _import_warp(EMPTY)] if any(function.generic for function in called) else [_import_warp()]
-    return printed(cst.Module([*imports, *named, *classes(kernel), *map(_function, called), _kernel(kernel)]))
+    is_generic = kernel.generic or any(function.generic for function in called)
+    imports = [_import_any(), _import_warp(EMPTY)] if is_generic else [_import_warp()]
+    definitions = [*classes(kernel), *map(_function, called), _kernel(kernel)]
+    return printed(cst.Module([*imports, *named, *definitions, *_overload(kernel)]))
 
 
 def emit_term(term: Term) -> str:
@@ -523,7 +525,8 @@ def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
 
 
 def _function(function: Function) -> cst.FunctionDef:
-    params, opening = parameters(function.name, function.params, function.structs, function.generic)
+    free = {param.name for param in function.params if function.generic}
+    params, opening = parameters(function.name, function.params, function.structs, free)
     last = function.params[len(function.params) - len(function.defaults) :]
     usual = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
     params = [param.with_changes(default=usual.get(param.name.value, param.default)) for param in params]
@@ -531,7 +534,17 @@ def _function(function: Function) -> cst.FunctionDef:
 
 
 def _kernel(kernel: Kernel) -> cst.FunctionDef:
-    return _definition("wp.kernel", kernel.name, *parameters(kernel.name, kernel.params, kernel.structs), kernel.body)
+    free = {param.name for param in kernel.of_any_type}
+    params, opening = parameters(kernel.name, kernel.params, kernel.structs, free)
+    return _definition("wp.kernel", kernel.name, params, opening, kernel.body)
+
+
+def _overload(kernel: Kernel) -> Iterator[cst.SimpleStatementLine]:
+    """`wp.overload(scale, {"x": wp.array[float]})`: for which types a kernel of any types is made."""
+    if kernel.generic:
+        types = [cst.DictElement(cst.SimpleString(f'"{p.name}"'), annotation(p.type)) for p in kernel.of_any_type]
+        made = call("wp.overload", [identifier(kernel.name), cst.Dict(types)])
+        yield _line(cst.Expr(made)).with_changes(leading_lines=[EMPTY, EMPTY])
 
 
 def _definition(

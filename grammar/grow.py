@@ -23,6 +23,7 @@ from grammar.draft import Draft, Grown, StuckError, add_param, define, local_rol
 from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.gather import gathered
+from grammar.generics import for_any_type
 from grammar.heights import height
 from grammar.lanes import some
 from grammar.limits import limitation
@@ -93,6 +94,8 @@ def grow(
             continue
         if kernel is not None and not tolerant:
             kernel = _without_limits(choose, kernel)
+        if kernel is not None:
+            kernel = for_any_type(choose, kernel)
         if (
             kernel is not None
             and height(kernel) <= depth

@@ -28,7 +28,7 @@ SHARE = 0.38
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
 DONE_ELSEWHERE = frozenset(("pos", "len", "isnan", "isinf", "isfinite", "rand_init", *WEIGHTS))
-"""Rows that do nothing to ordinary values, lengths, which are bounds of loops, that which begins random states, and those that need one."""
+"""Rows that do nothing to ordinary values, bounds of loops, what begins random states, and those that need one."""
 
 
 def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:

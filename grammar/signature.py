@@ -6,7 +6,7 @@ and its class declares what these are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from grammar.types import Array, Type
 
 
 @cache
-def _annotation(type: Type | _Class) -> cst.BaseExpression:
+def annotation(type: Type | _Class) -> cst.BaseExpression:
     match type:
         case _Class(name, dimensions):
             return _array(name, dimensions) if dimensions else identifier(name)
@@ -45,17 +45,15 @@ class _Class(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _param(name: str, type: Type | _Class, comma: cst.Comma | cst.MaybeSentinel) -> cst.Param:
-    return remembered(cst.Param)(identifier(name), cst.Annotation(_annotation(type)), comma=comma)
+    return remembered(cst.Param)(identifier(name), cst.Annotation(annotation(type)), comma=comma)
 
 
-ANY = _Class("Any")
-"""The annotation of what may be of any type."""
+ANY = "Any"
+"""The annotation of what may be of any type, and of the elements of arrays of any type."""
 
 
-def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], generic: bool) -> dict[str, Type | _Class]:
-    """What is passed, by name."""
-    if generic:
-        return {param.name: ANY for param in of}
+def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str]) -> dict[str, Type | _Class]:
+    """What is passed, by name; `free` are those of any type."""
     named = {struct.path: struct.name for struct in structs}
     types: dict[str, Type | _Class] = {}
     for param in of:
@@ -63,6 +61,8 @@ def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], generi
         type = param.type if isinstance(param, Param) else taken(param)
         dimensions = type.dimensions if path.endswith(ELEMENT) and isinstance(type, Array) else 0
         whole = _Class(named[path], dimensions) if path in named else type
+        if path in free:
+            whole = _Class(ANY, type.dimensions if isinstance(type, Array) else 0)
         types[path.removesuffix(ELEMENT)] = whole
     return types
 
@@ -76,9 +76,9 @@ LINE = 100
 
 
 def parameters(
-    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], generic: bool = False
+    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str] = frozenset()
 ) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
-    passed = _passed(of, structs, generic)
+    passed = _passed(of, structs, free)
     width = sum(len(path) + _width(type) for path, type in passed.items())
     if width + len(name) < LINE:
         return [_param(path, type, cst.MaybeSentinel.DEFAULT) for path, type in passed.items()], NOTHING
@@ -111,8 +111,8 @@ def classes(kernel: Kernel) -> Iterator[cst.ClassDef]:
 
 
 def _field(name: str, type: Type | str) -> cst.SimpleStatementLine:
-    annotation = _annotation(_Class(type) if isinstance(type, str) else type)
-    return cst.SimpleStatementLine([cst.AnnAssign(identifier(name), cst.Annotation(annotation))])
+    written = annotation(_Class(type) if isinstance(type, str) else type)
+    return cst.SimpleStatementLine([cst.AnnAssign(identifier(name), cst.Annotation(written))])
 
 
 @cache

@@ -458,9 +458,17 @@ class Kernel:
     family: str
     structs: tuple[Struct, ...] = ()
     """Those that the parameters stand in, outer ones first."""
+    generic: bool = False
+    """Whether it is written for arrays of any type, `x: wp.array[Any]`, where they are of that of the first output."""
 
     def param(self, name: str) -> Param:
         return {p.name: p for p in self.params}[name]
+
+    @property
+    def of_any_type(self) -> tuple[Param, ...]:
+        """The parameters that are annotated so."""
+        first = next((p.element for p in self.params if p.is_output), None)
+        return tuple(p for p in self.params if self.generic and isinstance(p.type, Array) and p.element is first)
 
     @cached_property
     def _functions(self) -> tuple[Function, ...]:

@@ -245,7 +245,8 @@ class Lane:
         op, args = term.op, [self.term(arg) for arg in term.args]
         if op.domain is not None and op.result is I32:
             self.undefined |= not op.domain(*args).all()
-        value = op(*args) if args else op(*args)[:, np.newaxis]
+        value = op(*args)
+        value = value if args and value.ndim else value[..., np.newaxis]  # what hangs on no lane, or on its type alone
         assert value.shape == ((op.result.width, 1) if isinstance(op.result, Composite) else (1,))
         assert value.dtype == op.result.dtype
         return value

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
-from grammar.ops.tile import tile_of
 from grammar.tiles import is_tile
 from grammar.tree import (
     Apply,
@@ -81,6 +80,7 @@ ANNOTATIONS: dict[str, Type] = {
 
 KNOWN_FIRST = ("tile_map", "tile_reduce", "tile_full", "tile_from_thread", "tile_arange")
 """Builtins whose first argument is known when compiling."""
+LOADED = [type for type in ELEMENTS.values() if is_tile(type) and not type.of_threads]
 IN_PLACE = {op.spelling.function for op in CHANGERS if isinstance(op.spelling, InPlace)}
 
 
@@ -96,6 +96,15 @@ class Reader:
     def __init__(self, source: str) -> None:
         module = ast.parse(source)
         *others, kernel = module.body
+        self.made_for: dict[str, str] = {}
+        if isinstance(kernel, ast.Expr) and isinstance(kernel.value, ast.Call):
+            made, (_, given) = ast.unparse(kernel.value.func), kernel.value.args
+            assert made == "wp.overload"
+            assert isinstance(given, ast.Dict)
+            for name, type in zip(given.keys, given.values, strict=True):
+                assert isinstance(name, ast.Constant)
+                self.made_for[str(name.value)] = ast.unparse(type)
+            *others, kernel = others
         imports = [ast.unparse(node) for node in others if isinstance(node, ast.Import | ast.ImportFrom)]
         assert imports in (["import warp as wp"], ["from typing import Any", "import warp as wp"])
         others = others[len(imports) :]
@@ -140,7 +149,7 @@ class Reader:
         assert isinstance(node, ast.FunctionDef)
         assert [ast.unparse(d) for d in node.decorator_list] == [decorator]
         self.name = node.name
-        notes = [ast.unparse(arg.annotation) for arg in node.args.args if arg.annotation]
+        notes = [self.made_for.get(arg.arg) or ast.unparse(arg.annotation) for arg in node.args.args if arg.annotation]
         types = given or [ANNOTATIONS[note] for note in notes]
         self.params = {arg.arg: type for arg, type in zip(node.args.args, types, strict=True)}
         self.types = {name: type for name, type in self.params.items() if not isinstance(type, Array)}
@@ -159,13 +168,13 @@ class Reader:
     def tile(self, array: str, shape: ast.expr) -> Composite:
         type = self.params[array]
         assert isinstance(type, Array)
-        found = tile_of(type.element.scalar, *(size.value for size in _parts(shape)))  # type: ignore[attr-defined]
-        assert found is not None
+        extent = tuple(size.value for size in _parts(shape))  # type: ignore[attr-defined]
+        (found,) = (T for T in LOADED if T.element is type.element and T.extent == extent)
         return found
 
     def place(self, offset: ast.expr, tile: Composite, rank: int) -> Term:
         """The index of a tile, from where it begins."""
-        parts = [self.counted(part, size) for part, size in zip(_parts(offset), tile.shape, strict=True)]
+        parts = [self.counted(part, size) for part, size in zip(_parts(offset), tile.extent, strict=True)]
         return parts[0] if rank == 1 else At(tuple(parts[:rank]))
 
     def counted(self, node: ast.expr, size: int) -> Term:
@@ -247,8 +256,8 @@ class Reader:
                 return AugStore(array, self.index(index), op_of(Infix(token(operator)), (element, term)), term)
             case ast.Expr(ast.Call(called, args)) if Placed(ast.unparse(called)) in [op.spelling for op in SEVERAL]:
                 terms = tuple(map(self.term, args))
-                spelt, types = Placed(ast.unparse(called)), tuple(term.type for term in terms)
-                (op,) = [op for op in SEVERAL if op.spelling == spelt and (*op.params, *op.results) == types]
+                placed, types = Placed(ast.unparse(called)), tuple(term.type for term in terms)
+                (op,) = [op for op in SEVERAL if op.spelling == placed and (*op.params, *op.results) == types]
                 places = [term.name for term in terms[len(op.params) :] if isinstance(term, Var)]
                 return Unpack(tuple(places), op, terms[: len(op.params)])
             case ast.Expr(ast.Call(called) as done) if ast.unparse(called) in IN_PLACE:
@@ -314,7 +323,7 @@ class Reader:
                 return Whole(name, type)
             case ast.Name(name):
                 return self.constants.get(name) or Var(name, self.types[name])
-            case ast.Call(ast.Name("len"), [ast.Name(array)]):
+            case ast.Call(ast.Name("len"), [ast.Name(array)]) if isinstance(self.params.get(array), Array):
                 return Size(array, I32, by_len=True)
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):
                 return Size(array, I32, axis)
