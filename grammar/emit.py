@@ -494,8 +494,19 @@ def is_unrolled(loop: For) -> bool:
 
 def range_of(loop: For) -> range | None:
     """What the variable goes through, if numbers say so."""
-    numbers = [int(bound.value) for bound in loop.bounds if isinstance(bound, Const)]
+    numbers = [number for bound in loop.bounds if (number := _known(bound)) is not None]
     return range(*numbers) if len(numbers) == len(loop.bounds) else None
+
+
+def _known(bound: Term) -> int | None:
+    """The number, or the length of a composite, which its type says."""
+    match bound:
+        case Const(_, value):
+            return int(value)
+        case Apply(Op(name="len"), (Var(_, Composite() as type),)):
+            return type.shape[0]
+        case _:
+            return None
 
 
 def is_broken(body: Sequence[Stmt]) -> bool:

@@ -97,7 +97,7 @@ class Family:
 BRANCHES: tuple[tuple[Feature, float], ...] = ((branch_update, 3.0), (branch_both, 2.0))
 LOOPS: tuple[tuple[Feature, float], ...] = (
     *((loop_sum, 6.0), (loop_while, 1.6), (loop_count, 1.5)),
-    *((loop_extreme, 1.0), (loop_parts, 0.5)),
+    *((loop_extreme, 1.0), (loop_parts, 1.0)),
 )
 ANY: tuple[tuple[Feature, float], ...] = (
     *BRANCHES,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from grammar.emit import emit_term
 from grammar.op import Item, Member, Op, Ternary
 from grammar.ops import SEVERAL, TABLE
+from grammar.tiles import is_tile
 from grammar.tree import Apply, Term, Var
 from grammar.types import BOOL, FLOATS, Composite, Element
 
@@ -18,7 +19,8 @@ BAR = "\\|"
 LETTERS = "abcd"
 HEADER = ("operation", "written", "types", "result", "gradient", "watched")
 LEGEND = (
-    "`float` stands for the floats, `int` for the integers of all widths, `vec` for vectors of any length. An *exact* "
+    "`float` stands for the floats, `int` for the integers of all widths, `vec` for vectors of any length, `tile` for "
+    "tiles of any shape. An *exact* "
     "result has the same bits as the reference's, a *rounded* one lies within a tolerance. *Watched* is where care is "
     "taken: the edge of the operation's *domain*, a *jump* of its value, a *kink* of its slope."
 )
@@ -88,6 +90,8 @@ def _changes_width(op: Op) -> bool:
 
 
 def _kind(type: Element) -> str:
+    if is_tile(type) and not type.of_threads:
+        return "tile of vec" if type.vectors else "tile"
     if isinstance(type, Composite):
         return type.name.rstrip("fdhiu").rstrip("0123456789")
     return "float" if type in FLOATS else "bool" if type is BOOL else "int"

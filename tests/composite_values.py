@@ -15,7 +15,7 @@ import numpy as np
 
 from grammar.number import Calculus, composed_each, is_defined
 from grammar.op import Lanes, Op
-from grammar.types import BOOL, F32, F64, FLOATS, INTEGERS, Composite, Element, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, INTEGERS, Composite, Element, Scalar
 
 TURNS = 8
 """How far, at most, neighbouring places are from each other in the list of special values."""
@@ -25,6 +25,7 @@ ALIKE = 16
 
 FROM_0_ON = "pnoise"
 """Is not defined where any of its arguments is negative."""
+INDEXED = ("extract", "tile_extract")
 ROOTS = ("tile_cholesky", "tile_cholesky_inplace")
 """Rows that take roots of a diagonal."""
 
@@ -92,7 +93,12 @@ def _drawn(op: Op, rng: np.random.Generator, chosen: Lanes, exact: bool) -> tupl
     first, args = 0, []
     for type in op.params:
         shape = (len(chosen), type.width) if isinstance(type, Composite) else (len(chosen),)
-        values = _random(type, rng, shape)
+        if op.name in INDEXED and type is I32:
+            whole = op.params[0]
+            assert isinstance(whole, Composite)
+            values = rng.integers(-1, 1 + max(whole.shape), shape).astype(type.dtype)  # mostly inside
+        else:
+            values = _random(type, rng, shape)
         if type is not BOOL:
             which = chosen[:, first : first + type.width].reshape(shape)
             values = np.where(which < 0, values, special_values(type.scalar, exact)[np.maximum(which, 0)])

@@ -23,7 +23,7 @@ from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import column
 from grammar.layout import Inputs, Mask
-from grammar.op import Lanes
+from grammar.op import Lanes, Op
 from grammar.profiles import profile
 from grammar.tree import (
     BITWISE,
@@ -53,7 +53,7 @@ from grammar.tree import (
     statements,
     subterms,
 )
-from grammar.types import BOOL, F32, F64, FLOATS, I32, WARPS, Scalar
+from grammar.types import BOOL, F32, F64, FLOATS, I32, WARPS, Composite, Scalar
 from tests.builders import (
     LANES,
     OUT,
@@ -258,6 +258,8 @@ def lowest(bound: Term, kernel: Kernel) -> int | None:
             return int(value)
         case Var(name, _) if name in {param.name for param in kernel.params}:
             return int(kernel.param(name).low)
+        case Apply(Op(name="len"), (Var(_, Composite() as type),)):
+            return type.shape[0]
         case Apply(op, args):
             parts = [np.array(part) for arg in args if (part := lowest(arg, kernel)) is not None]
             return int(op(*parts)) if len(parts) == len(args) else None
