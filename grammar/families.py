@@ -169,12 +169,12 @@ TURNING = tuple(types for S in (F32, F64) for types in _rigid(S))
 
 ONE, LINE, LONG, ROW, WIDE, SQUARE = (type_named(f"tile{shape}f") for shape in ("1", "4", "8", "1x4", "2x4", "4x4"))
 TILED: tuple[tuple[Element, float], ...] = (
-    *((ONE, 6.0), (LONG, 2.0), (LINE, 2.0), (SQUARE, 1.0), (WIDE, 0.5)),
+    *((ONE, 5.0), (LONG, 2.0), (LINE, 2.5), (SQUARE, 1.0), (WIDE, 0.5)),
     *(
         (type_named(name), share)
-        for name, share in (("tile1d", 0.5), ("tile4d", 0.3), ("tile1i", 0.4), ("tile4i", 0.3))
+        for name, share in (("tile1d", 0.5), ("tile4d", 0.4), ("tile1i", 0.8), ("tile4i", 0.7))
     ),
-    *((T, 0.8) for T in (*VECTOR_TILES, *SIGNAL_TILES)),
+    *((T, 0.6) for T in (*VECTOR_TILES, *SIGNAL_TILES)),
 )
 WITH_TILES: tuple[frozenset[Element], ...] = (
     *(frozenset({ONE, T}) for T in (LONG, LINE, ROW)),
@@ -187,7 +187,7 @@ WITH_TILES: tuple[frozenset[Element], ...] = (
 MULTIPLIED: tuple[tuple[Element, float], ...] = ((SQUARE, 5.0), (WIDE, 2.0))
 WITH_FACTORS: tuple[frozenset[Element], ...] = (frozenset({SQUARE}), frozenset({SQUARE, WIDE}))
 
-SAMPLED: tuple[tuple[Element, float], ...] = ((F32, 8.0), (type_named("vec3f"), 1.5), (type_named("vec2f"), 1.0))
+SAMPLED: tuple[tuple[Element, float], ...] = ((F32, 8.0), (type_named("vec3f"), 3.0), (type_named("vec2f"), 2.0))
 """Of what there are samplers."""
 
 FAMILIES: tuple[Family, ...] = (
@@ -275,10 +275,10 @@ FAMILIES: tuple[Family, ...] = (
         features=(
             (
                 (tile_reduced, 3.0),
-                (row_reduced, 1.5),
-                (tile_solved, 2.5),
-                (tile_changed, 0.8),
-                (tile_seldom, 4.0),
+                (row_reduced, 1.0),
+                (tile_solved, 2.0),
+                (tile_changed, 1.5),
+                (tile_seldom, 5.0),
                 (tile_folded, 0.4),
             ),
         ),

@@ -29,11 +29,16 @@ MOST_READ = 64
 
 
 def tile_reduced(draft: Draft, type: Element, height: int) -> Grown:
-    """What a larger tile comes to; of any other type than that of a single scalar, a term."""
+    """What a larger tile comes to; of any other type than that of a single scalar, a term.
+
+    But signals are transformed, and where there are square matrices, systems of equations are solved as well.
+    """
     assert isinstance(type, Composite)
     room = max(1, height - 1)
     if type in SIGNAL_TILES:
         return _spectrum(draft, type)
+    if _square_beside(draft, type) and draft.choose(2):
+        return tile_solved(draft, type, height)
     return reduced(draft, type, room) if is_single(type) else grow_term(draft, type, room)
 
 
@@ -51,19 +56,10 @@ def _spectrum(draft: Draft, type: Composite) -> Grown:
 def _filtered(draft: Draft, signal: Grown) -> Grown:
     """Scaled, or together with another one."""
     type = signal.term.type
-    op = ROWS[
-        weighted(
-            draft.choose,
-            [
-                (f"mul({type.name},float32)", 2.0),
-                (f"tile_map[wp.cw_mul]({type.name},{type.name})", 2.0),
-                (f"add({type.name},{type.name})", 1.0),
-                (f"sub({type.name},{type.name})", 1.0),
-            ],
-        )
-    ]
-    filtered = attempt(draft, op, [signal, _given(draft, op.params[1])])
     scale = ROWS[f"mul({type.name},float32)"]
+    both = [ROWS[f"{name}({type.name},{type.name})"] for name in ("tile_map[wp.cw_mul]", "add", "sub")]
+    op = weighted(draft.choose, [(scale, 2.0), *zip(both, (2.0, 1.0, 1.0), strict=True)])
+    filtered = attempt(draft, op, [signal, _given(draft, op.params[1])])
     return filtered or draft.grown(Apply(scale, (signal.term, _given(draft, F32).term)))
 
 
@@ -87,7 +83,7 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     ops = [op for op in ops if op.result is type or _sum_of(op.result, type) is not None]
     if not ops or not is_tile(type):
         return tile_reduced(draft, type, height)
-    op = weighted(draft.choose, [(op, op.weight) for op in ops])
+    op = weighted(draft.choose, [(op, 1.0 / sum(op.name == other.name for other in ops)) for op in ops])
     others = [_given(draft, wanted) for wanted in op.params[1:]]  # first, as the tile that is changed has no other use
     assert isinstance(op.result, Composite)
     old = _new_tile(draft, op.result)
@@ -209,15 +205,23 @@ def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
 
 def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
     """What solves a system of equations, or how long that is in some direction."""
-    square = next((T for T in draft.kin if is_tile(T) and len(T.shape) == 2 and T.shape[0] == T.shape[1]), None)
-    if square is None or not is_tile(type):
+    assert isinstance(type, Composite)
+    square = _square_beside(draft, type)
+    if square is None:
         return tile_reduced(draft, type, height)
-    if type.width == 1:
-        line = next(T for T in draft.kin if is_tile(T) and T.shape == square.shape[1:])
-        solution, other = _solution(draft, square, line), grow_leaf(draft, line)
-        dot = ROWS[f"tile_dot({line.name},{line.name})"]
-        return define(draft, "local_tile", draft.grown(Apply(dot, (solution.term, other.term))))
-    return _solution(draft, square, type) if type.shape == square.shape[1:] else tile_reduced(draft, type, height)
+    if type.width > 1:
+        return _solution(draft, square, type)
+    line = next(T for T in draft.kin if is_tile(T) and T.shape == square.shape[1:])
+    solution, other = _solution(draft, square, line), grow_leaf(draft, line)
+    dot = ROWS[f"tile_dot({line.name},{line.name})"]
+    return define(draft, "local_tile", draft.grown(Apply(dot, (solution.term, other.term))))
+
+
+def _square_beside(draft: Draft, type: Composite) -> Composite | None:
+    """The square matrices that the kernel computes in, if the type is that of their rows, or of a single scalar."""
+    squares = (T for T in draft.kin if is_tile(T) and T.vectors is None and len(T.shape) == 2)
+    square = next((T for T in squares if T.shape[0] == T.shape[1]), None)
+    return square if square is not None and (type.width == 1 or type.shape == square.shape[1:]) else None
 
 
 def _solution(draft: Draft, square: Composite, type: Composite) -> Grown:
