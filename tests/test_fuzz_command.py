@@ -30,8 +30,8 @@ from validate.findings import Finding, load
 from validate.fuzz import Wanted, command, plan_of
 from validate.fuzzing import causes, show, tally
 from validate.fuzzing.plan import ALL_AXES, ROUND, Kept, Plan, Recipe, grown, recipe_of
-from validate.fuzzing.run import Ending, fuzz, joined
-from validate.fuzzing.tally import Tally
+from validate.fuzzing.run import Ending, fuzz, joined, order
+from validate.fuzzing.tally import Bucket, Tally
 from validate.fuzzing.work import BIGRAMS, NOT_GROWN, Observed
 from validate.judge import defects_of
 from validate.verdict import Outcome, Verdict
@@ -260,6 +260,12 @@ def test_buckets_whose_kernels_come_to_the_same_are_one() -> None:
 
 
 # -- reducing ---------------------------------------------------------------------------------------------------------
+
+
+def test_first_those_are_reduced_that_have_one_known_cause_and_last_those_with_several() -> None:
+    keys = [("value", "", "a+b"), ("value", "", "a"), ("gradient", "", "12ab"), ("gradient", "", "a+c+d")]
+    buckets = [Bucket(key, 1, 0, None, known="a" in key[2][:1]) for key in keys]
+    assert [bucket.key[2] for bucket in sorted(buckets, key=order)] == ["a", "12ab", "a+c+d", "a+b"]
 
 
 def test_what_disagrees_with_itself_is_reduced_across_its_axis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from validate.observe import Observed, crew, each_apart
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
 
+AND = "+"
+"""Between the names of known defects of which a kernel has several."""
 DIGITS = 8
 """Of the hash of a kernel's shape, where nothing else tells its failure from others."""
 
@@ -29,7 +31,7 @@ DIGITS = 8
 def cause_of(kernel: Kernel, outcome: str, detail: str) -> tuple[str, bool]:
     """A short name, and whether it is that of known defects that come to such an outcome."""
     if names := [known.name for known in defects_in(kernel) if outcome in known.outcomes]:
-        return "+".join(names), True
+        return AND.join(names), True
     if outcome == Outcome.COMPILE.value:
         return detail.partition(":")[0], False
     return shape_hash(kernel)[:DIGITS], False

@@ -20,7 +20,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from grammar.heights import size
 from validate.findings import Finding
-from validate.fuzzing.causes import cause_of, reduced
+from validate.fuzzing.causes import AND, cause_of, reduced
 from validate.fuzzing.crew import Fuzzers, crew
 from validate.fuzzing.plan import Plan, Recipe, recipe_of
 from validate.fuzzing.tally import Bucket, Key, Tally
@@ -30,8 +30,9 @@ from validate.observe import ISOLATED
 REDUCE_SECONDS = 100.0
 """What reducing one finding may take."""
 
-MOST_REDUCED = 24
-"""Buckets of which a finding is reduced; more of them than this are most likely one cause that can't be told apart."""
+MOST_REDUCED = 32
+"""Buckets of which a finding is reduced, twice as many as there are known defects: more of them than this are most
+likely one cause that can't be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _Run:
 
 def reduce_all(tally: Tally, workshop: Workshop, jobs: int, seconds: float, told: Callable[[Bucket], None]) -> None:
     """Reduces the smallest finding of each bucket, and joins buckets that come to the same."""
-    buckets = sorted(tally.buckets.values(), key=_order)[:MOST_REDUCED]
+    buckets = sorted(tally.buckets.values(), key=order)[:MOST_REDUCED]
     with _reducers(workshop, jobs) as pool:
         apart = {b.key: pool.schedule(reduced, args=(b.smallest, seconds)) for b in buckets if _is_safe(b)}
         for bucket in buckets:
@@ -124,9 +125,10 @@ def reduce_all(tally: Tally, workshop: Workshop, jobs: int, seconds: float, told
     tally.buckets = joined(tally.buckets)
 
 
-def _order(bucket: Bucket) -> tuple[bool, int, Key]:
-    """What is known comes first, then the smallest."""
-    return not bucket.known, size(bucket.smallest.kernel) if bucket.smallest else 0, bucket.key
+def order(bucket: Bucket) -> tuple[bool, bool, int, Key]:
+    """By cause: one that is known, then those that aren't, then several at once; of each the smallest first."""
+    several = bucket.known and AND in bucket.key[2]
+    return several, not bucket.known, size(bucket.smallest.kernel) if bucket.smallest else 0, bucket.key
 
 
 def _is_safe(bucket: Bucket) -> bool:
@@ -160,7 +162,7 @@ def _reduce(bucket: Bucket, apart: Future[tuple[Finding, str]] | None, seconds: 
 def joined(buckets: dict[Key, Bucket]) -> dict[Key, Bucket]:
     """Buckets by what their kernels came to."""
     found: dict[Key, Bucket] = {}
-    for bucket in sorted(buckets.values(), key=_order):
+    for bucket in sorted(buckets.values(), key=order):
         outcome, axis, cause = bucket.key
         if bucket.smallest is not None:
             cause, bucket.known = cause_of(bucket.smallest.kernel, outcome, bucket.smallest.detail)
