@@ -154,6 +154,16 @@ def test_where_precision_is_lost_nothing_is_decided() -> None:
     assert compare("out", judged(lost, inputs_of(x=[0.5], out=zeros(1))), np.array([123.0], np.float32)) == ""
 
 
+def test_where_rounding_may_overflow_nothing_is_decided() -> None:
+    """What cancels but for its last bits, which may be large, is infinite when squared, and 0 times that is NaN."""
+    large = do("mul", do("sin", at("x")), at("y"))
+    rest = do("sub", large, large)
+    given = kernel((X, array("y", high=1e30), OUT), put("out", do("mul", do("mul", rest, rest), 0.0)))
+    found = judged(given, inputs_of(x=[0.5, 0.5], y=[1.0, 1e30], out=zeros(2)))
+    assert found.lanes.tolist() == [0.0, 0.0]
+    assert found.decided.tolist() == [True, False]
+
+
 def test_tolerance_follows_the_slope() -> None:
     steep, flat = (
         kernel((X, OUT), put("out", do("exp", do("mul", do("sin", at("x")), factor)))) for factor in (8.0, 0.125)

@@ -199,9 +199,10 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
 def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
     """Finite lanes that rounding may carry beyond the largest number of their type."""
     most = np.finfo(lanes.dtype).max
-    near: Mask = np.asarray(np.isfinite(lanes) & (np.abs(lanes) > most / 1024), np.bool_)
-    if not near.any():
-        return near
+    large = np.abs(shadow) > most / 1024
+    if not large.any():
+        return np.zeros(lanes.shape, np.bool_)
+    near: Mask = large.any(axis=0) & np.isfinite(lanes)  # where what cancels is squared, only a variant may be large
     away = MARGIN * np.abs(shadow - lanes.astype(np.float64)).max(axis=0)
     return np.asarray(near & ~(np.abs(lanes.astype(np.float64)) + away <= float(most)), np.bool_)
 
