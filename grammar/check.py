@@ -83,14 +83,16 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
             return (f"{term.name} is two constants",)
     names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
-    if kernel.generic and (kernel.structs or not kernel.of_any_type or any(map(is_tile, _elements(kernel)))):
-        return ("it is written for arrays of any type, but has structs, tiles or no output",)
     inside = (problem for function in called for problem in _of_function(function))
-    return (*twice, *struct_problems(kernel), *slot_problems(kernel), *inside, *_Checker(kernel).complaints())
+    outside = (*twice, *_of_any_type(kernel), *struct_problems(kernel), *slot_problems(kernel))
+    return (*outside, *inside, *_Checker(kernel).complaints())
 
 
-def _elements(kernel: Kernel) -> Iterator[Element]:
-    return (param.element for param in kernel.params)
+def _of_any_type(kernel: Kernel) -> Iterator[str]:
+    """What no kernel has that is written for arrays of any type."""
+    tiled = any(is_tile(param.element) for param in kernel.params)
+    if kernel.generic and (kernel.structs or tiled or not kernel.of_any_type):
+        yield "it is written for arrays of any type, but has structs, tiles or no output"
 
 
 def _of_function(function: Function) -> Iterator[str]:

@@ -74,8 +74,7 @@ def _covered(signature: Signature) -> Covered:
     matching = covered_by(signature)
     wanted = set(instances(signature))
     have = {tuple(map(_shape, op.params)) for op in matching}
-    is_said = signature.name not in set(rows_by_builtin()) - {"len"} and _is_said(signature)
-    return Covered(signature, bool(matching) or is_said, len(wanted), len(wanted & have))
+    return Covered(signature, bool(matching) or _is_said(signature), len(wanted), len(wanted & have))
 
 
 def covered_by(signature: Signature) -> list[Op]:
@@ -189,8 +188,8 @@ def _is_said(signature: Signature) -> bool:
     """Whether the vocabulary calls the builtin, other than by rows of the table, with as many arguments."""
     if signature.name == "tid":
         return said.thread(signature.results) in vocabulary()
-    if signature.name == "len" and [type for _, type in signature.params] != ["array"]:
-        return False  # of composites there are rows
+    if signature.name in rows_by_builtin() and [type for _, type in signature.params] != ["array"]:
+        return False  # of all but arrays, rows say what is covered
     needed = len(signature.params) - len(signature.optional)
     return any(needed <= count <= len(signature.params) for count in calls_said().get(signature.name, ()))
 

@@ -325,16 +325,10 @@ def _lines(stmt: Stmt, names: _Names) -> Iterator[cst.BaseStatement]:
     match stmt:
         case Unpack(targets, Op(spelling=Placed(function)) as op, operands):
             for target, type in zip(targets, op.results, strict=True):
-                yield _line(_assign(identifier(target), _placeholder(type)))
+                yield _line(_assign(identifier(target), _initial(zero(type), names)))
             yield _line(cst.Expr(call(function, [*(_term(each, 0) for each in operands), *map(identifier, targets)])))
         case _:
             yield _statement(stmt, names)
-
-
-def _placeholder(type: Element) -> cst.BaseExpression:
-    """What a local holds before it is given a value."""
-    node = _term(zero(type), 0)
-    return node if isinstance(type, Composite) or type not in BARE else call(type.spelling, [node])
 
 
 def _statement(stmt: Stmt, names: _Names) -> cst.BaseStatement:

@@ -22,12 +22,12 @@ SHARES = {"vector": 4.0, "quaternion": 1.5, "matrix": 1.0, "twist": 0.7, "transf
 """Over what kinds of composites loops run, where the kernel is about none."""
 
 
-def loop_parts(draft: Draft, type: Element, height: int, name: str = "") -> Grown:
+def loop_parts(draft: Draft, type: Element, height: int) -> Grown:
     """The sum of what is made of each scalar of a vector, or of each on the diagonal of a matrix."""
     options = _composites(type)
-    kin = [(T, share) for T, share in options if T in draft.kin]
     if not options:
-        return loop_sum(draft, type, height, name)
+        return loop_sum(draft, type, height)
+    kin = [(T, share) for T, share in options if T in draft.kin]
     source = read_element(draft, weighted(draft.choose, kin or options))
     whole = source if isinstance(source.term, Var) else define(draft, local_role(source.term.type), source)
     return sum_over(draft, whole)

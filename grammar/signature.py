@@ -53,7 +53,7 @@ ANY = "Any"
 
 
 def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str]) -> dict[str, Type | _Class]:
-    """What is passed, by name; `free` are those of any type."""
+    """What is passed, by name; `free` are the names of those of any type."""
     named = {struct.path: struct.name for struct in structs}
     types: dict[str, Type | _Class] = {}
     for param in of:
@@ -76,7 +76,7 @@ LINE = 100
 
 
 def parameters(
-    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str] = frozenset()
+    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str]
 ) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
     passed = _passed(of, structs, free)
     width = sum(len(path) + _width(type) for path, type in passed.items())

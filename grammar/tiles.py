@@ -35,7 +35,7 @@ def is_of_threads(type: Type) -> bool:
 
 
 def offset_of(index: Term, type: Composite) -> tuple[Term, ...]:
-    """Where the tile at that index begins, along each axis of the array of scalars."""
+    """Where the tile at that index begins, along each axis of the array that it is a part of."""
     indices = list(indices_of(index))
     indices += [Const(I32, 0)] * (len(type.extent) - len(indices))
     return tuple(_times(each, size) for each, size in zip(indices, type.extent, strict=True))

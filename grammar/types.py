@@ -212,7 +212,7 @@ class Array:
 
     @property
     def laid_out(self) -> Array:
-        """What Warp is given: of tiles, an array of their scalars."""
+        """What Warp is given: of tiles, an array of their elements."""
         if not isinstance(self.element, Composite) or not self.element.is_tile:
             return self
         return Array(self.element.element, max(self.dimensions, len(self.element.extent)))

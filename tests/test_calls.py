@@ -45,8 +45,8 @@ from grammar.tree import (
 from grammar.types import F32, F64, I32, Array
 from tests.builders import LANES, OUT, I, X, Y, at, change, do, ints, kernel, let, loop, number, put, size, var
 from tests.lane_by_lane import lane_by_lane
+from tests.proving import verified
 from tests.reading import Reader
-from validate.verdict import GradientLabel, Outcome
 
 FLOATS = Array(F32)
 Y_INSIDE = Whole("y", FLOATS)
@@ -228,20 +228,11 @@ def test_nothing_but_values_is_of_any_type() -> None:
 
 @pytest.mark.warp
 def test_functions_with_defaults_or_of_any_type_are_what_they_are_said_to_be() -> None:
-    from extract.compile import Compiled, compile_block, release, start
-    from validate.oracle import check
-
-    start()
     some = [
         kernel((X, OUT), put("out", Invoke(function, (at("x"), scale, number(0.0)))), name=f"adjust_{k}")
         for k, (function, scale) in enumerate(product((ADJUSTED, ANY), SCALES))
     ]
-    block = compile_block([(one.name, emit(one)) for one in some])
-    for one, made in zip(some, block.kernels, strict=True):
-        assert isinstance(made, Compiled), made
-        verdict = check(one, made.handle, 5, LANES)
-        assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
-    release(block)
+    verified(some)
 
 
 def test_functions_of_any_type_are_grown() -> None:

@@ -18,8 +18,8 @@ from grammar.tree import Apply, For, Kernel, Read, Var, all_statements
 from grammar.types import F32, I32, Composite, Element, type_named
 from tests.builders import LANES, OUT, I, array, change, do, kernel, let, loop, number, put, var
 from tests.lane_by_lane import lane_by_lane
+from tests.proving import verified
 from tests.reading import Reader
-from validate.verdict import GradientLabel, Outcome
 
 
 def folded(type: Element) -> Kernel:
@@ -56,17 +56,7 @@ def test_every_scalar_takes_part(type: Composite) -> None:
 
 @pytest.mark.warp
 def test_warp_does_the_same_and_its_adjoint_is_right() -> None:
-    from extract.compile import Compiled, compile_block, release, start
-    from validate.oracle import check
-
-    start()
-    some = [folded(type) for type in KINDS]
-    block = compile_block([(one.name, emit(one)) for one in some])
-    for one, made in zip(some, block.kernels, strict=True):
-        assert isinstance(made, Compiled), made
-        verdict = check(one, made.handle, 5, LANES)
-        assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
-    release(block)
+    verified([folded(type) for type in KINDS])
 
 
 def over_parts(one: Kernel) -> list[Composite]:

@@ -13,9 +13,9 @@ from grammar.emit import emit
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Kernel, Read
 from grammar.types import type_named
-from tests.builders import LANES, OUT, I, X, array, at, do, kernel, out, put, samples, scalar
+from tests.builders import OUT, I, X, array, at, do, kernel, out, put, samples, scalar
+from tests.proving import verified
 from tests.reading import Reader
-from validate.verdict import GradientLabel, Outcome
 
 POINT, GRID = type_named("vec3f"), type_named("tile4f")
 COUNTS = array("counts", type_named("int32"), 1, 8)
@@ -53,22 +53,9 @@ def test_no_struct_or_tile_is_of_any_type() -> None:
 
 @pytest.mark.warp
 def test_it_is_compiled_for_the_types_that_it_says() -> None:
-    from extract.compile import Compiled, compile_block, release, start
-    from validate.oracle import check
-
-    start()
     plain = kernel((X, scalar("a"), OUT), put("out", do("mul", at("x"), do("sin", at("x")))), name="scale_points")
-    some = (FREE, replace(plain, params=(X, OUT), generic=True), TYPED)
-    block = compile_block([(one.name, emit(one)) for one in some])
-    for one, made in zip(some, block.kernels, strict=True):
-        assert isinstance(made, Compiled), made
-        verdict = check(one, made.handle, 3, LANES)
-        assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
-    first, _, typed = block.kernels
-    assert isinstance(first, Compiled)
-    assert isinstance(typed, Compiled)
-    assert first.build.ir["cpp_args"] == typed.build.ir["cpp_args"]
-    release(block)
+    first, _, typed = verified((FREE, replace(plain, params=(X, OUT), generic=True), TYPED), seed=3)
+    assert first.ir["cpp_args"] == typed.ir["cpp_args"]
 
 
 @cache

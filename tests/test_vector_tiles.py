@@ -20,8 +20,8 @@ from grammar.tiles import cut_up, laid_out
 from grammar.tree import Apply, Assign, Kernel, Read, Var, all_statements
 from grammar.types import SIGNAL_TILES, VECTOR_TILES, Array, Composite, type_named
 from tests.builders import LANES, I, array, do, kernel, let, out, put
+from tests.proving import verified
 from tests.reading import Reader
-from validate.verdict import GradientLabel, Outcome
 
 ONE, POINTS = VECTOR_TILES
 
@@ -84,17 +84,7 @@ def test_arrays_of_vectors_are_cut_up_and_put_together(tile: Composite) -> None:
 
 @pytest.mark.warp
 def test_warp_does_the_same_and_its_adjoint_is_right() -> None:
-    from extract.compile import Compiled, compile_block, release, start
-    from validate.oracle import check
-
-    start()
-    some = [*TRANSFORMS, SUMMED]
-    block = compile_block([(one.name, emit(one)) for one in some])
-    for one, made in zip(some, block.kernels, strict=True):
-        assert isinstance(made, Compiled), made
-        verdict = check(one, made.handle, 5, LANES)
-        assert (verdict.outcome, verdict.gradient) == (Outcome.VERIFIED, GradientLabel.VERIFIED), verdict.detail
-    release(block)
+    verified([*TRANSFORMS, SUMMED])
 
 
 @cache

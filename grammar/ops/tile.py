@@ -165,17 +165,25 @@ def _solved_twice(a: Numbers, y: Numbers) -> Numbers:
 # -- rows of the table ------------------------------------------------------------------------------------------------
 
 
-def _made(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    shape, typed = ("shape", written(T)), ("dtype", T.scalar.spelling)
+def made(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """What is the same in all places."""
+    shape, typed = ("shape", written(T)), ("dtype", T.element.spelling)
     yield _step("tile_zeros", (), T, Call("wp.tile_zeros", (shape, typed)), lambda: (0,) * T.width, weight=0.0)
     yield _step("tile_ones", (), T, Call("wp.tile_ones", (shape, typed)), lambda: (1,) * T.width, weight=0.0)
     full = Call("wp.tile_full", (typed,), (written(T),))
-    yield _step("tile_full", (T.scalar,), T, full, lambda value: (value,) * T.width, weight=0.2)
+    yield _step("tile_full", (T.element,), T, full, _repeating(T.width // T.element.width), weight=0.2)
+
+
+def _repeating(count: int) -> Callable[[Number | Numbers], Numbers]:
+    return lambda value: (value if isinstance(value, tuple) else (value,)) * count
+
+
+def _counted(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     if T.width > 1:
         given = Call("wp.tile_from_thread", (("thread_idx", 0),), (written(T),))
         yield _step("tile_from_thread", (T.scalar,), T, given, lambda value: (value,) * T.width, weight=0.0)
     if len(T.shape) == 1 and T.width > 1:
-        counted = Call("wp.tile_arange", (typed,), (T.width,))
+        counted = Call("wp.tile_arange", (("dtype", T.scalar.spelling),), (T.width,))
         yield _step("tile_arange", (), T, counted, lambda: tuple(range(T.width)), weight=0.0)
 
 
@@ -357,7 +365,7 @@ _WORKED = tuple(T for T in TILES if T.shape in ((4,), (8,), (1, 4), (4, 4)))
 """What builtins are applied to that do the same to a tile of any shape."""
 
 ROWS: tuple[Op, ...] = (
-    *(row for T in _ALL for rows in (_made, _places, _converted) for row in rows(T)),
+    *(row for T in _ALL for rows in (made, _counted, _places, _converted) for row in rows(T)),
     *(row for T in TILES if T.shape != (4, 2) for row in _arithmetic(T)),
     *(row for T in TILES for row in _shapes(T)),
     *(row for T in _WORKED for rows in (_maps, _reductions) for row in rows(T)),

@@ -16,7 +16,7 @@ from grammar.number import Number, Numbers, call
 from grammar.op import Call, Infix, InPlace, Item, Op, Prefix
 from grammar.ops import parts, vector
 from grammar.ops.matrix import rows_of
-from grammar.ops.tile import tile_of, written
+from grammar.ops.tile import made, tile_of
 from grammar.types import I32, SIGNAL_TILES, VECTOR_TILES, Composite
 
 _row = partial(Op, exact=True, group="tile")
@@ -29,15 +29,6 @@ _OF_VECTORS = {op.key: op for op in vector.ROWS}
 def _vectors(T: Composite) -> Composite:  # noqa: N803 - a type, as in the comprehensions of this package
     assert T.vectors is not None
     return T.vectors
-
-
-def _made(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    V, shape = _vectors(T), ("shape", written(T))  # noqa: N806 - likewise
-    typed, count = ("dtype", V.spelling), T.width // V.width
-    yield _step("tile_zeros", (), T, Call("wp.tile_zeros", (shape, typed)), lambda: (0,) * T.width, weight=0.0)
-    yield _step("tile_ones", (), T, Call("wp.tile_ones", (shape, typed)), lambda: (1,) * T.width, weight=0.0)
-    full = Call("wp.tile_full", (typed,), (written(T),))
-    yield _step("tile_full", (V,), T, full, lambda value: value * count, weight=0.2)
 
 
 def _arithmetic(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
@@ -111,7 +102,7 @@ def _places(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
 
 
 ROWS: tuple[Op, ...] = tuple(
-    row for T in _ALL for rows in (_made, _arithmetic, _maps, _sums, _places) for row in rows(T)
+    row for T in _ALL for rows in (made, _arithmetic, _maps, _sums, _places) for row in rows(T)
 )
 
 # -- Fourier transforms -----------------------------------------------------------------------------------------------
