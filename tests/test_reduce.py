@@ -16,6 +16,7 @@ import validate.observe
 import validate.reduce
 from extract.compile import start
 from extract.options import DEFAULT
+from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit
@@ -27,7 +28,6 @@ from grammar.tree import (
     Apply,
     At,
     Atomic,
-    AtomicKind,
     Break,
     If,
     Kernel,
@@ -78,7 +78,7 @@ from validate.fuzzing.plan import grown as grown_of
 from validate.fuzzing.tally import Tally
 from validate.fuzzing.work import Observed
 from validate.judge import Judge, defects_of, judge_of
-from validate.observe import CPU_SECONDS, LEAST_CPU_SECONDS, Hired, _Going, crew, each_apart, observe
+from validate.observe import CPU_SECONDS, LEAST_CPU_SECONDS, Hired, _Going, crew, each_apart, observe, together
 from validate.passes import PASSES, drop_statements
 from validate.reduce import (
     CHOICES,
@@ -488,6 +488,17 @@ def test_crashes_and_hangs_are_observed_in_a_process_of_their_own(monkeypatch: p
         (Outcome.CRASH, "the process exited with code 3"),
         (Outcome.VERIFIED, "calm"),
     ]
+
+
+def test_what_ends_a_process_that_it_shares_is_observed_apart() -> None:
+    with crew(prepare=prepare) as hired:
+        calm, mixed = (
+            list(together(hired, [replace(RIGHT, name=name) for name in names], 5, LANES, DEFAULT))
+            for names in (("a", "b"), ("a", "crashes", "b"))
+        )
+        assert list(together(hired, [], 5, LANES, DEFAULT)) == []
+    assert calm == [(Outcome.VERIFIED, "a"), (Outcome.VERIFIED, "b")]
+    assert mixed == [calm[0], (Outcome.CRASH, "the process died of SIGSEGV"), calm[1]]
 
 
 def test_in_haste_a_hang_is_told_by_what_other_kernels_take(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from grammar.layout import WHOLE, Index, Mask, Part
 from grammar.op import Lanes
 from grammar.tree import Atomic, AugStore, Kernel, Store
 from validate.findings import Finding
-from validate.observe import ISOLATED, Observed, crew, each_apart, observe
+from validate.observe import ISOLATED, Observed, crew, each_apart, observe, together
 from validate.verdict import Outcome
 
 Judge = Callable[[Sequence[Kernel]], Sequence[bool]]
@@ -35,17 +35,23 @@ It may stop at the first that is, where failing is what takes time.
 
 @contextmanager
 def judging(finding: Finding, hasty: bool = True) -> Iterator[Judge]:
-    """Judges kernels by whether they fail as the finding does: in this process, or in another if that might end.
+    """Judges kernels by whether they fail as the finding does, in other processes: what is smaller may be worse.
 
     In haste, what seems to hang counts as hanging: what reducing comes to is then to be looked at once more.
     """
     how = (finding.seed, finding.lanes, finding.options)
-    if finding.outcome in ISOLATED:
-        with crew(finding.options) as hired:
+    with crew(finding.options) as hired:
+        if finding.outcome in ISOLATED:
             yield judge_of(finding, lambda kernels: each_apart(hired, kernels, *how, hasty=hasty), until_one=True)
-    else:
-        start()
-        yield judge_of(finding, lambda kernels: observe(kernels, *how))
+        else:
+            yield judge_of(finding, lambda kernels: together(hired, kernels, *how))
+
+
+@contextmanager
+def judging_here(finding: Finding) -> Iterator[Judge]:
+    """The same in this process, for those who expect it to end."""
+    start()
+    yield judge_of(finding, lambda kernels: observe(kernels, finding.seed, finding.lanes, finding.options))
 
 
 def judge_of(

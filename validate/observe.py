@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -225,6 +225,19 @@ def each_apart(
                     yield going.popleft().came_to(seconds)
     finally:
         hired.left = [one for one in (*going, *hired.left) if not one.future.done()]
+
+
+def together(
+    hired: Hired, kernels: Sequence[Kernel], seed: int, lanes: int, options: CompileOptions
+) -> Iterable[Observed]:
+    """What is observed of them when they are compiled together; if that ends or hangs the process, of each apart."""
+    if not kernels:
+        return []
+    future = hired.pool.schedule(observe, args=(kernels, seed, lanes, options), timeout=SECONDS * len(kernels))
+    try:
+        return future.result()  # type: ignore[no-any-return] # the pool's futures are untyped
+    except (ProcessExpired, TimeoutError):
+        return each_apart(hired, kernels, seed, lanes, options)
 
 
 def _wait_for(going: Sequence[_Going]) -> None:

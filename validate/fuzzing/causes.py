@@ -17,7 +17,7 @@ from grammar.defects import defects_in
 from grammar.tree import Kernel
 from validate.findings import Finding
 from validate.fuzzing.work import disagreement
-from validate.judge import Judge, judge_of, judging, observe_like, shows
+from validate.judge import Judge, judge_of, judging_here, observe_like, shows
 from validate.observe import Observed, crew, each_apart
 from validate.reduce import Progress, go_on
 from validate.verdict import Outcome
@@ -78,7 +78,7 @@ def _judging(finding: Finding) -> Iterator[tuple[Judge, Retold]]:
     axis = str(finding.settings.get("axis", ""))
     settings = {**finding.settings, "reduced_from": finding.name}
     if not axis:
-        with judging(finding) as judge:
+        with judging_here(finding) as judge:
             yield judge, lambda kernel: observe_like(finding, kernel)
         return
 
