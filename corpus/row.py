@@ -32,6 +32,7 @@ from grammar.tree import (
     For,
     If,
     Kernel,
+    Outlined,
     Param,
     Return,
     Sample,
@@ -170,6 +171,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "while"
         case Fieldwise():
             return "struct"
+        case Outlined():
+            return "call"
         case Break():
             return "break"
         case Continue():

@@ -30,7 +30,7 @@ from grammar.layout import grid
 from grammar.paths import ELEMENT, owner, root
 from grammar.tiles import cut_up, is_tile, laid_out
 from grammar.tree import Param
-from grammar.types import Array, Composite, Element, Type
+from grammar.types import Array, Composite, Element, Scalar, Type
 
 GUARD = 16
 """Canary elements on each side of an array."""
@@ -335,7 +335,7 @@ class _OnDevice:
             self.whole[place] = whole
             start, shape = whole.ptr + len(guarded.edge), guarded.array.shape[: given.dimensions]
             is_record = place.endswith(ELEMENT)
-            dtype = types[place.removesuffix(ELEMENT)].dtype if is_record else _of_warp(given.element)
+            dtype = types[place.removesuffix(ELEMENT)].dtype if is_record else of_warp(given.element)
             self.inner[place] = wp.array(ptr=start, dtype=dtype, shape=shape, device=device)
 
     def fetch(self) -> None:
@@ -344,9 +344,12 @@ class _OnDevice:
             self.memory[name].buffer[:] = whole.numpy().tobytes()
 
 
-def _of_warp(type: Element) -> Any:
-    """Warp's type of that name."""
-    return getattr(wp, type.name)
+def of_warp(type: Element) -> Any:
+    """Warp's own type; the one of all that are defined alike, where modules define it."""
+    if isinstance(type, Scalar) or not type.is_own:
+        return getattr(wp, type.name)
+    scalar = getattr(wp, type.scalar.name)
+    return wp.types.matrix(type.shape, scalar) if type.kind == "matrix" else wp.types.vector(type.width, scalar)
 
 
 def _launch_arguments(handle: Handle, params: Sequence[Param], values: Values, arrays: Mapping[str, Any]) -> list[Any]:
@@ -369,7 +372,7 @@ def _launch_arguments(handle: Handle, params: Sequence[Param], values: Values, a
 
 def _number(type: Element, value: Any) -> Any:
     given = np.asarray(value, type.dtype)
-    return _of_warp(type)(*given.tolist()) if isinstance(type, Composite) else given.item()
+    return of_warp(type)(*given.tolist()) if isinstance(type, Composite) else given.item()
 
 
 def _run_publicly(handle: Handle, params: Sequence[Param], values: Values, lanes: int, device: str) -> LaunchResult:

@@ -116,13 +116,18 @@ class _Only:
 def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
     """Give the functions of a module names that end in `symbol`; returns Warp's own plain names by those.
 
-    Warp numbers functions of a name as they come up in the process: the first `lerp` is `lerp_0`.
+    Warp numbers functions of a name as they come up in the process: the first `lerp` is `lerp_0`. What an adjoint calls
+    in place of one is named after it.
     """
     names = {}
     for value in namespace.values():
         if isinstance(value, context.Function) and value.func is not None:
-            value.native_func = f"{value.func.__name__}_{symbol}"
-            names[value.native_func] = f"{value.func.__name__}_0"
+            for k, overload in enumerate(dict.fromkeys((value, *value.user_overloads.values()))):
+                name = value.func.__name__
+                overload.native_func = f"{name}_{k}_{symbol}" if k else f"{name}_{symbol}"
+                names[overload.native_func] = f"{name}_{k}"
+                if overload.custom_replay_func is not None:
+                    overload.custom_replay_func.native_func = f"replay_{overload.native_func}"
     return names
 
 

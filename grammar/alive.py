@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from grammar.atomics import MARKING
 from grammar.draft import LIMIT
 from grammar.evaluate import EndlessLoopError, Plain, run_plain
 from grammar.inputs import column, regular
@@ -19,7 +20,6 @@ from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.paths import used_structs, within
 from grammar.tree import (
-    MARKING,
     Assign,
     AssignPart,
     Atomic,
@@ -29,6 +29,7 @@ from grammar.tree import (
     For,
     If,
     Kernel,
+    Outlined,
     Param,
     Read,
     Role,
@@ -101,7 +102,7 @@ def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
             return not live.isdisjoint(names)
         case Fieldwise(_, target, ()):
             return any(within(name, target) for name in live)
-        case If() | For() | While() | Fieldwise():
+        case If() | For() | While() | Fieldwise() | Outlined():
             return any(_is_live(inner, live) for block in blocks(stmt) for inner in block)
         case _:
             return True
@@ -128,7 +129,7 @@ def _sweep(body: tuple[Stmt, ...], live: frozenset[str]) -> tuple[Stmt, ...] | N
                 if not inner or other is None or (no and not other):
                     return None
                 kept.append(If(condition, inner, other))
-            case For(_, _, _, block) | While(_, block):
+            case For(_, _, _, block) | While(_, block) | Outlined(_, block):
                 inner = _sweep(block, live)
                 if not inner:
                     return None

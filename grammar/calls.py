@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import takewhile
 
 from grammar.alive import names_in
@@ -18,6 +19,7 @@ from grammar.literal import zero
 from grammar.names import NameRole
 from grammar.neighbours import clamped_along
 from grammar.op import Lanes
+from grammar.overloads import are_told_apart
 from grammar.terms import (
     TRIES,
     grow_argument,
@@ -130,6 +132,8 @@ GENERIC = 0.2
 """How often a function is written for any type."""
 USUAL = 0.12
 """How often the last parameter of a function has a default."""
+OVERLOADED = 0.5
+"""How often a function has the name of another, of those that may."""
 ON_ARRAYS = 0.3
 """How often a function takes an array and indices into it."""
 
@@ -146,10 +150,21 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     own = tuple(params[k] for k in kept)
     generic = all(map(_is_plain, own)) and not any(map(_is_made, terms_in(body))) and chance(draft.choose, GENERIC)
     function = Function(name, own, body, type, defaults=_last_numbers(given), generic=generic)
+    function = _overloading(draft, function)
     grown = called(draft, function, given)
     if grown is not None:
         draft.functions.append(function)
     return grown
+
+
+def _overloading(draft: Draft, function: Function) -> Function:
+    """The function, perhaps under the name of others that take something else."""
+    names = dict.fromkeys(known.name for known in draft.functions if not known.others)
+    sets = [[function, *(known for known in draft.functions if known.name == name)] for name in names]
+    fitting = [(first, *others) for first, *others in sets if are_told_apart((first, *others))]
+    if not fitting or not chance(draft.choose, OVERLOADED):
+        return function
+    return replace(function, name=pick(draft.choose, fitting)[-1].name)
 
 
 def _is_plain(param: Var | Whole) -> bool:

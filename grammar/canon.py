@@ -28,6 +28,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -138,6 +139,8 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield from _block(block, names, literals)
         case Fieldwise(struct, target, block):
             yield from (names[f"class {struct}"], names[target])
+            yield from _block(block, names, literals)
+        case Outlined(_, block):
             yield from _block(block, names, literals)
         case Break() | Continue():
             pass

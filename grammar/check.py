@@ -11,22 +11,22 @@ from typing import assert_never
 
 import numpy as np
 
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS, SEVERAL
+from grammar.outline import outline_problems, replay_name
+from grammar.overloads import are_told_apart
 from grammar.paths import ELEMENT, owner, root
 from grammar.slots import is_kept, slot_problems, slots
 from grammar.structs import Classes, struct_problems
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
-    BITWISE,
-    MARKING,
     Apply,
     Assign,
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -38,6 +38,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Param,
     Read,
     Return,
@@ -57,6 +58,7 @@ from grammar.tree import (
     blocks,
     indices_of,
     is_own,
+    outlined_parts,
     own_subterms,
     statements,
     taken,
@@ -75,7 +77,9 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     """What is wrong with the kernel, one line each; empty for a kernel of the grammar."""
     called = all_functions(kernel)
     structs = dict.fromkeys(owner(param.name) for param in kernel.params if "." in param.name)
-    names = [kernel.name, *(param.name for param in kernel.params), *(function.name for function in called), *structs]
+    functions = dict.fromkeys(function.name for function in called)
+    names = [kernel.name, *(param.name for param in kernel.params), *functions, *structs]
+    names += [name for stmt in outlined_parts(kernel) for name in (stmt.name, replay_name(stmt))]
     names += {struct.name for struct in kernel.structs}
     values: dict[str, Const] = {}
     for term in all_terms(kernel):
@@ -83,8 +87,10 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
             return (f"{term.name} is two constants",)
     names += values
     twice = (f"{name} is declared twice" for name in sorted(set(names)) if names.count(name) > 1)
+    alike = [[function for function in called if function.name == name] for name in functions]
+    unclear = (f"{each[0].name} may mean several functions" for each in alike if not are_told_apart(each))
     inside = (problem for function in called for problem in _of_function(function))
-    outside = (*twice, *_of_any_type(kernel), *struct_problems(kernel), *slot_problems(kernel))
+    outside = (*twice, *unclear, *_of_any_type(kernel), *struct_problems(kernel), *slot_problems(kernel))
     return (*outside, *inside, *_Checker(kernel).complaints())
 
 
@@ -267,6 +273,9 @@ class _Checker:
                     yield from self.own_name(target)
                     scope[target] = struct
                 yield from self.block(body, scope, loop)
+            case Outlined(_, body):
+                yield from outline_problems(stmt, set(scope))
+                yield from self.block(body, dict(scope), loop=False)
             case Break() | Continue():
                 if not loop:
                     yield f"{type(stmt).__name__.lower()} outside of a loop"

@@ -12,7 +12,6 @@ import numpy as np
 
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, define, local, local_role, nested, run
-from grammar.emit import LETTERS
 from grammar.features import infix
 from grammar.limits import keeps_result
 from grammar.literal import number, zero
@@ -20,7 +19,7 @@ from grammar.op import Item, Member, Op
 from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
 from grammar.terms import grow_condition, grow_term, read_element
 from grammar.tree import Apply, Assign, AssignPart, At, Const, For, If, Stmt, Term, Var
-from grammar.types import FLOATS, I32, SPATIAL_MATRICES, Composite, Element
+from grammar.types import FLOATS, I32, LETTERS, SPATIAL_MATRICES, Composite, Element
 
 
 def has_parts(type: Element) -> bool:
@@ -96,7 +95,8 @@ def _looped(draft: Draft, type: Composite, height: int) -> Grown:
         other = grow_term(draft, type.scalar, max(1, height - 3))
         value = Apply(infix(weighted(draft.choose, [("mul", 3.0), ("add", 1.0)]), type.scalar), (each.term, other.term))
         draft.block.append(AssignPart(name, type, index, value))
-    run(draft, For(counter.name, None, Const(I32, type.shape[-1]), tuple(body)))
+    trips = min(type.shape) if row is counter else type.shape[-1]
+    run(draft, For(counter.name, None, Const(I32, trips), tuple(body)))
     return local(draft, name, type)
 
 

@@ -14,11 +14,12 @@ from functools import cache
 import libcst as cst
 
 from grammar.survey import ARRAYS, dotted, mark_of, marked_functions
-from grammar.types import ELEMENTS, Composite, Element
+from grammar.types import COMPOSITES, ELEMENTS, Composite, Element
 
 _NAMED = [T for T in ELEMENTS.values() if not (isinstance(T, Composite) and T.is_tile)]
 SPELLINGS: Mapping[str, Element] = {T.spelling: T for T in _NAMED} | {f"wp.{T.name}": T for T in _NAMED}
 """Types by all their names: `float` and `wp.float32`, `wp.vec3` and `wp.vec3f`."""
+_SIZED = [T for T in COMPOSITES if T.kind in ("vector", "matrix", "twist")]
 PLAIN_BUILTINS = frozenset(["min", "max", "abs", "round", "pow", "len", "print"])
 """Functions of Python that Warp takes for its own of the same name."""
 
@@ -49,7 +50,7 @@ class Module:
     structs: Mapping[str, Mapping[str, str]]
     """By class, the fields with their types, or classes."""
     imported: Mapping[str, str]
-    """Names that stand for something of Warp's: `{"vec3": "wp.vec3"}` after `from warp import vec3`."""
+    """Names that stand for something of Warp's, `{"vec3": "wp.vec3"}` after `from warp import vec3`, or for a type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,24 @@ def _module(source: cst.Module) -> Module:
     functions = frozenset(f.name.value for f in marked_functions(source) if mark_of(f) == "func")
     classes = {node.name.value: node for node in _structs(source.body)}
     module = Module(functions, {name: {} for name in classes}, dict(_imported(source.body)))
+    module = replace(module, imported={**module.imported, **dict(_own_types(source, module))})
     return replace(module, structs={name: dict(_fields(node, module)) for name, node in classes.items()})
+
+
+def _own_types(source: cst.Module, module: Module) -> Iterator[tuple[str, str]]:
+    """Names that the module gives to types: `mat23 = wp.types.matrix(shape=(2, 3), dtype=float)`."""
+    for small in (small for line in source.body if isinstance(line, cst.SimpleStatementLine) for small in line.body):
+        match small:
+            case cst.Assign(
+                targets=[cst.AssignTarget(target=cst.Name(value=name))], value=cst.Call(func=func, args=args)
+            ) if _resolved(func, module) in ("wp.types.vector", "wp.types.matrix"):
+                given = {arg.keyword.value: arg.value for arg in args if arg.keyword}
+                sizes = [part for key in ("length", "shape") if key in given for part in _parts(given[key])]
+                shape = tuple(int(size.value) for size in sizes if isinstance(size, cst.Integer))
+                scalar = _type_of(given["dtype"], module) if "dtype" in given else ""
+                yield from ((name, T.spelling) for T in _SIZED if (T.shape, T.scalar.name) == (shape, scalar))
+            case _:
+                pass
 
 
 def _fields(node: cst.ClassDef, module: Module) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from typing import NamedTuple, assert_never
 
 import libcst as cst
 
+from grammar.atomics import AtomicKind
 from grammar.literal import zero
 from grammar.nodes import (
     EMPTY,
@@ -35,8 +36,9 @@ from grammar.nodes import (
 )
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops.tile import written
+from grammar.outline import is_done_again, replay_name, taken_by
 from grammar.paths import ELEMENT, root
-from grammar.signature import annotation, classes, marked, parameters
+from grammar.signature import annotation, classes, marked, own_types, parameters
 from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     Apply,
@@ -45,7 +47,6 @@ from grammar.tree import (
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -57,6 +58,8 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
+    Param,
     Read,
     Return,
     Sample,
@@ -74,9 +77,10 @@ from grammar.tree import (
     blocks,
     constants,
     indices_of,
+    outlined_parts,
     statements,
 )
-from grammar.types import BARE, I32, WARPS, Composite, Element, Scalar
+from grammar.types import BARE, I32, LETTERS, WARPS, Composite, Element, Scalar
 
 ATOM = 14
 UNARY = 11
@@ -102,22 +106,20 @@ PRECEDENCE = {
 }
 """Binary operators of Python, tighter binding first number higher; comparisons are the ones not listed."""
 
-LETTERS = "xyzw"
-"""Of the scalars of a vector."""
-
 MAX_UNROLL = 16
 """A loop over a constant range of at most this many trips is unrolled by Warp; a longer one runs at run time."""
 
 
 def emit(kernel: Kernel) -> str:
     """The whole runnable module: `import warp as wp`, constants, structs, functions that are called, the kernel."""
-    named = [_constant(name, const) for name, const in constants(kernel).items()]
+    named = [*own_types(kernel), *(_constant(name, const) for name, const in constants(kernel).items())]
     if named:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
     called = all_functions(kernel)
     is_generic = kernel.generic or any(function.generic for function in called)
     imports = [_import_any(), _import_warp(EMPTY)] if is_generic else [_import_warp()]
-    definitions = [*classes(kernel), *map(_function, called), _kernel(kernel)]
+    writing = [part for stmt in outlined_parts(kernel) for part in _outlined(stmt, kernel.params)]
+    definitions = [*classes(kernel), *map(_function, called), *writing, _kernel(kernel)]
     return printed(cst.Module([*imports, *named, *definitions, *_overload(kernel)]))
 
 
@@ -384,6 +386,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(identifier(name), done) if name else cst.Expr(done)
         case Fieldwise():
             return _whole(stmt)
+        case Outlined(name):
+            return cst.Expr(call(name, [dotted(each.name) for each in taken_by(stmt, names.params)]))
         case Break():
             return cst.Break()
         case Continue():
@@ -454,9 +458,11 @@ class _Names(NamedTuple):
     """Given a value inside a loop at run time."""
     constant: frozenset[str]
     """Known when the kernel is compiled."""
+    params: tuple[Param, ...] = ()
+    """What the kernel takes."""
 
 
-def _names(body: tuple[Stmt, ...]) -> _Names:
+def _names(body: tuple[Stmt, ...], params: tuple[Param, ...] = ()) -> _Names:
     rebound, constant = frozenset(rebound_in_loops(body)), set[str]()
     for stmt in statements(body):
         match stmt:
@@ -464,7 +470,7 @@ def _names(body: tuple[Stmt, ...]) -> _Names:
                 constant.add(variable)
             case Assign(name, value) if name not in rebound and _is_constant(value, constant):
                 constant.add(name)
-    return _Names(rebound, frozenset(constant))
+    return _Names(rebound, frozenset(constant), params)
 
 
 def _is_constant(term: Term, constant: Set[str]) -> bool:
@@ -535,13 +541,25 @@ def _function(function: Function) -> cst.FunctionDef:
     last = function.params[len(function.params) - len(function.defaults) :]
     usual = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
     params = [param.with_changes(default=usual.get(param.name.value, param.default)) for param in params]
-    return _definition("wp.func", function.name, params, opening, function.body)
+    return _definition(marked("wp.func"), function.name, params, opening, _block(function.body, _names(function.body)))
+
+
+def _outlined(stmt: Outlined, of: Sequence[Param]) -> Iterator[cst.FunctionDef]:
+    """The function, and what its adjoint does in place of it if it may not be done again: nothing."""
+    taken = taken_by(stmt, of)
+    params, opening = parameters(stmt.name, taken, (), frozenset())
+    yield _definition(marked("wp.func"), stmt.name, params, opening, _block(stmt.body, _names(stmt.body)))
+    if is_done_again(stmt):
+        nothing = cst.IndentedBlock([_line(cst.Pass())], header=END)
+        replay = cst.Decorator(call("wp.func_replay", [identifier(stmt.name)]))
+        yield _definition(replay, replay_name(stmt), params, opening, nothing)
 
 
 def _kernel(kernel: Kernel) -> cst.FunctionDef:
     free = {param.name for param in kernel.of_any_type}
     params, opening = parameters(kernel.name, kernel.params, kernel.structs, free)
-    return _definition("wp.kernel", kernel.name, params, opening, kernel.body)
+    body = _block(kernel.body, _names(kernel.body, kernel.params))
+    return _definition(marked("wp.kernel"), kernel.name, params, opening, body)
 
 
 def _overload(kernel: Kernel) -> Iterator[cst.SimpleStatementLine]:
@@ -553,18 +571,18 @@ def _overload(kernel: Kernel) -> Iterator[cst.SimpleStatementLine]:
 
 
 def _definition(
-    decorator: str,
+    decorator: cst.Decorator,
     name: str,
     params: Sequence[cst.Param],
     opening: cst.BaseParenthesizableWhitespace,
-    body: tuple[Stmt, ...],
+    body: cst.IndentedBlock,
 ) -> cst.FunctionDef:
     return cst.FunctionDef(
         name=identifier(name),
         params=cst.Parameters(params),
         whitespace_before_params=opening,
-        body=_block(body, _names(body)),
-        decorators=[marked(decorator)],
+        body=body,
+        decorators=[decorator],
         leading_lines=[EMPTY, EMPTY],
     )
 

@@ -16,18 +16,17 @@ from typing import ClassVar, Generic, TypeVar, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.atomics import MARKING, AtomicKind
 from grammar.lanes import every, some
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
 from grammar.number import Alike, Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
 from grammar.tree import (
-    MARKING,
     Apply,
     Assign,
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -39,6 +38,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -294,7 +294,7 @@ class Interpreter(Generic[V]):
             case Thread():
                 each = coordinates(self.inputs.launches, self.inputs.lanes, len(stmt.names))
                 self.env |= {name: self.algebra.lift(lanes, I32) for name, lanes in zip(stmt.names, each, strict=True)}
-            case Fieldwise(_, _, body):
+            case Fieldwise(_, _, body) | Outlined(_, body):
                 return self.block(body, active)
             case Break():
                 self.loops[-1].broken = self.loops[-1].broken | active

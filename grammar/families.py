@@ -42,8 +42,10 @@ from grammar.types import (
     F64,
     I32,
     INT_VECTORS,
+    LONG_VECTORS,
     MATRICES,
     QUATERNIONS,
+    RECTANGULAR,
     SIGNAL_TILES,
     SPATIAL_MATRICES,
     TRANSFORMS,
@@ -51,6 +53,7 @@ from grammar.types import (
     U32,
     VECTOR_TILES,
     VECTORS,
+    Composite,
     Element,
     Scalar,
     type_named,
@@ -77,14 +80,19 @@ class Family:
     is_gridded: bool = False
     """Its kernels may as well have a grid of threads."""
     company: tuple[frozenset[Element], ...] = ()
-    """Types that belong together: a kernel that computes in one of a set may compute in the others as well."""
+    """Types that belong together: a kernel that computes in one of a set may compute in the others as well.
+
+    Of a set with types of the module's own, it computes in one of these, or it has no use for them.
+    """
 
     structs: bool = False
     """What its kernels take and give is gathered in structs; in others now and then."""
 
     def kin(self, choose: Choose, main: Element) -> frozenset[Element]:
         """The types in which a kernel computes that is about the main one; tiles have one kind of company at a time."""
-        around = [types for types in self.company if main in types]
+        around = [
+            types for types in self.company if main in types and (main.is_own or not any(T.is_own for T in types))
+        ]
         if is_tile(main):
             around = [pick(choose, around)]
         return relatives(main, frozenset().union(*around))
@@ -130,13 +138,25 @@ LINEAR: tuple[tuple[Element, float], ...] = (
         for types, share in ((VECTORS, 2.0), (MATRICES, 1.0))
         for T in types
     ),
+    *((T, 0.5 * WIDTHS[T.scalar]) for T in (*LONG_VECTORS, *RECTANGULAR)),
     *SCALAR,
 )
-WITH_MATRICES: tuple[frozenset[Element], ...] = tuple(
-    frozenset({V, M, V.scalar} if V.width == 3 else {V, M})
-    for V in VECTORS
-    for M in MATRICES
-    if V.scalar is M.scalar and V.shape == M.shape[1:]
+
+
+def _beside(M: Composite) -> frozenset[Element]:  # noqa: N803 - a type, as in the table of operations
+    """A matrix that is no square, with its transpose, and the vectors that are its rows and columns."""
+    shapes = (*((size,) for size in M.shape), M.shape, M.shape[::-1])
+    return frozenset({M.scalar, *(T for T in (*VECTORS, *RECTANGULAR) if T.scalar is M.scalar and T.shape in shapes)})
+
+
+WITH_MATRICES: tuple[frozenset[Element], ...] = (
+    *(
+        frozenset[Element]({V, M, V.scalar} if V.width == 3 else {V, M})
+        for V in VECTORS
+        for M in MATRICES
+        if V.scalar is M.scalar and V.shape == M.shape[1:]
+    ),
+    *map(_beside, RECTANGULAR),
 )
 
 RIGID: tuple[tuple[Element, float], ...] = (

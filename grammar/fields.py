@@ -30,6 +30,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Param,
     Read,
     Return,
@@ -47,6 +48,7 @@ from grammar.tree import (
     all_functions,
     bound,
     constants,
+    outlined_parts,
     statements,
     terms_in,
 )
@@ -62,7 +64,8 @@ def names_of(kernel: Kernel) -> Iterator[str]:
 
 def taken_names(kernel: Kernel) -> set[str]:
     """All names of the module, but for those within its functions."""
-    return {kernel.name, *(function.name for function in all_functions(kernel)), *constants(kernel), *names_of(kernel)}
+    called = {*(function.name for function in all_functions(kernel)), *(part.name for part in outlined_parts(kernel))}
+    return {kernel.name, *called, *constants(kernel), *names_of(kernel)}
 
 
 def fresh_names(kernel: Kernel, stem: str) -> Iterator[str]:
@@ -117,6 +120,8 @@ def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
             return replace(stmt, variable=new(variable))
         case Fieldwise(struct, target, _):
             return replace(stmt, struct=new(struct), target=new(target))
+        case Outlined(name):
+            return replace(stmt, name=new(name))
         case If() | While() | Break() | Continue() | Return():
             return stmt
         case _:

@@ -34,6 +34,7 @@ from grammar.tree import (
     all_functions,
     bodies,
     bound,
+    outlined_parts,
     statements,
     terms_in,
 )
@@ -47,7 +48,7 @@ SHARE = 0.06
 
 def gathered(choose: Choose, kernel: Kernel, always: bool) -> Kernel:
     """The kernel with structs, if it is to have any and has something for them."""
-    if not always and not chance(choose, SHARE):
+    if outlined_parts(kernel) or not (always or chance(choose, SHARE)):
         return kernel
     ways: list[tuple[Way, float]] = [(_records, 5.0), (_settings, 3.0), (_state, 2.0)]
     first = weighted(choose, [(way, 20.0 * weight if always and way is _records else weight) for way, weight in ways])
@@ -185,6 +186,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
     if (
         function.others
         or function.generic
+        or any(other.name == function.name for other in all_functions(kernel) if other is not function)
         or len(fields) < 2
         or len(set(fields.values())) < len(fields)
         or load.target in inside

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from grammar.atomics import AtomicKind
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, add_param, define, local, nested, run
 from grammar.features import infix
@@ -15,21 +16,7 @@ from grammar.literal import zero
 from grammar.neighbours import entries_of_own, new_offsets
 from grammar.outputs import output, store
 from grammar.terms import attempt, new_array, stored_index
-from grammar.tree import (
-    Apply,
-    Assign,
-    Atomic,
-    AtomicKind,
-    AugAssign,
-    For,
-    If,
-    Param,
-    Read,
-    Role,
-    Stmt,
-    Term,
-    Var,
-)
+from grammar.tree import Apply, Assign, Atomic, AugAssign, For, If, Param, Read, Role, Stmt, Term, Var
 from grammar.types import I32, INTEGERS, Array, Element
 
 

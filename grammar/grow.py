@@ -30,6 +30,7 @@ from grammar.limits import limitation
 from grammar.neighbours import stencil
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS
+from grammar.outlining import outlined
 from grammar.outputs import store
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
@@ -95,7 +96,7 @@ def grow(
         if kernel is not None and not tolerant:
             kernel = _without_limits(choose, kernel)
         if kernel is not None:
-            kernel = for_any_type(choose, kernel)
+            kernel = outlined(choose, for_any_type(choose, kernel))
         if (
             kernel is not None
             and height(kernel) <= depth

@@ -13,6 +13,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Read,
     Stmt,
     Term,
@@ -40,13 +41,13 @@ def term_height(term: Term) -> int:
 
 
 def stmt_height(stmt: Stmt) -> int:
-    """One more than the highest statement within; an `elif` stands beside its `if`, not within, and so do fields."""
+    """One more than the highest statement within; an `elif` is as high as its `if`, and so are fields and functions."""
     heights = list(map(term_height, own_terms(stmt)))
     if isinstance(stmt, Unpack):
         heights.append(term_height(stmt.call))
     for block in blocks(stmt):
         is_elif = isinstance(stmt, If) and block is stmt.orelse and len(block) == 1 and isinstance(block[0], If)
-        level = is_elif or isinstance(stmt, Fieldwise)
+        level = is_elif or isinstance(stmt, Fieldwise | Outlined)
         heights += [stmt_height(inner) + (not level) for inner in block]
     return max(heights, default=1)
 

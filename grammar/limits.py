@@ -16,6 +16,7 @@ from typing import TypeGuard
 
 import numpy as np
 
+from grammar.atomics import AtomicKind
 from grammar.emit import is_unrolled, range_of
 from grammar.op import InPlace, Lanes, Op
 from grammar.paths import fieldwise
@@ -26,7 +27,6 @@ from grammar.tree import (
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -38,6 +38,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -230,7 +231,7 @@ class _Walk:
                 self.needed(self.term(condition)[1] and self.carries_gradient(body))
                 self.loop(body, dynamic=True)
                 self.term(condition)
-            case Fieldwise(_, _, body):
+            case Fieldwise(_, _, body) | Outlined(_, body):
                 self.block(body)
             case _:
                 pass

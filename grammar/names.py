@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, get_args
 
 from grammar.choose import Choose
 from grammar.natural import natural_data
-from grammar.types import Kind
+from grammar.types import COMPOSITES, Kind
 
 NameRole = Literal[
     "kernel",
@@ -125,9 +125,10 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-RESERVED = frozenset(keyword.kwlist) | set(
-    _words("wp warp np float int bool range min max abs round sum len pow print type map filter match case")
-)
+RESERVED = frozenset(keyword.kwlist) | {
+    *_words("wp warp np float int bool range min max abs round sum len pow print type map filter match case"),
+    *(type.spelling for type in COMPOSITES if type.is_own),
+}
 """What no name may be: it would not parse, shadow what kernels call, or read oddly."""
 
 VERBS = _words(

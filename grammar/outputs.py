@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.choose import chance, pick, weighted
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role
 from grammar.features import infix
@@ -22,24 +23,7 @@ from grammar.ranges import spans
 from grammar.slots import comes_first
 from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scalar, stored_index, threshold_for
 from grammar.tiles import is_tile
-from grammar.tree import (
-    BITWISE,
-    MARKING,
-    Apply,
-    At,
-    Atomic,
-    AtomicKind,
-    AugStore,
-    Const,
-    If,
-    Param,
-    Role,
-    Stmt,
-    Store,
-    Term,
-    Var,
-    indices_of,
-)
+from grammar.tree import Apply, At, Atomic, AugStore, Const, If, Param, Role, Stmt, Store, Term, Var, indices_of
 from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element, Scalar
 
 Leaving = Callable[[Draft, Grown, int], None]

@@ -25,6 +25,7 @@ from grammar.tree import (
     For,
     If,
     Invoke,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -87,7 +88,7 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Unpack(names, function, tuple(map(change, args)))
         case Return(value, others) if value is not None:
             return Return(change(value), tuple(map(change, others)))
-        case Thread() | Break() | Continue() | Return() | Fieldwise():
+        case Thread() | Break() | Continue() | Return() | Fieldwise() | Outlined():
             return stmt
         case _:
             assert_never(stmt)
@@ -111,7 +112,7 @@ def _with_blocks(stmt: Stmt, change: Callable[[Stmt], Body]) -> Stmt:
     match stmt:
         case If(condition, body, orelse):
             return If(condition, with_statements(body, change), with_statements(orelse, change))
-        case For(_, _, _, body) | While(_, body):
+        case For(_, _, _, body) | While(_, body) | Outlined(_, body):
             return replace(stmt, body=with_statements(body, change))
         case Fieldwise(struct, target, fields):
             return Fieldwise(struct, target, tuple(new for field in fields for new in _with_field(field, change)))

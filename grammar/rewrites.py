@@ -32,6 +32,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Param,
     Read,
     Return,
@@ -180,6 +181,11 @@ def _spelt_out(stmt: Stmt) -> Body:
             return (stmt,)
 
 
+def _in_place(stmt: Stmt) -> Body:
+    """What a function that writes to arrays holds, where it is called."""
+    return stmt.body if isinstance(stmt, Outlined) else (stmt,)
+
+
 def _augmented(stmt: Stmt) -> Body:
     """`v += a` for `v = v + a`."""
     match stmt:
@@ -242,7 +248,7 @@ def _without(term: Term, name: str, done: list[Term], inside: bool = False) -> T
 def _dead_branch(kernel: Kernel) -> Kernel | None:
     """`if False:` around a second copy of the last statement."""
     last = kernel.body[-1]
-    if isinstance(last, Thread | Return) or _takes_blocks(kernel):
+    if isinstance(last, Thread | Return | Outlined) or _takes_blocks(kernel):
         return None
     return _changed(kernel, (*kernel.body, If(Const(BOOL, False), (last,))))
 
@@ -268,6 +274,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "ternary as where": _in_terms(_where),
     "where as ternary": _in_terms(_ternary),
     "function inlined": _in_terms(inlined),
+    "function that writes inlined": _in_statements(_in_place),
     "choice as branch": _in_statements(_branched),
     "augmented as plain": _in_statements(_spelt_out),
     "plain as augmented": _in_statements(_augmented),

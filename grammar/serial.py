@@ -12,11 +12,12 @@ from dataclasses import MISSING, fields, replace
 from functools import cache
 from typing import Any, get_args
 
+from grammar.atomics import AtomicKind
 from grammar.check import problems
 from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Const, Function, Kernel, Param, Role, Stmt, Struct, Term
+from grammar.tree import Const, Function, Kernel, Param, Role, Stmt, Struct, Term
 from grammar.types import COMPOSITES, ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1

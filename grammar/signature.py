@@ -1,4 +1,4 @@
-"""What kernels and functions take, as Python source: signatures, and the classes of structs.
+"""What kernels and functions take, as Python source: signatures, classes of structs, and types of the module's own.
 
 The key insight: what is passed is told by the names of parameters, so a struct is passed once for all of its fields,
 and its class declares what these are.
@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import libcst as cst
 
-from grammar.nodes import EMPTY, END, NOTHING, dotted, identifier, remembered, subscript
+from grammar.nodes import EMPTY, END, NOTHING, call, dotted, identifier, remembered, subscript
+from grammar.op import Call, Known
 from grammar.paths import ELEMENT, class_fields, root
-from grammar.tree import Kernel, Param, Struct, Var, Whole, taken
-from grammar.types import Array, Type
+from grammar.tree import Apply, Kernel, Param, Struct, Var, Whole, all_functions, all_terms, taken
+from grammar.types import COMPOSITES, Array, Composite, Type
 
 
 @cache
@@ -95,6 +96,23 @@ def _width(type: Type | _Class) -> int:
             return len(element.spelling) + 14
         case _:
             return len(type.spelling) + 4
+
+
+def own_types(kernel: Kernel) -> Iterator[cst.SimpleStatementLine]:
+    """The definitions of those that are written in the module."""
+    written = {param.element for param in kernel.params}
+    written |= {param.type for function in all_functions(kernel) if not function.generic for param in function.params}
+    made = [term.op for term in all_terms(kernel) if isinstance(term, Apply) and isinstance(term.op.spelling, Call)]
+    written |= {op.result for op in made if op.name == op.result.name}
+    yield from (_own_type(type) for type in COMPOSITES if type.is_own and type in written)
+
+
+def _own_type(type: Composite) -> cst.SimpleStatementLine:
+    """`mat23 = wp.types.matrix(shape=(2, 3), dtype=float)`; of a vector, its length is given."""
+    size: tuple[str, Known] = ("shape", type.shape) if type.kind == "matrix" else ("length", type.width)
+    made = call(f"wp.types.{type.kind}", [], (size, ("dtype", type.scalar.spelling)))
+    target = cst.AssignTarget(identifier(type.spelling))
+    return cst.SimpleStatementLine([cst.Assign([target], made)], trailing_whitespace=END)
 
 
 def classes(kernel: Kernel) -> Iterator[cst.ClassDef]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from grammar.atomics import MARKING, AtomicKind
 from grammar.ops import ROWS
 from grammar.tree import (
-    MARKING,
     Apply,
     Atomic,
-    AtomicKind,
     AugStore,
     Const,
     For,

@@ -13,6 +13,7 @@ from functools import cache
 from itertools import count
 
 from grammar.alive import is_alive
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.choose import Seed, replaying
 from grammar.defects import defect
 from grammar.draft import Draft, start
@@ -40,13 +41,10 @@ from grammar.profiles import profile
 from grammar.terms import new_array
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
-    BITWISE,
-    MARKING,
     Apply,
     Assign,
     AssignPart,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -56,6 +54,7 @@ from grammar.tree import (
     For,
     If,
     Kernel,
+    Outlined,
     Param,
     Read,
     Return,
@@ -88,6 +87,7 @@ class Trait(Enum):
     SCALAR = "scalar parameter"
     STRUCT = "struct parameter"
     RECORD = "array of structs"
+    OUTLINED = "function that writes to an array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,7 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.PART: _of((Assign("v", THERE), AssignPart("v", V3, Const(I32, 0), HERE, ADD), RESULT), X, XS, out=V3),
     Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
+    Trait.OUTLINED: _of((Outlined("write_value", (Store(OUT, I, HERE),)),), X),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
     Trait.STRUCT: replace(
         _of((Store(OUT, I, Apply(MUL, (Var("params.s", F32), HERE))),), X, replace(FACTOR, name="params.s")),
@@ -182,6 +183,7 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
     AssignPart: Trait.PART,
     AugStore: Trait.ARRAY_UPDATE,
     Fieldwise: Trait.RECORD,
+    Outlined: Trait.OUTLINED,
 }
 
 

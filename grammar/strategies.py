@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from grammar.atomics import AtomicKind
 from grammar.choose import Choose, Seed, pick
 from grammar.draft import Draft, start
 from grammar.evaluate import EndlessLoopError, run_plain
@@ -48,7 +49,7 @@ from grammar.smallest import (
     with_inside,
 )
 from grammar.terms import grow_term
-from grammar.tree import AtomicKind, Kernel, Role, Term
+from grammar.tree import Kernel, Role, Term
 from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

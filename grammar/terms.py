@@ -417,7 +417,8 @@ def tile_leaf(draft: Draft, type: Composite) -> Grown:
 def reduced(draft: Draft, type: Composite, height: int) -> Grown:
     """`wp.tile_sum(t)` and its kin, under a name."""
     known = [op for op in TABLE if op.result is type and len(op.params) == 1 and is_tile(op.params[0])]
-    sources = {op.params[0] for op in known if op.params[0] in draft.kin and op.group == "tile"}
+    larger = {op.params[0] for op in known if op.group == "tile" and not is_single(op.params[0])}
+    sources = larger & draft.kin
     if not sources:
         raise StuckError
     source = pick(draft.choose, sorted(sources, key=repr))
@@ -556,9 +557,9 @@ CONSTANT: Mapping[Kind, float] = {
 
 
 def _composite_constant(draft: Draft, type: Composite) -> Term:
-    """`wp.vec3(0.0, 1.0, 0.0)`, `wp.identity(n=3, dtype=float)`, `wp.quat_identity()`."""
+    """`wp.vec3(0.0, 1.0, 0.0)`, `wp.identity(n=3, dtype=float)`, `mat23(1.0)`, `wp.quat_identity()`."""
     if type.kind == "matrix":
-        return identity(type)
+        return identity(type) if type.shape[0] == type.shape[1] else number(type, 1)
     if type.kind != "vector":
         return zero(type)
     axis, size = draft.choose(type.width), 1.0

@@ -7,12 +7,13 @@ frozen, picklable and comparable, so a kernel can be stored, replayed, compared 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cached_property
 from typing import Any, ClassVar
 
+from grammar.atomics import ATOMIC_UPDATES, AtomicKind
 from grammar.op import Op
 from grammar.types import I32, WARPS, Array, Composite, Element, Scalar, Type
 
@@ -237,31 +238,6 @@ class AugStore:
         return ATOMIC_UPDATES.get(self.op.name)
 
 
-class AtomicKind(Enum):
-    ADD = "atomic_add"
-    SUB = "atomic_sub"
-    MIN = "atomic_min"
-    MAX = "atomic_max"
-    AND = "atomic_and"
-    OR = "atomic_or"
-    XOR = "atomic_xor"
-    EXCH = "atomic_exch"
-    CAS = "atomic_cas"
-
-
-MARKING = (AtomicKind.EXCH, AtomicKind.CAS)
-"""With a number, `wp.atomic_exch(seen, i, 1)`, or only where there was none, `wp.atomic_cas(seen, i, 0, 1)`."""
-BITWISE = (AtomicKind.AND, AtomicKind.OR, AtomicKind.XOR)
-ATOMIC_UPDATES: Mapping[str, AtomicKind] = {
-    "add": AtomicKind.ADD,
-    "sub": AtomicKind.SUB,
-    "bit_and": AtomicKind.AND,
-    "bit_or": AtomicKind.OR,
-    "bit_xor": AtomicKind.XOR,
-}
-"""By the name of the operator in `array[index] OP= value`."""
-
-
 @dataclass(frozen=True, slots=True)
 class Atomic:
     """`wp.atomic_add(array, index, value)` and its kin."""
@@ -337,10 +313,21 @@ class Fieldwise:
     body: tuple[Assign | Store, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Outlined:
+    """`add_force(forces, i, f)`: statements that stand in a function of the module's own, which writes to arrays.
+
+    It is called here and nowhere else, and takes what they use from around them, under the names that it has there.
+    """
+
+    name: str
+    body: tuple[Stmt, ...]
+
+
 Assigning = Assign | AugAssign | AssignPart | Sample | Unpack
 """Statements that give values to locals."""
 Simple = Thread | Assigning | Store | AugStore | Atomic
-Stmt = Simple | If | For | While | Break | Continue | Return | Fieldwise
+Stmt = Simple | If | For | While | Break | Continue | Return | Fieldwise | Outlined
 
 
 def assigned(stmt: Assigning) -> tuple[str, ...]:
@@ -529,7 +516,7 @@ def blocks(stmt: Stmt) -> tuple[tuple[Stmt, ...], ...]:
     match stmt:
         case If(_, body, orelse):
             return (body, orelse) if orelse else (body,)
-        case For(_, _, _, body) | While(_, body) | Fieldwise(_, _, body):
+        case For(_, _, _, body) | While(_, body) | Fieldwise(_, _, body) | Outlined(_, body):
             return (body,)
         case _:
             return ()
@@ -567,6 +554,11 @@ def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
 
 def _unpacked(stmt: Stmt) -> tuple[Term, ...]:
     return (stmt.call,) if isinstance(stmt, Unpack) else ()
+
+
+def outlined_parts(kernel: Kernel) -> tuple[Outlined, ...]:
+    """Those of its statements that stand in functions which write to arrays."""
+    return tuple(stmt for stmt in statements(kernel.body) if isinstance(stmt, Outlined))
 
 
 def all_functions(kernel: Kernel) -> tuple[Function, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Scalar:
     """How kernels spell it in annotations and casts: `float`, `int`, `bool`, or `wp.float64` and the like."""
 
     dtype: np.dtype[Any] = field(init=False)
+    is_own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", np.dtype(self.name))
@@ -71,6 +72,9 @@ BARE = (F32, I32, BOOL)
 """Types of Python's own literals: a constant of any other is cast, `wp.uint8(3)`."""
 
 
+LETTERS = "xyzw"
+"""Of the scalars of a vector that has no more."""
+
 Kind = Literal["vector", "matrix", "quaternion", "transform", "twist", "tile"]
 
 
@@ -80,7 +84,7 @@ class Composite:
 
     name: str
     spelling: str
-    """How kernels spell it in annotations and constructors: `wp.vec3`."""
+    """How kernels spell it in annotations and constructors: `wp.vec3`, or `mat23` if the module itself defines it."""
     scalar: Scalar
     shape: tuple[int, ...]
     """(3,) for a vector of three; (rows, columns) for a matrix."""
@@ -107,6 +111,11 @@ class Composite:
     def extent(self) -> tuple[int, ...]:
         """Of a tile: how many elements it has along each axis."""
         return self.shape[:-1] if self.vectors else self.shape
+
+    @property
+    def is_own(self) -> bool:
+        """Whether modules define it, as Warp has no name for it: `vec5 = wp.types.vector(length=5, dtype=float)`."""
+        return not self.spelling.startswith("wp.")
 
     @property
     def is_rigid(self) -> bool:
@@ -153,6 +162,19 @@ def _pair(name: str, shape: tuple[int, ...], rotation: int | None = None) -> tup
 VECTORS = (*_vectors(F32, "f", ""), *_vectors(F64, "d", "d"), *_vectors(F16, "h", "h"))
 INT_VECTORS = _vectors(I32, "i", "i")
 MATRICES = tuple(M for n in (2, 3, 4) for M in _pair(f"mat{n}{n}", (n, n)))
+
+
+def _own(name: str, *shape: int) -> tuple[Composite, Composite]:
+    """A type that modules define, in float32 and in float64."""
+    return Composite(f"{name}f", name, F32, shape), Composite(f"{name}d", f"{name}d", F64, shape)
+
+
+LONG_VECTORS = _own("vec5", 5)
+RECTANGULAR = (
+    *(*_own("mat23", 2, 3), *_own("mat32", 3, 2)),
+    *(Composite(f"mat{r}{c}f", f"mat{r}{c}", F32, (r, c)) for r, c in ((3, 4), (4, 3))),
+)
+"""Matrices of other shapes than squares."""
 QUATERNIONS = _pair("quat", (4,), 0)
 TRANSFORMS = _pair("transform", (7,), 3)
 """A position, then a quaternion."""
@@ -162,6 +184,7 @@ SPATIAL_MATRICES = _pair("spatial_matrix", (6, 6))
 COMPOSITES: tuple[Composite, ...] = (
     *(*VECTORS, *INT_VECTORS, *MATRICES),
     *(*QUATERNIONS, *TRANSFORMS, *TWISTS, *SPATIAL_MATRICES),
+    *(*LONG_VECTORS, *RECTANGULAR),
 )
 
 

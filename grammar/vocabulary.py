@@ -14,15 +14,14 @@ from typing import Any
 import libcst as cst
 
 from grammar import constructs as said
+from grammar.atomics import AtomicKind
 from grammar.components import SIGNS
-from grammar.emit import LETTERS
 from grammar.families import FAMILIES
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import ROWS
 from grammar.profiles import PROFILES
 from grammar.tiles import is_tile
-from grammar.tree import AtomicKind
-from grammar.types import ELEMENTS, WARPS, Array
+from grammar.types import ELEMENTS, LETTERS, WARPS, Array
 
 DIMENSIONS = range(1, 1 + max(n for family in FAMILIES for n, _ in family.dimensions))
 """Of arrays, and of the grid of threads."""
@@ -60,6 +59,7 @@ STATEMENTS = (
     *(said.alone(said.call("wp.tile_atomic_add", 2, keywords)) for keywords in ([], ["offset"])),
     *("if", "elif", "else", *map(said.trips, (1, 2, 3)), "while", "break", "continue", "return"),
     *("return _", "return _, _"),
+    said.alone(said.CALL_ON_ARRAY),
 )
 FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
 FOUND = (said.call("wp.atomic_add", 3), said.call("wp.atomic_exch", 3), said.call("wp.atomic_cas", 4))

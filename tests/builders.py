@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from grammar.atomics import AtomicKind
 from grammar.choose import Seed, seeded
 from grammar.evaluate import Plain, run_plain
 from grammar.families import families_at
@@ -24,7 +25,6 @@ from grammar.tree import (
     Assign,
     AssignPart,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Const,

@@ -33,6 +33,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -120,7 +121,7 @@ class Lane:
             case While(condition, body):
                 while self.holds(condition) and self.goes_on(body):
                     pass
-            case Fieldwise(_, _, body):
+            case Fieldwise(_, _, body) | Outlined(_, body):
                 self.block(body)
             case Break():
                 raise BreakLoop

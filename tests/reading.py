@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from grammar.atomics import AtomicKind
 from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.tiles import is_tile
@@ -18,7 +19,6 @@ from grammar.tree import (
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -28,6 +28,7 @@ from grammar.tree import (
     Function,
     If,
     Invoke,
+    Outlined,
     Read,
     Return,
     Sample,
@@ -43,8 +44,9 @@ from grammar.tree import (
     is_own,
     own_terms,
     statements,
+    taken,
 )
-from grammar.types import BOOL, ELEMENTS, F32, I32, SCALARS, U32, WARPS, Array, Composite, Type
+from grammar.types import BOOL, COMPOSITES, ELEMENTS, F32, I32, SCALARS, U32, WARPS, Array, Composite, Type
 
 # -- reading text -----------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,9 @@ class Reader:
         imports = [ast.unparse(node) for node in others if isinstance(node, ast.Import | ast.ImportFrom)]
         assert imports in (["import warp as wp"], ["from typing import Any", "import warp as wp"])
         others = others[len(imports) :]
-        self.functions: dict[str, Function] = {}
+        self.functions: dict[str, list[Function]] = {}
+        self.outlined: list[Outlined] = []
+        self.takes: dict[str, list[str]] = {}
         self.generic: dict[str, ast.FunctionDef] = {}
         self.constants: dict[str, Const] = {}
         functions = [node for node in others if isinstance(node, ast.FunctionDef)]
@@ -117,12 +121,18 @@ class Reader:
             (name,), value = node.targets, node.value
             assert isinstance(name, ast.Name)
             assert isinstance(value, ast.Call)
+            if ast.unparse(value.func) in ("wp.types.vector", "wp.types.matrix"):
+                assert ANNOTATIONS[name.id] in COMPOSITES
+                continue
             assert ast.unparse(value.func) == "wp.constant"
             literal = self.term(value.args[0])
             assert isinstance(literal, Const)
             self.constants[name.id] = replace(literal, name=name.id)
         for function in functions:
-            if any(arg.annotation and ast.unparse(arg.annotation) == "Any" for arg in function.args.args):
+            marks = [ast.unparse(mark) for mark in function.decorator_list]
+            if self.outlined and marks == [f"wp.func_replay({self.outlined[-1].name})"]:
+                assert [ast.unparse(stmt) for stmt in function.body] == ["pass"]
+            elif any(arg.annotation and ast.unparse(arg.annotation) == "Any" for arg in function.args.args):
                 self.generic[function.name] = function
             else:
                 self.function(function)
@@ -132,13 +142,25 @@ class Reader:
         """Of what is written for any type, made for the given ones."""
         body = self.definition(function, "wp.func", given)
         of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
-        result, *rest = next(own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return))
-        self.functions[self.name] = Function(
+        returned = [own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return)]
+        if not returned:
+            self.outlined.append(Outlined(self.name, body))
+            self.takes[self.name] = list(self.params)
+            return
+        result, *rest = returned[0]
+        made = Function(
             *(self.name, of, body, result.type),
             others=tuple(each.type for each in rest),
             defaults=self.numbers(function),
             generic=bool(given),
         )
+        self.functions.setdefault(self.name, []).append(made)
+
+    def meant(self, name: str, args: tuple[Term, ...]) -> Function:
+        """The function of that name that takes these."""
+        each = self.functions[name]
+        fitting = [one for one in each if tuple(map(taken, one.params)) == tuple(map(taken, args))]
+        return fitting[0] if len(each) > 1 else each[0]
 
     def numbers(self, function: ast.FunctionDef) -> tuple[Const, ...]:
         """The defaults."""
@@ -210,9 +232,10 @@ class Reader:
                 self.types[name] = op.result
                 return Sample(name, op, state, terms)
             case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name(called), args)):
-                own, targets = self.functions[called], tuple(n.id for n in names if isinstance(n, ast.Name))
+                terms, targets = tuple(map(self.term, args)), tuple(n.id for n in names if isinstance(n, ast.Name))
+                own = self.meant(called, terms)
                 self.types |= dict(zip(targets, own.results, strict=True))
-                return Unpack(targets, own, tuple(map(self.term, args)))
+                return Unpack(targets, own, terms)
             case ast.Assign([ast.Tuple(names)], ast.Call(function, args)):
                 terms, targets = tuple(map(self.term, args)), tuple(n.id for n in names if isinstance(n, ast.Name))
                 (op,) = [op for op in SEVERAL if _is_call(op, function, terms)]
@@ -260,6 +283,10 @@ class Reader:
                 (op,) = [op for op in SEVERAL if op.spelling == placed and (*op.params, *op.results) == types]
                 places = [term.name for term in terms[len(op.params) :] if isinstance(term, Var)]
                 return Unpack(tuple(places), op, terms[: len(op.params)])
+            case ast.Expr(ast.Call(ast.Name(called), args)):
+                (outlined,) = [part for part in self.outlined if part.name == called]
+                assert [ast.unparse(arg) for arg in args] == self.takes[called]
+                return outlined
             case ast.Expr(ast.Call(called) as done) if ast.unparse(called) in IN_PLACE:
                 return self.in_place(done)
             case ast.Expr(ast.Call(ast.Attribute(ast.Name("wp"), function), [ast.Name(array), held], offsets)) if (
@@ -376,7 +403,8 @@ class Reader:
             self.function(node, *types[: len(args)], *types[len(types) - len(node.args.args) + len(args) :])
             self.name, self.params, self.types = outer
         if function in self.functions:
-            called, given = self.functions[function], tuple(map(self.term, args))
+            given = tuple(map(self.term, args))
+            called = self.meant(function, given)
             left = len(called.params) - len(given)
             return Invoke(called, given + called.defaults[len(called.defaults) - left :])
         if function in CASTS and isinstance(literal := self.term(args[0]), Const) and not is_own(literal):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from grammar.alive import is_alive
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.evaluate import EndlessLoopError, Interpreter, Plain, run_plain
@@ -26,13 +27,10 @@ from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.profiles import profile
 from grammar.tree import (
-    BITWISE,
-    MARKING,
     Apply,
     Assign,
     At,
     Atomic,
-    AtomicKind,
     AugStore,
     Const,
     For,

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import pytest
 
 from extract.compile import Compiled, CompileOptions, compile_block, release, start
+from grammar.atomics import AtomicKind
 from grammar.emit import emit
-from grammar.tree import AtomicKind, Kernel
+from grammar.tree import Kernel
 from tests.builders import LANES, OUT, X, Y, accumulator, array, at, atomic, do, kernel, put, samples
 from validate import axes
 from validate.axes import AXES, check_axes, check_spellings

@@ -12,26 +12,12 @@ from dataclasses import replace
 
 import pytest
 
+from grammar.atomics import AtomicKind
 from grammar.check import problems
 from grammar.evaluate import EndlessLoopError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import (
-    Apply,
-    AtomicKind,
-    AugAssign,
-    Break,
-    Const,
-    Continue,
-    Kernel,
-    Param,
-    Return,
-    Role,
-    Stmt,
-    Term,
-    Thread,
-    Var,
-)
+from grammar.tree import Apply, AugAssign, Break, Const, Continue, Kernel, Param, Return, Role, Stmt, Term, Thread, Var
 from grammar.types import BOOL, F32, F64, I32, type_named
 from tests.builders import (
     OUT,

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import warp as wp
 
 from extract.build import BuildFailure
+from extract.launch import of_warp
 from extract.options import CompileOptions
 from grammar.emit import emit
 from grammar.layout import Inputs
@@ -332,4 +332,4 @@ def _of_warp(type: Element) -> Any:
     from warp._src import types
 
     tile: Any = types.tile
-    return tile(dtype=getattr(wp, type.element.name), shape=type.extent) if is_tile(type) else getattr(wp, type.name)
+    return tile(dtype=of_warp(type.element), shape=type.extent) if is_tile(type) else of_warp(type)

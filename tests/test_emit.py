@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import pytest
 
+from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit, emit_term, rebound_in_loops
@@ -25,7 +26,6 @@ from grammar.ops import ROWS, TABLE
 from grammar.tiles import is_tile
 from grammar.tree import (
     Apply,
-    AtomicKind,
     Break,
     Const,
     Continue,
@@ -40,7 +40,7 @@ from grammar.tree import (
     all_functions,
     constants,
 )
-from grammar.types import BOOL, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
+from grammar.types import BOOL, COMPOSITES, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
 from tests.builders import (
     OUT,
     I,
@@ -409,6 +409,7 @@ def test_only_warp_is_imported() -> None:
             *constants(sample.kernel),
         }
         known |= {struct.name for struct in sample.kernel.structs} | {"Any" for _ in typing}
+        known |= {type.spelling for type in COMPOSITES if type.is_own}
         assert {n.id for n in named} <= bound | known, sample
 
 

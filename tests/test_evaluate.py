@@ -14,29 +14,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Interpreter, Plain, run_plain
 from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.number import Alike
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
-from grammar.tree import (
-    BITWISE,
-    MARKING,
-    Apply,
-    At,
-    Atomic,
-    AtomicKind,
-    Break,
-    Const,
-    Continue,
-    Kernel,
-    Param,
-    Return,
-    Role,
-    Stmt,
-    statements,
-)
+from grammar.tree import Apply, At, Atomic, Break, Const, Continue, Kernel, Param, Return, Role, Stmt, statements
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
     LANES,

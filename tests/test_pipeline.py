@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -80,7 +81,8 @@ def _launched(wp: object, row: dict[str, object], number: int) -> dict[str, np.n
     arrays = {}
     types = {param["name"]: param["type"] for param in row["parameters"]}  # type: ignore[attr-defined] # likewise
     for tensor in row["inputs"]:  # type: ignore[attr-defined] # rows are plain JSON
-        element = getattr(wp, types[tensor["name"]].partition("(")[2].rstrip(")") or types[tensor["name"]])
+        named = types[tensor["name"]].partition("(")[2].rstrip(")") or types[tensor["name"]]
+        element: Any = getattr(wp, named, None) or scope[named.removesuffix("f")]  # else the module defines it
         value = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
         if types[tensor["name"]].startswith("array"):
             arrays[tensor["name"]] = wp.array(value.copy(), dtype=element, device="cpu")  # type: ignore[attr-defined] # untyped module

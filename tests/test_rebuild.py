@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args
 
+from grammar.atomics import AtomicKind
 from grammar.fields import body_renamed, by_table, fresh_names, renamed, taken_names
 from grammar.op import Op
 from grammar.ops import ROWS
@@ -20,7 +21,6 @@ from grammar.tree import (
     AssignPart,
     At,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,
@@ -32,6 +32,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Param,
     Read,
     Return,
@@ -72,6 +73,7 @@ EVERYTHING: Body = (
     While(Var("on", BOOL), (AugStore("y", At((I, NEXT)), ADD, NEXT),)),
     Atomic(AtomicKind.ADD, "z", NEXT, NEXT),
     Fieldwise("Body", "out[]", (Store("out[].m", NEXT, Var("b.m", I32)),)),
+    Outlined("write", (Store("y", I, NEXT),)),
     Return(NEXT, (I,)),
 )
 
@@ -139,7 +141,7 @@ def test_what_statements_bind() -> None:
 
 def test_names_that_are_taken() -> None:
     kernel = Kernel("do_all", (Param("bodies[].m", Array(I32), Role.VALUE),), EVERYTHING, "combined", STRUCTS)
-    wanted = {"do_all", "bodies", "Body", "i", "j", "b", "a", "v", "r", "c", "d", "k", "out", "pair", "first"}
+    wanted = {"do_all", "bodies", "Body", "i", "j", "b", "a", "v", "r", "c", "d", "k", "out", "pair", "first", "write"}
     assert taken_names(kernel) == wanted
     assert next(fresh_names(kernel, "k")) == "k_0"
     assert next(fresh_names(replace(kernel, name="k_0"), "k")) == "k_1"

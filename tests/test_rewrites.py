@@ -11,7 +11,7 @@ from grammar.emit import emit
 from grammar.evaluate import run_plain
 from grammar.inputs import regular
 from grammar.rewrites import BUILTINS, REWRITES
-from grammar.tree import Function, Invoke, Kernel, Return, Var
+from grammar.tree import Function, Invoke, Kernel, Outlined, Return, Var
 from grammar.types import F32
 from tests.builders import LANES, OUT, I, X, Y, at, change, do, kernel, let, loop, put, samples, var
 
@@ -40,6 +40,10 @@ EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "function inlined": (
         kernel((X, OUT), put("out", Invoke(SQUARE, (at("x"),)))),
         "out[i] = x[i] * x[i]",
+    ),
+    "function that writes inlined": (
+        kernel((X, OUT), Outlined("write_sine", (put("out", do("sin", at("x"))),))),
+        "i = wp.tid()\n    out[i] = wp.sin(x[i])",
     ),
     "augmented as plain": (kernel((X, OUT), let("v", at("x")), change("v", "sub", 1.0), put("out", V)), "v = v - 1.0"),
     "plain as augmented": (kernel((X, OUT), let("v", at("x")), let("v", do("mul", V, 2.0)), put("out", V)), "v *= 2.0"),

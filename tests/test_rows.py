@@ -16,12 +16,12 @@ from corpus.card import card
 from corpus.row import array_of, operations, statement_kind, tensors
 from corpus.schema import COLUMNS, schema_of
 from extract.build import PIECES, Target
+from grammar.atomics import AtomicKind
 from grammar.ops import ROWS
 from grammar.tree import (
     Apply,
     Assign,
     Atomic,
-    AtomicKind,
     AugAssign,
     AugStore,
     Break,

@@ -103,7 +103,10 @@ def test_text_is_read_back() -> None:
     assert "        return 0.0, -b\n    return a + b, a * b\n" in text
     assert "    u, v = split(x[i], y[i])\n" in text
     reader = Reader(text)
-    assert (reader.body, tuple(reader.functions.values())) == (USED.body, functions(USED.body))
+    assert (reader.body, tuple(one for each in reader.functions.values() for one in each)) == (
+        USED.body,
+        functions(USED.body),
+    )
 
 
 def test_it_is_stored_and_told_from_others() -> None:

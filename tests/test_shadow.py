@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grammar.atomics import MARKING, AtomicKind
 from grammar.evaluate import Interpreter, Plain
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SCALAR_ROWS
-from grammar.tree import MARKING, Apply, AtomicKind, Kernel, Param, Read, Role, Term
+from grammar.tree import Apply, Kernel, Param, Read, Role, Term
 from grammar.types import F64, FLOATS, I32, Array
 from tests.builders import (
     OUT,

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pytest
 
+from grammar.atomics import AtomicKind
 from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS
-from grammar.tree import AtomicKind, Kernel, Term
+from grammar.tree import Kernel, Term
 from grammar.types import F64, type_named
 from tests.builders import (
     OUT,

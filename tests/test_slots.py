@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from grammar.atomics import MARKING, AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
@@ -19,7 +20,7 @@ from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.profiles import profile
 from grammar.slots import comes_first, kept, slots
-from grammar.tree import MARKING, AtomicKind, Kernel, Param, Role, Stmt
+from grammar.tree import Kernel, Param, Role, Stmt
 from grammar.types import F32, I32
 from tests.builders import LANES, OUT, I, X, at, atomic, change, do, ints, kernel, let, loop, number, out, put, when
 from tests.lane_by_lane import lane_by_lane

@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from grammar.alive import is_alive
+from grammar.atomics import AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed
 from grammar.defects import defect
@@ -29,7 +30,7 @@ from grammar.smallest import (
     with_inside,
 )
 from grammar.tiles import is_of_threads, is_tile
-from grammar.tree import AtomicKind, statements
+from grammar.tree import statements
 from grammar.types import F64, Composite, Scalar
 from tests.builders import LANES
 from tests.each import each

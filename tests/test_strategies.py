@@ -15,6 +15,7 @@ from hypothesis import find, given, seed, settings
 from hypothesis import strategies as st
 
 from grammar.alive import is_alive
+from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit, emit_term
@@ -26,7 +27,7 @@ from grammar.op import Op
 from grammar.ops import row
 from grammar.smallest import SIMPLEST, Construct, Nesting, constructs_of, nestings_of
 from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
-from grammar.tree import Apply, Atomic, AtomicKind, Break, For, If, Kernel, Stmt, Term, While, all_terms, statements
+from grammar.tree import Apply, Atomic, Break, For, If, Kernel, Stmt, Term, While, all_terms, statements
 from grammar.types import SCALARS, Scalar
 
 MANY = settings(max_examples=3000, deadline=None, database=None)

@@ -274,7 +274,7 @@ def _typed(param: Param, values: Lanes) -> tuple[str, str, Any]:
         element, values = element.element, laid_out(values, param.type)
     if isinstance(element, Composite):
         values = values.reshape(*values.shape[:-1], *element.shape)
-    return element.name, element.dtype.name, _literal(values)
+    return element.spelling if element.is_own else element.name, element.dtype.name, _literal(values)
 
 
 def _literal(values: Lanes) -> Any:

@@ -13,10 +13,11 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.atomics import AtomicKind
 from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
-from grammar.tree import Atomic, AtomicKind, AugStore, Kernel, Param, Store, all_terms
+from grammar.tree import Atomic, AugStore, Kernel, Param, Store, all_terms
 from grammar.types import F16, FLOATS
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import Slopes, slopes_of

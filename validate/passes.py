@@ -32,6 +32,7 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
+    Outlined,
     Param,
     Read,
     Role,
@@ -141,7 +142,7 @@ def _shorter(block: Body) -> Iterator[Body]:
 
 
 def unwrap(kernel: Kernel) -> Iterator[Kernel]:
-    """With what a branch or a loop holds in its place, once."""
+    """With what a branch, a loop or a function that writes holds in its place, once."""
     return _bodies(kernel, in_blocks(kernel.body, _unwrapped))
 
 
@@ -165,7 +166,7 @@ def _inside(stmt: Stmt) -> Iterator[Body]:
                 yield (replace(stmt, start=None, step=None),)
             if step is not None:
                 yield (replace(stmt, step=None),)
-        case While(_, inner):
+        case While(_, inner) | Outlined(_, inner):
             yield inner
         case _:
             pass

@@ -130,14 +130,19 @@ def inputs(arrays: dict[str, Any]) -> list[Any]:
 
 def value_of(element: str, dtype: str, values: Any) -> Any:
     """A scalar parameter; of a composite type, made of all its scalars."""
-    return getattr(wp, element)(*np.array(values, dtype).ravel().tolist()) if isinstance(values, list) else values
+    return type_named(element)(*np.array(values, dtype).ravel().tolist()) if isinstance(values, list) else values
+
+
+def type_named(name: str) -> Any:
+    """Warp's, or one that is defined beside the kernel."""
+    return globals().get(name) or getattr(wp, name)
 
 
 def array_of(place: str, names: list[str], guard: int) -> Any:
     """An array with so many elements on each side that nobody may touch; without any, one that has a gradient."""
     element, dtype, values = CASE["arguments"][names[0]]
     inner: Any = np.array(values, dtype)
-    kind: Any = getattr(wp, element)
+    kind = type_named(element)
     if "[]" in place:
         kind = globals()[CASE["structs"][place]]
         inner = filled(np.zeros(CASE["shapes"][place], kind.numpy_dtype()), names, CASE["arguments"])

@@ -20,14 +20,12 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.evaluate import Algebra, Interpreter, filled, fold, kind_of
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.tree import (
-    BITWISE,
-    MARKING,
     Atomic,
-    AtomicKind,
     AugStore,
     For,
     Invoke,

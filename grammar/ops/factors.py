@@ -133,7 +133,7 @@ def _axes(m: Numbers) -> Numbers:
 def eigen(m: Numbers) -> tuple[Numbers, Numbers]:
     """Eigenvectors as columns, and what belongs to them."""
     axes = _axes(m)
-    stretched = times(3)(times(3)(transposed(axes, 3), m), axes)
+    stretched = times(3, 3)(times(3, 3)(transposed(axes, 3), m), axes)
     return axes, parts.parts(0, 4, 8)(stretched)
 
 
@@ -142,8 +142,8 @@ def eigen(m: Numbers) -> tuple[Numbers, Numbers]:
 
 def singular(m: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Two rotations around the values, of which the last may be negative."""
-    v = _axes(times(3)(transposed(m, 3), m))
-    images, axes = _sorted(rows_of(transposed(times(3)(m, v), 3), 3), rows_of(transposed(v, 3), 3))
+    v = _axes(times(3, 3)(transposed(m, 3), m))
+    images, axes = _sorted(rows_of(transposed(times(3, 3)(m, v), 3), 3), rows_of(transposed(v, 3), 3))
     u, r = qr(transposed(parts.joined(*images), 3))
     return u, parts.parts(0, 4, 8)(r), transposed(parts.joined(*axes), 3)
 

@@ -1,4 +1,4 @@
-"""Square matrices: construction, elements and rows, products, and what linear algebra asks of them.
+"""Matrices: construction, elements and rows, products, and what linear algebra asks of square ones.
 
 The key insight: as `mat.h` does it. A product of matrices is made by fused operations, which no row of scalars has, so
 that one is rounded; all else is sums and products in Warp's own order, of which the determinant of four columns and
@@ -14,7 +14,7 @@ from grammar.number import Number, Numbers, call, total, where
 from grammar.op import Call, Infix, Item, Op, Prefix, Ternary
 from grammar.ops import parts
 from grammar.ops.parts import narrow, wide
-from grammar.types import BOOL, I32, MATRICES, VECTORS, Composite
+from grammar.types import BOOL, I32, MATRICES, RECTANGULAR, VECTORS, Composite, Scalar
 
 _row = partial(Op, exact=True, group="matrix")
 
@@ -39,10 +39,12 @@ def _vector_times(v: Numbers, m: Numbers) -> Numbers:
     return times_vector(transposed(m, len(m) // len(v)), v)
 
 
-def times(n: int) -> Callable[[Numbers, Numbers], Numbers]:
+def times(inner: int, columns: int) -> Callable[[Numbers, Numbers], Numbers]:
+    """The product of a matrix with so many columns, and of one with as many rows and its own columns."""
+
     def times(a: Numbers, b: Numbers) -> Numbers:
-        columns = rows_of(transposed(b, n), n)
-        return tuple(parts.dot(row, column) for row in rows_of(a, n) for column in columns)
+        turned = rows_of(transposed(b, columns), inner)
+        return tuple(parts.dot(row, column) for row in rows_of(a, inner) for column in turned)
 
     return times
 
@@ -166,57 +168,81 @@ def _inverse_4(m: Numbers) -> Numbers:
 # -- rows of the table ------------------------------------------------------------------------------------------------
 
 
+_ALL = (*MATRICES, *RECTANGULAR)
+MOST_GIVEN = 9
+"""Scalars of which people make a matrix one by one."""
+
+
 def _made(M: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comprehensions of this package
-    S, V, n = M.scalar, _row_type(M), M.shape[0]  # noqa: N806 - likewise
-    keywords = (("n", n), ("dtype", S.spelling))
-    unit = tuple(float(k in _diagonal(n)) for k in range(n * n))
+    S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
+    row, column = _vector(S, columns), _vector(S, rows)
     yield _row(M.name, (), M, Call(M.spelling), lambda: (0.0,) * M.width, weight=0.0)  # accumulators begin with it
     yield _row(M.name, (S,), M, Call(M.spelling), lambda s: (s,) * M.width, weight=0.05)
-    if n < 4:
-        yield _row(M.name, (S,) * M.width, M, Call(M.spelling), parts.given, weight=0.3 / n)
-    yield _row("identity", (), M, Call("wp.identity", keywords), lambda: unit, weight=0.0)
-    yield _row("matrix_from_rows", (V,) * n, M, Call("wp.matrix_from_rows"), parts.joined, weight=1.5)
-    yield _row("matrix_from_cols", (V,) * n, M, Call("wp.matrix_from_cols"), lambda *c: transposed(parts.joined(*c), n))
-    yield _row("diag", (V,), M, Call("wp.diag"), _on_diagonal)
-    yield _row("outer", (V, V), M, Call("wp.outer"), outer, weight=2.0)
-    if n == 3:
-        yield _row("skew", (V,), M, Call("wp.skew"), skew, weight=1.5)
+    if M.width <= MOST_GIVEN:
+        yield _row(M.name, (S,) * M.width, M, Call(M.spelling), parts.given, weight=0.3 / rows)
+    yield _row("matrix_from_rows", (row,) * rows, M, Call("wp.matrix_from_rows"), parts.joined, weight=1.5)
+    from_columns = Call("wp.matrix_from_cols")
+    yield _row("matrix_from_cols", (column,) * columns, M, from_columns, lambda *c: transposed(parts.joined(*c), rows))
+    yield _row("outer", (column, row), M, Call("wp.outer"), outer, weight=2.0)
     yield from (
         _row(M.name, (other,), M, Call(M.spelling), parts.cast(S.name), group="cast", weight=0.3)
-        for other in MATRICES
+        for other in _ALL
         if other.shape == M.shape and other is not M
     )
 
 
-def _row_type(M: Composite) -> Composite:  # noqa: N803 - likewise
-    return next(V for V in VECTORS if V.scalar is M.scalar and V.shape == M.shape[1:])
+def _vector(scalar: Scalar, size: int) -> Composite:
+    return next(V for V in VECTORS if V.scalar is scalar and V.width == size)
+
+
+def _matrix(scalar: Scalar, *shape: int) -> Composite | None:
+    return next((M for M in _ALL if M.scalar is scalar and M.shape == shape), None)
 
 
 def _parts(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    S, V, n = M.scalar, _row_type(M), M.shape[0]  # noqa: N806 - likewise
-    for i in range(n):
-        places = range(i * n, i * n + n)
-        yield _row("extract", (M,), V, Item((i,)), parts.parts(*places), weight=0.6 / n)
+    S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
+    V = _vector(S, columns)  # noqa: N806 - likewise
+    for i in range(rows):
+        places = range(i * columns, (i + 1) * columns)
+        yield _row("extract", (M,), V, Item((i,)), parts.parts(*places), weight=0.6 / rows)
         yield from (
-            _row("extract", (M,), S, Item((i, j)), parts.part(i * n + j), weight=1.5 / M.width) for j in range(n)
+            _row("extract", (M,), S, Item((i, j)), parts.part(place), weight=1.5 / M.width)
+            for j, place in enumerate(places)
         )
-    yield _row("extract", (M, I32), V, Item(), parts.row(n, n), weight=0.2)
-    yield _row("extract", (M, I32, I32), S, Item(), parts.element(n, n), weight=0.2)
+    yield _row("extract", (M, I32), V, Item(), parts.row(rows, columns), weight=0.2)
+    yield _row("extract", (M, I32, I32), S, Item(), parts.element(rows, columns), weight=0.2)
 
 
-def _algebra(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    S, V, n = M.scalar, _row_type(M), M.shape[0]  # noqa: N806 - likewise
-    yield _row("mul", (M, V), V, Infix("Multiply"), times_vector, weight=4.0)
-    yield _row("matmul", (M, V), V, Infix("MatrixMultiply"), times_vector, weight=1.5)
-    yield _row("mul", (V, M), V, Infix("Multiply"), _vector_times, weight=0.3)
-    yield _row("matmul", (V, M), V, Infix("MatrixMultiply"), _vector_times, weight=0.2)
-    yield _row("mul", (M, M), M, Infix("Multiply"), times(n), exact=False, weight=3.0)
-    yield _row("matmul", (M, M), M, Infix("MatrixMultiply"), times(n), exact=False, weight=1.5)
-    yield _row("transpose", (M,), M, Call("wp.transpose"), lambda m: transposed(m, n), weight=3.0)
+def _products(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
+    row, column = _vector(S, columns), _vector(S, rows)
+    yield _row("mul", (M, row), column, Infix("Multiply"), times_vector, weight=4.0)
+    yield _row("matmul", (M, row), column, Infix("MatrixMultiply"), times_vector, weight=1.5)
+    yield _row("mul", (column, M), row, Infix("Multiply"), _vector_times, weight=0.3)
+    yield _row("matmul", (column, M), row, Infix("MatrixMultiply"), _vector_times, weight=0.2)
+    for N in (other for other in _ALL if other.scalar is S and other.shape[0] == columns):  # noqa: N806 - likewise
+        product, meaning = _matrix(S, rows, N.shape[1]), times(columns, N.shape[1])
+        if product is not None:
+            yield _row("mul", (M, N), product, Infix("Multiply"), meaning, exact=False, weight=3.0)
+            yield _row("matmul", (M, N), product, Infix("MatrixMultiply"), meaning, exact=False, weight=1.5)
+    turned = _matrix(S, columns, rows)
+    assert turned is not None
+    yield _row("transpose", (M,), turned, Call("wp.transpose"), lambda m: transposed(m, columns), weight=3.0)
+    yield _row("ddot", (M, M), S, Call("wp.ddot"), parts.dot, exact=False, weight=1.5)
+
+
+def _square(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    S, n = M.scalar, M.shape[0]  # noqa: N806 - likewise
+    V = _vector(S, n)  # noqa: N806 - likewise
+    keywords = (("n", n), ("dtype", S.spelling))
+    unit = tuple(float(k in _diagonal(n)) for k in range(n * n))
+    yield _row("identity", (), M, Call("wp.identity", keywords), lambda: unit, weight=0.0)
+    yield _row("diag", (V,), M, Call("wp.diag"), _on_diagonal)
+    if n == 3:
+        yield _row("skew", (V,), M, Call("wp.skew"), skew, weight=1.5)
     yield _row("inverse", (M,), M, Call("wp.inverse"), _inverse(n), weight=1.5)
     yield _row("determinant", (M,), S, Call("wp.determinant"), _determinant(n), weight=2.0)
     yield _row("trace", (M,), S, Call("wp.trace"), lambda m: total([m[k] for k in _diagonal(n)]), weight=2.0)
-    yield _row("ddot", (M, M), S, Call("wp.ddot"), parts.dot, exact=False, weight=1.5)
     yield _row("get_diag", (M,), V, Call("wp.get_diag"), parts.parts(*_diagonal(n)), weight=0.7)
 
 
@@ -241,6 +267,7 @@ def _arithmetic(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("isfinite", (M,), BOOL, Call("wp.isfinite"), parts.all_of("isfinite"), weight=0.1)
 
 
-ROWS: tuple[Op, ...] = tuple(
-    row for M in MATRICES for rows in (_made, _parts, _algebra, _arithmetic) for row in rows(M)
+ROWS: tuple[Op, ...] = (
+    *(row for M in _ALL for rows in (_made, _parts, _products, _arithmetic) for row in rows(M)),
+    *(row for M in MATRICES for row in _square(M)),
 )

@@ -102,7 +102,7 @@ def _matrices(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("extract", (M, I32, I32), S, Item(), parts.element(6, 6), weight=0.2)
     yield _row("mul", (M, W), W, Infix("Multiply"), times_vector, weight=2.0)
     yield _row("matmul", (M, W), W, Infix("MatrixMultiply"), times_vector)
-    yield _row("mul", (M, M), M, Infix("Multiply"), times(6), exact=False)
+    yield _row("mul", (M, M), M, Infix("Multiply"), times(6, 6), exact=False)
     yield _row("transpose", (M,), M, Call("wp.transpose"), lambda m: transposed(m, 6))
     yield _row("add", (M, M), M, Infix("Add"), parts.each("add"))
     yield _row("sub", (M, M), M, Infix("Subtract"), parts.each("sub"), weight=0.5)

@@ -12,7 +12,7 @@ from functools import partial
 from grammar.number import Number, Numbers, call, total, where
 from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import parts
-from grammar.types import BOOL, F32, FLOATS, I32, INT_VECTORS, U32, VECTORS, Composite
+from grammar.types import BOOL, F32, FLOATS, I32, INT_VECTORS, LETTERS, LONG_VECTORS, U32, VECTORS, Composite
 
 _row = partial(Op, exact=True, group="vector")
 _step = partial(_row, differentiable=False)
@@ -67,11 +67,12 @@ def _made(V: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     yield _row(V.name, (S,) * n, V, make, parts.given, weight=2.0)
     yield from (
         _row(V.name, (other,), V, make, parts.cast(S.name), group="cast", weight=0.5)
-        for other in (*VECTORS, *INT_VECTORS)
+        for other in (*VECTORS, *INT_VECTORS, *LONG_VECTORS)
         if other.shape == V.shape and other is not V
     )
-    for k, letter in enumerate("xyzw"[:n]):
-        yield _row(f"get_{letter}", (V,), S, Member(letter), parts.part(k), weight=1.5)
+    for k in range(n):
+        if n <= len(LETTERS):
+            yield _row(f"get_{LETTERS[k]}", (V,), S, Member(LETTERS[k]), parts.part(k), weight=1.5)
         yield _row("extract", (V,), S, Item((k,)), parts.part(k), weight=1.5)
     yield _row("extract", (V, I32), S, Item(), parts.element(n), weight=0.5)
 
@@ -150,7 +151,9 @@ def _predicates(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("isfinite", (V,), BOOL, Call("wp.isfinite"), parts.all_of("isfinite"), weight=0.1)
 
 
+_OF_FLOATS = (_made, _rows, _geometry, _norms, _predicates)
+
 ROWS: tuple[Op, ...] = (
-    *(row for V in VECTORS for rows in (_made, _rows, _geometry, _norms, _predicates) for row in rows(V)),
+    *(row for V in (*VECTORS, *LONG_VECTORS) for rows in _OF_FLOATS for row in rows(V)),
     *(row for V in INT_VECTORS for rows in (_made, _rows, _whole) for row in rows(V)),
 )
