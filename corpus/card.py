@@ -36,17 +36,20 @@ rows = load_dataset("path/to/this/folder", split="train")
 ```
 
 A stored value becomes what Warp launches a kernel with by its parameter's type, such as `array(vec3f)`. The last axis
-of a composite's shape numbers its scalars, as Warp's own arrays take them:
+of a composite's shape numbers its scalars, as Warp's own arrays take them. Types that Warp has no name for, such as
+`mat23f`, are among the names that the row's module defines:
 
 ```python
 import numpy as np
 import warp as wp
 
 
-def launched_with(tensor, type):
+def launched_with(tensor, type, module):
     data = np.frombuffer(tensor["data"], tensor["dtype"]).reshape(tensor["shape"])
     kind, _, element = type.removesuffix(")").partition("(")
-    return wp.array(data, dtype=getattr(wp, element)) if element else getattr(wp, kind)(*data.ravel().tolist())
+    name = element or kind
+    made = getattr(wp, name) if hasattr(wp, name) else getattr(module, name.removesuffix("f"))
+    return wp.array(data, dtype=made) if element else made(*data.ravel().tolist())
 ```
 
 `dim=tuple(row["dim"])` is what it is launched with.

@@ -54,9 +54,6 @@ from grammar.types import (
     Scalar,
 )
 
-LIMITED = 0.11
-"""Share of the kernels that may be such that Warp documents their adjoint as wrong; few of them are."""
-
 IN_PARTS = 0.12
 """How often a kernel about vectors or matrices assigns to single scalars of one."""
 ROOMY = 7
@@ -83,7 +80,7 @@ def grow(
     None where so many drafts came to nothing, as happens when the depth leaves the family hardly any room. With
     `allow_known` it may hold the idioms of known defects.
     """
-    tolerant = chance(choose, LIMITED)
+    tolerant = chance(choose, family.tolerance)
     row = rare(choose, family, profile) if depth >= LEAST_FOR_RARE else None
     for k in range(attempts):
         row = row if k < attempts * 2 // 3 else None
@@ -262,7 +259,7 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     is_plain = not (is_tile(draft.main) or family.has(call_function))
     if depth >= 4 and is_plain and chance(draft.choose, draft.profile.calling):
         made.append(call_function(draft, draft.main, room))
-    share = APART * (1 + draft.tolerant)
+    share = APART * (1 + 2 * draft.tolerant)
     if depth >= FEWEST_FOR_PARTS and apart(draft, draft.main) and chance(draft.choose, share):
         made.append(take_apart(draft, draft.main, room))
     if depth >= FEWEST_LEVELS and not is_tile(draft.main):

@@ -19,7 +19,7 @@ from grammar.terms import TRIES, attempt, grow_leaf, grow_term
 from grammar.tree import Apply, Assign, Var
 from grammar.types import F32, I32, U32, Element
 
-WEIGHTS = {"noise": 5.0, "pnoise": 2.0, "curlnoise": 3.0}
+WEIGHTS = {"noise": 4.0, "pnoise": 3.0, "curlnoise": 3.0}
 FREQUENCIES = (2.0, 4.0, 0.5, 3.0, 1.5, 8.0)
 PERIODS = (4, 8, 2, 16, 3, 10)
 FROM_0_ON = (0.0, 100.0)

@@ -10,21 +10,23 @@ import math
 from collections.abc import Sequence
 from functools import cache, lru_cache
 
-from grammar.choose import Choose, chance, pick, weighted
+from grammar.choose import Choose, chance, weighted
 from grammar.draft import Draft, Grown, define, local_role
-from grammar.families import Family
+from grammar.families import FAMILIES, Family
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
 from grammar.perlin import WEIGHTS
-from grammar.profiles import Profile
+from grammar.profiles import Profile, counted_as
 from grammar.ranges import PATTERNS
 from grammar.terms import attempt, grow_arguments, grow_leaf, guarded
 from grammar.tiles import is_tile
 from grammar.tree import Apply
 from grammar.types import ATOMIC, BOOL, COMPOSITES, FLOATS, NUMBERS, Composite, Element
 
-SHARE = 0.38
+SHARE = 0.4
 """Of kernels that are grown around a row."""
+COMMON = 0.5
+"""How often people use what is not rare; 1 is an even share."""
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
 DONE_ELSEWHERE = frozenset(("pos", "len", "isnan", "isinf", "isfinite", "rand_init", *WEIGHTS))
@@ -32,13 +34,17 @@ DONE_ELSEWHERE = frozenset(("pos", "len", "isnan", "isinf", "isfinite", "rand_in
 
 
 def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:
-    """The row that a kernel of the family is to be grown around, if any: each operation is as likely as any other."""
+    """The row that a kernel of the family is to be grown around, if any.
+
+    Over all families each operation that people seldom use is about as likely as any other.
+    """
     if not chance(choose, SHARE):
         return None
     options = _options(family)
     if not options:
         return None
-    row = weighted(choose, [(row, _share(profile, row)) for row in pick(choose, options)])
+    rows = weighted(choose, [(rows, 1.0 / _families_with(rows)) for rows in options if _is_rare(profile, rows)])
+    row = weighted(choose, [(row, _share(profile, row)) for row in rows])
     return None if row.name in profile.off else row
 
 
@@ -68,6 +74,17 @@ def main_for(family: Family, row: Op) -> Element | None:
 def _options(family: Family) -> tuple[tuple[Op, ...], ...]:
     """The rows by operation, as `grammar.tables` lists them."""
     return tuple(rows for rows in (tuple(r for r in rows if main_for(family, r)) for rows in _operations()) if rows)
+
+
+@lru_cache(maxsize=4096)
+def _is_rare(profile: Profile, rows: tuple[Op, ...]) -> bool:
+    return all(profile.operations.get(counted_as(row), 0.0) < COMMON for row in rows)
+
+
+@cache
+def _families_with(rows: tuple[Op, ...]) -> int:
+    """How many families have kernels around one of the rows."""
+    return sum(any(main_for(family, row) for row in rows) for family in FAMILIES)
 
 
 @cache

@@ -31,7 +31,7 @@ MEANS = (4.0, 2.0, 1.0, 0.5, 2.5)
 """Of Poisson's distribution."""
 SIZES = (10, 8, 4, 16, 100)
 """What a whole number of any size is taken modulo."""
-WHOLE = 0.2
+WHOLE = 0.25
 """Share of the samples that are drawn as whole numbers."""
 
 

@@ -6,7 +6,7 @@ a tile is loaded under a name of its own, and one of a single scalar is what is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from grammar.choose import chance, pick, weighted
@@ -19,10 +19,13 @@ from grammar.ops import CHANGERS, ROWS, tile, vector_tile
 from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
 from grammar.tiles import is_of_threads, is_single, is_tile
 from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
-from grammar.types import F32, I32, SIGNAL_TILES, TILES, Array, Composite, Element
+from grammar.types import F32, I32, SIGNAL_TILES, TILES, Array, Composite, Element, type_named
 
 TRIPS = ((3, 4.0), (4, 4.0), (2, 3.0))
 """Tiles along a row that loops go through."""
+
+SYSTEM: frozenset[Element] = frozenset(type_named(name) for name in ("tile1f", "tile4f", "tile4x4f"))
+"""A matrix, what is solved with it, and what that comes to."""
 
 MOST_READ = 64
 """Scalars that the loop of a product reads: of more, not all gradients would be checked."""
@@ -206,6 +209,8 @@ def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
 def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
     """What solves a system of equations, or how long that is in some direction."""
     assert isinstance(type, Composite)
+    if type in SYSTEM:
+        draft.kin |= SYSTEM
     square = _square_beside(draft, type)
     if square is None:
         return tile_reduced(draft, type, height)
@@ -233,27 +238,45 @@ def _solution(draft: Draft, square: Composite, type: Composite) -> Grown:
     shift = define(draft, "local_tile", draft.grown(Read(diagonal.name, draft.own, type)))
     spread = Apply(product, (matrix.term, Apply(turned, (matrix.term,))))
     system = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_diag_add"), (spread, shift.term))))
-    if draft.tolerant and chance(draft.choose, 0.5):
-        return _solved_in_place(draft, square, system, type)
-    factor = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_cholesky"), (system.term,))))
-    name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve"))
-    return define(
-        draft, "local_tile", draft.grown(Apply(_on(square, name), (factor.term, grow_leaf(draft, type).term)))
-    )
+    solvers = pick(draft.choose, SOLVERS)
+    if draft.tolerant and chance(draft.choose, 0.75):
+        return _solved_in_place(draft, square, system, type, solvers)
+    factor = _named(draft, Apply(_on(square, "tile_cholesky"), (system.term,)))
+    halves, value = _halves(draft, square, factor, solvers), grow_leaf(draft, type).term
+    for name in solvers:
+        value = _named(draft, Apply(_on(square, name), (halves.get(name, factor), value)))
+    return draft.grown(value)
 
 
-def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Composite) -> Grown:
+UPPER = "tile_upper_solve"
+SOLVERS = (("tile_cholesky_solve",), ("tile_lower_solve", UPPER), ("tile_lower_solve",))
+"""What solves a system of which the Cholesky factor is known: at once, half by half, or only so far."""
+
+
+def _named(draft: Draft, tile: Term) -> Term:
+    return define(draft, "local_tile", draft.grown(tile)).term
+
+
+def _halves(draft: Draft, square: Composite, factor: Term, solvers: Sequence[str]) -> Mapping[str, Term]:
+    """By solver, the matrix that it takes in place of the factor; under a name before anything reads the factor."""
+    turned = Apply(ROWS[f"tile_transpose({square.name})"], (factor,))
+    return {UPPER: _named(draft, turned)} if UPPER in solvers else {}
+
+
+def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Composite, solvers: Sequence[str]) -> Grown:
     """`wp.tile_cholesky_inplace(system)`, then `wp.tile_cholesky_solve_inplace(system, y)` or the like."""
     assert isinstance(system.term, Var)
-    run(draft, Assign(system.term.name, Apply(ROWS[f"tile_cholesky_inplace({square.name})"], (system.term,))))
-    side = _new_tile(draft, type)
-    assert isinstance(side.term, Var)
-    name = pick(draft.choose, ("tile_cholesky_solve", "tile_lower_solve", "tile_upper_solve"))
     factor: Term = system.term
-    if name == "tile_upper_solve":
-        factor = Apply(ROWS[f"tile_transpose({square.name})"], (factor,))
-    run(draft, Assign(side.term.name, Apply(ROWS[f"{name}_inplace({type.name},{square.name})"], (side.term, factor))))
-    return local(draft, side.term.name, type)
+    if UPPER in solvers:  # no tile is changed in place that is transposed later
+        factor = _named(draft, Apply(_on(square, "tile_cholesky"), (factor,)))
+    else:
+        run(draft, Assign(system.term.name, Apply(ROWS[f"tile_cholesky_inplace({square.name})"], (factor,))))
+    halves, side = _halves(draft, square, factor, solvers), _new_tile(draft, type).term
+    assert isinstance(side, Var)
+    for name in solvers:
+        op = ROWS[f"{name}_inplace({type.name},{square.name})"]
+        run(draft, Assign(side.name, Apply(op, (side, halves.get(name, factor)))))
+    return local(draft, side.name, type)
 
 
 def _on(type: Composite, name: str) -> Op:

@@ -60,7 +60,8 @@ BY_HAND = (MAPPED, TURNED, LONG, HELD)
 def test_the_module_defines_what_is_written_in_it() -> None:
     assert emit(MAPPED) == (
         "import warp as wp\n\nmat23 = wp.types.matrix(shape=(2, 3), dtype=float)\n\n\n@wp.kernel\n"
-        "def apply(jacobians: wp.array[mat23], points: wp.array[wp.vec3], frame: mat23, mapped: wp.array[wp.vec2]):\n"
+        "def apply(\n    jacobians: wp.array[mat23],\n    points: wp.array[wp.vec3],\n    frame: mat23,\n"
+        "    mapped: wp.array[wp.vec2],\n):\n"
         "    i = wp.tid()\n    mapped[i] = (jacobians[i] + frame) * points[i]\n"
     )
     assert "vec5 = wp.types.vector(length=5, dtype=float)\n" in emit(LONG)

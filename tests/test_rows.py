@@ -6,6 +6,7 @@ The key insight: columns and rows are two lists of the same names, so the tests 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from corpus.card import card
 from corpus.row import array_of, operations, statement_kind, tensors
 from corpus.schema import COLUMNS, schema_of
 from extract.build import PIECES, Target
+from extract.launch import of_warp
 from grammar.atomics import AtomicKind
 from grammar.ops import ROWS
 from grammar.tree import (
@@ -120,14 +122,15 @@ def test_stored_values_are_launched_with_as_the_card_says() -> None:
     names: dict[str, Any] = {}
     exec(code, names)
     types: tuple[Element, ...] = (*COMPOSITES, F64, I32)
+    module = SimpleNamespace(**{type.spelling: of_warp(type) for type in COMPOSITES if type.is_own})
     for type in types:
         shape = (5, type.width) if isinstance(type, Composite) else (5,)
         values = np.arange(5 * type.width).reshape(shape).astype(type.dtype)
         (whole,) = tensors({"x": values})
         (single,) = tensors({"x": values[2]})
-        array = names["launched_with"](whole, repr(Array(type)))
+        array = names["launched_with"](whole, repr(Array(type)), module)
         assert array.shape == (5,)
         assert array.numpy().tobytes() == values.tobytes()
-        value = names["launched_with"](single, repr(type))
+        value = names["launched_with"](single, repr(type), module)
         again = np.array(value) if isinstance(type, Composite) else np.array(value.value, type.dtype)
         assert again.tobytes() == values[2].tobytes()  # Warp shows the bits of halves

@@ -227,7 +227,7 @@ SAMPLERS: tuple[Op, ...] = (
     _exact("randi", (U32, I32, I32), I32, Call("wp.randi"), _integer_between, is_composite=True),
     _exact("randu", (U32,), U32, Call("wp.randu"), _unsigned_integer, is_composite=True, weight=0.5),
     _exact("randu", (U32, U32, U32), U32, Call("wp.randu"), _unsigned_between, is_composite=True, weight=0.5),
-    _row("poisson", (U32, F32), U32, Call("wp.poisson"), _poisson, is_composite=True, weight=0.5),
+    _row("poisson", (U32, F32), U32, Call("wp.poisson"), _poisson, is_composite=True, weight=1.2),
     _row("randn", (U32,), F32, Call("wp.randn"), _normal, is_composite=True, weight=2.0),
     _drawn("sample_unit_ring", "vec2f", _on_ring),
     _drawn("sample_unit_disk", "vec2f", _in_disk),
