@@ -25,8 +25,10 @@ FEWEST_OPERATIONS = 2
 
 def outlined(choose: Choose, kernel: Kernel) -> Kernel:
     """The kernel, perhaps with its last statements, or one that holds others, in a function."""
-    places = [] if kernel.generic or _is_unfit(kernel) else list(_places(kernel))
-    if not places or not chance(choose, SHARE):
+    if not chance(choose, SHARE) or kernel.generic or _is_unfit(kernel):
+        return kernel
+    places = list(_places(kernel))
+    if not places:
         return kernel
     first, last = pick(choose, places)
     name = name_for("kernel", choose, taken_names(kernel))  # what writes is called for what it does

@@ -68,6 +68,6 @@ def test_warp_calls_the_one_that_is_meant() -> None:
 
 def test_some_are_grown() -> None:
     family, natural = family_named("function_library"), profile("natural")
-    grown = (grow(seeded(Seed(k)), family, natural, 5, k, LANES) for k in range(100))
+    grown = (grow(seeded(Seed(k)), family, natural, 5, k, LANES) for k in range(200))
     named = [[function.name for function in all_functions(one)] for one in grown if one is not None]
     assert sum(len(set(names)) < len(names) for names in named) > 3

@@ -65,7 +65,8 @@ def measure(kernel: Kernel) -> Measure:
     constants = sum(complexity(term) for term in terms if isinstance(term, Const))
     wide = sum(term.type.scalar is F64 for term in terms) + sum(p.element.scalar is F64 for p in kernel.params)
     heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AssignPart | AugStore | Atomic))
-    return len(stmts), heavy, constants, len(kernel.params) + len(kernel.structs), wide
+    passed = len(kernel.params) + len(kernel.structs) + kernel.generic
+    return len(stmts), heavy, constants, passed, wide
 
 
 def weight(term: Term) -> int:

@@ -129,6 +129,12 @@ def drop_structs(kernel: Kernel) -> Iterator[Kernel]:
         yield without_structs(kernel)
 
 
+def drop_generality(kernel: Kernel) -> Iterator[Kernel]:
+    """With the types for which it is made."""
+    if kernel.generic:
+        yield replace(kernel, generic=False)
+
+
 def drop_statements(kernel: Kernel) -> Iterator[Kernel]:
     """Without a run of statements of one block: all of it, halves, quarters, …, single ones."""
     return _bodies(kernel, in_blocks(kernel.body, _shorter))
@@ -403,6 +409,7 @@ def _narrow_stmt(stmt: Stmt) -> Body:
 PASSES: tuple[Pass, ...] = (
     drop_outputs,
     drop_structs,
+    drop_generality,
     flatten,
     isolate,
     drop_statements,

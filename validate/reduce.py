@@ -7,7 +7,8 @@ depend on batches. It ends when no pass finds anything, so no node but the threa
 of its type.
 
 Edits of a tree get stuck where several must be made at once. So where it is known which choices the kernel grew from,
-it is reduced once more from the beginning: first those choices, then the tree they come to; the smaller result counts.
+and its tree didn't come to next to nothing, it is reduced once more from the beginning: first those choices, then the
+tree they come to; the smaller result counts.
 
 Misherghi and Su, "HDD: Hierarchical Delta Debugging" (ICSE 2006).
 """
@@ -40,6 +41,9 @@ from validate.verdict import Outcome
 
 FIRST, MOST = 2, 24
 """Candidates that are judged at once: at first, and after long without success."""
+
+SMALL = 10
+"""Nodes of a kernel to which going through choices has nothing to add: a statement or two, and an operation or two."""
 
 VERSION = 2
 
@@ -116,7 +120,7 @@ def go_through(
     if progress.stage == TREE:
         if not go_on(progress, judge, PASSES, watch, most):
             return False
-        if derived is None:
+        if derived is None or size(progress.kernel) <= SMALL:
             return True
         progress.best, progress.known[canonical_hash(kernel)] = progress.kernel, True
         _enter(progress, CHOICES, kernel, derived[1])
