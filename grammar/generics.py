@@ -1,4 +1,4 @@
-"""Kernels that are written for any type: `x: wp.array[Any]`.
+"""Kernels that are written for any type: `x: wp.array[Any]`, `a: Any`.
 
 The key insight: what does nothing that only one type can do might as well be written for all of them, and whoever reads
 it has to be told for which one it is made.
@@ -19,7 +19,7 @@ SHARE = 0.1
 
 
 def for_any_type(choose: Choose, kernel: Kernel) -> Kernel:
-    """The kernel, perhaps with arrays of any type."""
+    """The kernel, perhaps with arrays and numbers of any type."""
     generic = replace(kernel, generic=True)
     types = {param.element for param in generic.of_any_type[1:]}
     fits = any(type.scalar in (F32, I32) and not is_tile(type) for type in types)

@@ -149,6 +149,7 @@ def _seldom(type: Composite) -> tuple[tuple[Op, ...], ...]:
         made = op.result is type and (bool(op.params) or type.vectors is None)  # of vectors, nobody makes ones
         made = made or (bool(op.params) and _sum_of(op.result, type) is not None)
         made = made or (op.result is type.scalar and f"mul({type.name},{op.result.name})" in ROWS)
+        made = made and not (op.params and op.params[0] in SIGNAL_TILES)  # what lies in registers is transformed
         if made and op.name in SELDOM and not any(map(is_of_threads, (op.result, *op.params))):
             found.setdefault(op.name, []).append(op)
     return tuple(map(tuple, found.values()))

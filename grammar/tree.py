@@ -446,7 +446,7 @@ class Kernel:
     structs: tuple[Struct, ...] = ()
     """Those that the parameters stand in, outer ones first."""
     generic: bool = False
-    """Whether it is written for arrays of any type, `x: wp.array[Any]`, where they are of that of the first output."""
+    """Whether it is written for any type, `x: wp.array[Any]`, `a: Any`, where that is the type of the first output."""
 
     def param(self, name: str) -> Param:
         return {p.name: p for p in self.params}[name]
@@ -455,7 +455,8 @@ class Kernel:
     def of_any_type(self) -> tuple[Param, ...]:
         """The parameters that are annotated so."""
         first = next((p.element for p in self.params if p.is_output), None)
-        return tuple(p for p in self.params if self.generic and isinstance(p.type, Array) and p.element is first)
+        data = (p for p in self.params if isinstance(p.type, Array) or p.role is Role.VALUE)
+        return tuple(p for p in data if self.generic and p.element is first)
 
     @cached_property
     def _functions(self) -> tuple[Function, ...]:

@@ -121,7 +121,7 @@ def parameter_types() -> Mapping[str, list[str]]:
     arrays = [Array(T, *[n][: n > 1]) for T in alone.values() for n in DIMENSIONS]
     types = [*alone, *map(repr, arrays)]
     records = [said.array_of(said.STRUCT, n) for n in DIMENSIONS]
-    free = [said.array_of("any", n) for n in DIMENSIONS]
+    free = ["any", *(said.array_of("any", n) for n in DIMENSIONS)]
     return {"kernel": [*types, said.STRUCT, *records, *free], "func": [*types, said.STRUCT]}
 
 

@@ -13,7 +13,7 @@ from grammar.emit import emit
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Kernel, Read
 from grammar.types import type_named
-from tests.builders import OUT, I, X, array, at, do, kernel, out, put, samples, scalar
+from tests.builders import OUT, I, X, array, at, do, ints, kernel, out, put, samples, scalar, var
 from tests.proving import verified
 from tests.reading import Reader
 
@@ -22,6 +22,14 @@ COUNTS = array("counts", type_named("int32"), 1, 8)
 POINTS = do("mul", Read("points", I, POINT), do("float32", at("counts", I, type_named("int32"))))
 TYPED = kernel((array("points", POINT), COUNTS, out("scaled", POINT)), put("scaled", POINTS), name="scale_points")
 FREE = replace(TYPED, generic=True)
+SCALED = replace(
+    kernel(
+        (X, scalar("a"), scalar("n", type_named("int32"), 2, 5), OUT),
+        put("out", do("mul", at("x"), do("add", var("a"), do("mul", do("float32", ints("n")), var("a"))))),
+        name="scale",
+    ),
+    generic=True,
+)
 
 
 def test_what_is_of_the_type_of_the_first_output_is_of_any() -> None:
@@ -35,6 +43,13 @@ def test_what_is_of_the_type_of_the_first_output_is_of_any() -> None:
         "    scaled[i] = points[i] * float(counts[i])\n\n\n"
         'wp.overload(scale_points, {"points": wp.array[wp.vec3], "scaled": wp.array[wp.vec3]})\n'
     )
+
+
+def test_numbers_of_the_type_are_of_any_as_well() -> None:
+    text = emit(SCALED)
+    assert "def scale(x: wp.array[Any], a: Any, n: int, out: wp.array[Any]):" in text
+    assert 'wp.overload(scale, {"x": wp.array[float], "a": float, "out": wp.array[float]})\n' in text
+    assert Reader(text).body == SCALED.body
 
 
 def test_it_is_read_back_stored_and_told_from_others() -> None:
@@ -54,7 +69,7 @@ def test_no_struct_or_tile_is_of_any_type() -> None:
 @pytest.mark.warp
 def test_it_is_compiled_for_the_types_that_it_says() -> None:
     plain = kernel((X, scalar("a"), OUT), put("out", do("mul", at("x"), do("sin", at("x")))), name="scale_points")
-    first, _, typed = verified((FREE, replace(plain, params=(X, OUT), generic=True), TYPED), seed=3)
+    first, *_, typed = verified((FREE, SCALED, replace(plain, params=(X, OUT), generic=True), TYPED), seed=3)
     assert first.ir["cpp_args"] == typed.ir["cpp_args"]
 
 

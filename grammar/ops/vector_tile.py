@@ -98,7 +98,8 @@ def _places(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
         yield _row("tile_extract", (T, I32), V, Call("wp.tile_extract"), parts.row(*T.shape), weight=0.5)
         yield _row("extract", (T, I32), V, Item(), parts.row(*T.shape), weight=0.5)
     spelt, indices = Call("wp.tile_extract"), (I32,) * len(T.shape)
-    yield _row("tile_extract", (T, *indices), T.scalar, spelt, parts.element(*T.shape), weight=0.5)
+    often = 0.0 if T in SIGNAL_TILES else 0.5  # what it puts into shared memory is not transformed, nor was before
+    yield _row("tile_extract", (T, *indices), T.scalar, spelt, parts.element(*T.shape), weight=often)
 
 
 ROWS: tuple[Op, ...] = tuple(
