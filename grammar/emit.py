@@ -36,7 +36,7 @@ from grammar.nodes import (
 )
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops.tile import written
-from grammar.outline import is_done_again, replay_name, taken_by
+from grammar.outline import is_changed_by_replay, replay_name, taken_by
 from grammar.paths import ELEMENT, root
 from grammar.signature import annotation, classes, marked, own_types, parameters
 from grammar.tiles import is_tile, offset_of
@@ -118,7 +118,7 @@ def emit(kernel: Kernel) -> str:
     called = all_functions(kernel)
     is_generic = kernel.generic or any(function.generic for function in called)
     imports = [_import_any(), _import_warp(EMPTY)] if is_generic else [_import_warp()]
-    writing = [part for stmt in outlined_parts(kernel) for part in _outlined(stmt, kernel.params)]
+    writing = [part for stmt in outlined_parts(kernel) for part in _outlined(stmt, kernel)]
     definitions = [*classes(kernel), *map(_function, called), *writing, _kernel(kernel)]
     return printed(cst.Module([*imports, *named, *definitions, *_overload(kernel)]))
 
@@ -544,12 +544,11 @@ def _function(function: Function) -> cst.FunctionDef:
     return _definition(marked("wp.func"), function.name, params, opening, _block(function.body, _names(function.body)))
 
 
-def _outlined(stmt: Outlined, of: Sequence[Param]) -> Iterator[cst.FunctionDef]:
+def _outlined(stmt: Outlined, kernel: Kernel) -> Iterator[cst.FunctionDef]:
     """The function, and what its adjoint does in place of it if it may not be done again: nothing."""
-    taken = taken_by(stmt, of)
-    params, opening = parameters(stmt.name, taken, (), frozenset())
+    params, opening = parameters(stmt.name, taken_by(stmt, kernel.params), (), frozenset())
     yield _definition(marked("wp.func"), stmt.name, params, opening, _block(stmt.body, _names(stmt.body)))
-    if is_done_again(stmt):
+    if is_changed_by_replay(stmt, any(rebound_in_loops([other for other in kernel.body if other is not stmt]))):
         nothing = cst.IndentedBlock([_line(cst.Pass())], header=END)
         replay = cst.Decorator(call("wp.func_replay", [identifier(stmt.name)]))
         yield _definition(replay, replay_name(stmt), params, opening, nothing)

@@ -70,9 +70,12 @@ def used(body: Body) -> Iterator[tuple[str, Term | None]]:
                     pass
 
 
-def is_done_again(stmt: Outlined) -> bool:
-    """Whether doing it again changes something, as Warp's adjoint does unless it is told what to do instead."""
-    return any(isinstance(inner, AugStore | Atomic) for inner in statements(stmt.body))
+def is_changed_by_replay(stmt: Outlined, has_loops: bool) -> bool:
+    """Whether arrays change if it is done again, as Warp's adjoint does unless it is told what to do instead.
+
+    So it does with what locals are where loops at run time have not run, as it goes through none of them again.
+    """
+    return has_loops or any(isinstance(inner, AugStore | Atomic) for inner in statements(stmt.body))
 
 
 def replay_name(stmt: Outlined) -> str:
