@@ -14,8 +14,9 @@ import libcst as cst
 
 from grammar.nodes import EMPTY, END, NOTHING, call, dotted, identifier, remembered, subscript
 from grammar.op import Call, Known
+from grammar.outline import taken_by
 from grammar.paths import ELEMENT, class_fields, root
-from grammar.tree import Apply, Kernel, Param, Struct, Var, Whole, all_functions, all_terms, taken
+from grammar.tree import Apply, Kernel, Param, Struct, Var, Whole, all_functions, all_terms, outlined_parts, taken
 from grammar.types import COMPOSITES, Array, Composite, Type
 
 
@@ -102,6 +103,7 @@ def own_types(kernel: Kernel) -> Iterator[cst.SimpleStatementLine]:
     """The definitions of those that are written in the module."""
     written = {param.element for param in kernel.params}
     written |= {param.type for function in all_functions(kernel) if not function.generic for param in function.params}
+    written |= {param.type for stmt in outlined_parts(kernel) for param in taken_by(stmt, kernel.params)}
     made = [term.op for term in all_terms(kernel) if isinstance(term, Apply) and isinstance(term.op.spelling, Call)]
     written |= {op.result for op in made if op.name == op.result.name}
     yield from (_own_type(type) for type in COMPOSITES if type.is_own and type in written)

@@ -18,7 +18,7 @@ from grammar.families import family_named
 from grammar.inputs import regular
 from grammar.names import RESERVED
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Kernel, Read, Struct, Var, all_terms
+from grammar.tree import Assign, Kernel, Outlined, Read, Struct, Var, all_terms
 from grammar.types import COMPOSITES, F32, LONG_VECTORS, RECTANGULAR, Composite, Element, type_named
 from tests.builders import LANES, OUT, I, array, do, kernel, out, put, samples, scalar
 from tests.proving import verified
@@ -54,7 +54,13 @@ HELD = replace(
     ),
     structs=(Struct("params", "Params"),),
 )
-BY_HAND = (MAPPED, TURNED, LONG, HELD)
+HANDED = kernel(
+    (array("jacobians", M23), array("points", V2), out("mapped", V3)),
+    Assign("turned", do("transpose", read("jacobians", M23))),
+    Outlined("write_mapped", (put("mapped", do("mul", Var("turned", M32), read("points", V2))),)),
+    name="hand_over",
+)
+BY_HAND = (MAPPED, TURNED, LONG, HELD, HANDED)
 
 
 def test_the_module_defines_what_is_written_in_it() -> None:
