@@ -123,9 +123,9 @@ def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
     for value in namespace.values():
         if isinstance(value, context.Function) and value.func is not None:
             for k, overload in enumerate(dict.fromkeys((value, *value.user_overloads.values()))):
-                name = value.func.__name__
-                overload.native_func = f"{name}_{k}_{symbol}" if k else f"{name}_{symbol}"
-                names[overload.native_func] = f"{name}_{k}"
+                plain = f"{value.func.__name__}_{k}"
+                overload.native_func = f"{plain}_{symbol}"
+                names[overload.native_func] = plain
                 if overload.custom_replay_func is not None:
                     overload.custom_replay_func.native_func = f"replay_{overload.native_func}"
     return names

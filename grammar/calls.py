@@ -190,8 +190,12 @@ def needed(params: Sequence[Var | Whole], body: tuple[Stmt, ...]) -> list[int]:
     used = {name for stmt in statements(body) for term in own_terms(stmt) for name in names_in(term)}
     if any(isinstance(stmt, Assign) and stmt.name not in used for stmt in statements(body)):
         return []
-    is_slight = sum(isinstance(part, Apply) for part in terms_in(body)) < FEWEST_OPERATIONS
-    return [] if is_slight else [k for k, param in enumerate(params) if param.name in used]
+    return [] if is_slight(body) else [k for k, param in enumerate(params) if param.name in used]
+
+
+def is_slight(body: tuple[Stmt, ...]) -> bool:
+    """Whether it does too little for anybody to give it a name."""
+    return sum(isinstance(part, Apply) for part in terms_in(body)) < FEWEST_OPERATIONS
 
 
 def new_arguments(draft: Draft, type: Element, height: int) -> list[Argument]:

@@ -33,7 +33,7 @@ from grammar.tree import (
     Var,
     all_functions,
     bodies,
-    bound,
+    bound_in,
     outlined_parts,
     statements,
     terms_in,
@@ -181,8 +181,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
     given = (stmt for stmt in statements(kernel.body) if isinstance(stmt, Assign | AugAssign) and stmt not in load.body)
     if any(stmt.name in own for stmt in given):
         return kernel  # as Warp's adjoint of the call would take what was given for what was passed
-    inside = {param.name for param in function.params}
-    inside |= {name for stmt in statements(function.body) for name in bound(stmt)}
+    inside = {param.name for param in function.params} | bound_in(function.body)
     if (
         function.others
         or function.generic

@@ -31,7 +31,7 @@ from grammar.tree import (
     Var,
     While,
     Whole,
-    bound,
+    bound_in,
     own_subterms,
     statements,
     terms_in,
@@ -46,7 +46,7 @@ Held = Assign | AugAssign | AssignPart | Unpack | Store | AugStore | Atomic | If
 def taken_by(stmt: Outlined, params: Sequence[Param]) -> tuple[Var | Whole, ...]:
     """What the function takes of what there is around the statements, in the order in which these name it."""
     types = {param.name: param.type for param in params}
-    own = {name for inner in statements(stmt.body) for name in bound(inner)}
+    own = bound_in(stmt.body)
     found: dict[str, Var | Whole] = {}
     for name, term in used(stmt.body):
         type = types.get(name)
@@ -90,7 +90,7 @@ def outline_problems(stmt: Outlined, before: set[str]) -> Iterator[str]:
         yield f"{stmt.name} writes to no array"
     if not all(isinstance(inner, Held) for inner in inside) or any(is_tile(term.type) for term in terms_in(stmt.body)):
         yield f"{stmt.name} holds what no function does"
-    changed = {name for inner in inside for name in bound(inner)} & before
+    changed = bound_in(stmt.body) & before
     yield from (f"{stmt.name} changes {name}, which it is handed over" for name in sorted(changed))
     if any(isinstance(inner, Atomic) and inner.name for inner in inside):
         yield f"{stmt.name} finds out what other threads did"

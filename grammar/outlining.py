@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from grammar.calls import is_slight
 from grammar.choose import Choose, chance, pick
 from grammar.fields import taken_names
 from grammar.names import name_for
 from grammar.outline import outline_problems, taken_by, used
 from grammar.tiles import is_tile
-from grammar.tree import Apply, For, If, Kernel, Outlined, While, all_terms, bound, statements, terms_in
+from grammar.tree import For, If, Kernel, Outlined, While, all_terms, bound_in
 
 SHARE = 0.07
 """How often a kernel has a function that writes to arrays, of those that may."""
 MOST_TAKEN = 6
-FEWEST_OPERATIONS = 2
-"""Nobody gives a name to less."""
 
 
 def outlined(choose: Choose, kernel: Kernel) -> Kernel:
@@ -50,11 +49,8 @@ def _places(kernel: Kernel) -> Iterator[tuple[int, int]]:
 
 def _fits(kernel: Kernel, first: int, last: int) -> bool:
     made = Outlined("", kernel.body[first:last])
-    before = {name for stmt in statements(kernel.body[:first]) for name in bound(stmt)}
-    before |= {param.name for param in kernel.params}
+    before = {param.name for param in kernel.params} | bound_in(kernel.body[:first])
     if any(outline_problems(made, before)) or len(taken_by(made, kernel.params)) > MOST_TAKEN:
         return False
-    own = {name for stmt in statements(made.body) for name in bound(stmt)}
     after = {name for name, _ in used(kernel.body[last:])}
-    operations = sum(isinstance(term, Apply) for term in terms_in(made.body))
-    return own.isdisjoint(after) and operations >= FEWEST_OPERATIONS
+    return bound_in(made.body).isdisjoint(after) and not is_slight(made.body)

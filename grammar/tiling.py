@@ -74,10 +74,14 @@ def _transformed(draft: Draft, name: str, signal: Grown) -> Grown:
     return local(draft, term.name, term.type)
 
 
+def _named(draft: Draft, tile: Term) -> Grown:
+    return define(draft, "local_tile", draft.grown(tile))
+
+
 def _new_tile(draft: Draft, type: Composite) -> Grown:
     """Loaded from an array of its own, under a name."""
     param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft)))
-    return define(draft, "local_tile", draft.grown(Read(param.name, draft.own, type)))
+    return _named(draft, Read(param.name, draft.own, type))
 
 
 def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
@@ -97,7 +101,7 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
         return changed
     total = _sum_of(op.result, type)
     assert total is not None
-    return define(draft, "local_tile", draft.grown(Apply(total, (changed.term,))))
+    return _named(draft, Apply(total, (changed.term,)))
 
 
 TILE_ROWS = (*tile.ROWS, *vector_tile.ROWS)
@@ -128,7 +132,7 @@ def tile_seldom(draft: Draft, type: Element, height: int) -> Grown:
     if is_tile(op.result) and op.result is not type and args:
         total = _sum_of(op.result, type)
         assert total is not None
-        return define(draft, "local_tile", draft.grown(Apply(total, (define(draft, "local_tile", grown).term,))))
+        return _named(draft, Apply(total, (define(draft, "local_tile", grown).term,)))
     sign = ROWS[f"{'mul' if args else 'add'}({type.name},{op.result.name})"]
     return attempt(draft, sign, [grow_leaf(draft, type), grown]) or tile_reduced(draft, type, height)
 
@@ -198,13 +202,13 @@ def row_reduced(draft: Draft, type: Element, height: int) -> Grown:
     param = add_param(draft, Param(draft.name("tile_in"), Array(piece, 2), Role.VALUE, *_range(draft), trips))
 
     def added(counter: Var) -> Grown:
-        read = define(draft, "local_tile", draft.grown(Read(param.name, At((draft.thread, counter)), piece)))
+        read = _named(draft, Read(param.name, At((draft.thread, counter)), piece))
         return grow_with_one(draft, read, height - 2)
 
     summed = _accumulated(draft, piece, stop, added)
     op = offered(draft, [op for op in TILE_ROWS if op.result is type and op.params == (piece,)]).spin(draft.choose)
     assert op is not None
-    return define(draft, "local_tile", draft.grown(Apply(op, (summed.term,))))
+    return _named(draft, Apply(op, (summed.term,)))
 
 
 def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
@@ -220,7 +224,7 @@ def tile_solved(draft: Draft, type: Element, height: int) -> Grown:
     line = next(T for T in draft.kin if is_tile(T) and T.shape == square.shape[1:])
     solution, other = _solution(draft, square, line), grow_leaf(draft, line)
     dot = ROWS[f"tile_dot({line.name},{line.name})"]
-    return define(draft, "local_tile", draft.grown(Apply(dot, (solution.term, other.term))))
+    return _named(draft, Apply(dot, (solution.term, other.term)))
 
 
 def _square_beside(draft: Draft, type: Composite) -> Composite | None:
@@ -236,17 +240,17 @@ def _solution(draft: Draft, square: Composite, type: Composite) -> Grown:
     turned = ROWS[f"tile_transpose({square.name})"]
     product = ROWS[f"tile_matmul({square.name},{square.name})"]
     diagonal = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, 1.0, 4.0))
-    shift = define(draft, "local_tile", draft.grown(Read(diagonal.name, draft.own, type)))
+    shift = _named(draft, Read(diagonal.name, draft.own, type))
     spread = Apply(product, (matrix.term, Apply(turned, (matrix.term,))))
-    system = define(draft, "local_tile", draft.grown(Apply(_on(square, "tile_diag_add"), (spread, shift.term))))
+    system = _named(draft, Apply(_on(square, "tile_diag_add"), (spread, shift.term)))
     solvers = pick(draft.choose, SOLVERS)
     if draft.tolerant and chance(draft.choose, 0.75):
         return _solved_in_place(draft, square, system, type, solvers)
-    factor = _named(draft, Apply(_on(square, "tile_cholesky"), (system.term,)))
-    halves, value = _halves(draft, square, factor, solvers), grow_leaf(draft, type).term
+    factor = _named(draft, Apply(_on(square, "tile_cholesky"), (system.term,))).term
+    halves, value = _halves(draft, square, factor, solvers), grow_leaf(draft, type)
     for name in solvers:
-        value = _named(draft, Apply(_on(square, name), (halves.get(name, factor), value)))
-    return draft.grown(value)
+        value = _named(draft, Apply(_on(square, name), (halves.get(name, factor), value.term)))
+    return value
 
 
 UPPER = "tile_upper_solve"
@@ -254,14 +258,10 @@ SOLVERS = (("tile_cholesky_solve",), ("tile_lower_solve", UPPER), ("tile_lower_s
 """What solves a system of which the Cholesky factor is known: at once, half by half, or only so far."""
 
 
-def _named(draft: Draft, tile: Term) -> Term:
-    return define(draft, "local_tile", draft.grown(tile)).term
-
-
 def _halves(draft: Draft, square: Composite, factor: Term, solvers: Sequence[str]) -> Mapping[str, Term]:
     """By solver, the matrix that it takes in place of the factor; under a name before anything reads the factor."""
     turned = Apply(ROWS[f"tile_transpose({square.name})"], (factor,))
-    return {UPPER: _named(draft, turned)} if UPPER in solvers else {}
+    return {UPPER: _named(draft, turned).term} if UPPER in solvers else {}
 
 
 def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Composite, solvers: Sequence[str]) -> Grown:
@@ -269,7 +269,7 @@ def _solved_in_place(draft: Draft, square: Composite, system: Grown, type: Compo
     assert isinstance(system.term, Var)
     factor: Term = system.term
     if UPPER in solvers:  # no tile is changed in place that is transposed later
-        factor = _named(draft, Apply(_on(square, "tile_cholesky"), (factor,)))
+        factor = _named(draft, Apply(_on(square, "tile_cholesky"), (factor,))).term
     else:
         run(draft, Assign(system.term.name, Apply(ROWS[f"tile_cholesky_inplace({square.name})"], (factor,))))
     halves, side = _halves(draft, square, factor, solvers), _new_tile(draft, type).term
@@ -307,7 +307,7 @@ def tile_product(draft: Draft, type: Element, height: int) -> Grown:
     def added(counter: Var) -> Grown:
         places = (At((i, counter)), At((counter, j)))
         tiles = [
-            define(draft, "local_tile", draft.grown(Read(param.name, place, T)))
+            _named(draft, Read(param.name, place, T))
             for param, place, T in zip((left, right), places, op.params, strict=True)
         ]
         return draft.grown(Apply(op, tuple(tile.term for tile in tiles)))

@@ -352,6 +352,11 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return ()
 
 
+def bound_in(body: tuple[Stmt, ...]) -> set[str]:
+    """The names that its statements give a meaning to, nested ones too."""
+    return {name for stmt in statements(body) for name in bound(stmt)}
+
+
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
 

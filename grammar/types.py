@@ -164,6 +164,11 @@ INT_VECTORS = _vectors(I32, "i", "i")
 MATRICES = tuple(M for n in (2, 3, 4) for M in _pair(f"mat{n}{n}", (n, n)))
 
 
+def vector_of(scalar: Scalar, size: int) -> Composite:
+    """The builtin vector of so many floats."""
+    return next(V for V in VECTORS if V.scalar is scalar and V.width == size)
+
+
 def _own(name: str, *shape: int) -> tuple[Composite, Composite]:
     """A type that modules define, in float32 and in float64."""
     return Composite(f"{name}f", name, F32, shape), Composite(f"{name}d", f"{name}d", F64, shape)

@@ -14,7 +14,7 @@ from grammar.number import Number, Numbers, call, total, where
 from grammar.op import Call, Infix, Item, Op, Prefix, Ternary
 from grammar.ops import parts
 from grammar.ops.parts import narrow, wide
-from grammar.types import BOOL, I32, MATRICES, RECTANGULAR, VECTORS, Composite, Scalar
+from grammar.types import BOOL, I32, MATRICES, RECTANGULAR, Composite, Scalar, vector_of
 
 _row = partial(Op, exact=True, group="matrix")
 
@@ -175,7 +175,7 @@ MOST_GIVEN = 9
 
 def _made(M: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comprehensions of this package
     S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
-    row, column = _vector(S, columns), _vector(S, rows)
+    row, column = vector_of(S, columns), vector_of(S, rows)
     yield _row(M.name, (), M, Call(M.spelling), lambda: (0.0,) * M.width, weight=0.0)  # accumulators begin with it
     yield _row(M.name, (S,), M, Call(M.spelling), lambda s: (s,) * M.width, weight=0.05)
     if M.width <= MOST_GIVEN:
@@ -191,17 +191,13 @@ def _made(M: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
     )
 
 
-def _vector(scalar: Scalar, size: int) -> Composite:
-    return next(V for V in VECTORS if V.scalar is scalar and V.width == size)
-
-
 def _matrix(scalar: Scalar, *shape: int) -> Composite | None:
     return next((M for M in _ALL if M.scalar is scalar and M.shape == shape), None)
 
 
 def _parts(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
-    V = _vector(S, columns)  # noqa: N806 - likewise
+    V = vector_of(S, columns)  # noqa: N806 - likewise
     for i in range(rows):
         places = range(i * columns, (i + 1) * columns)
         yield _row("extract", (M,), V, Item((i,)), parts.parts(*places), weight=0.6 / rows)
@@ -215,7 +211,7 @@ def _parts(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
 
 def _products(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     S, (rows, columns) = M.scalar, M.shape  # noqa: N806 - likewise
-    row, column = _vector(S, columns), _vector(S, rows)
+    row, column = vector_of(S, columns), vector_of(S, rows)
     yield _row("mul", (M, row), column, Infix("Multiply"), times_vector, weight=4.0)
     yield _row("matmul", (M, row), column, Infix("MatrixMultiply"), times_vector, weight=1.5)
     yield _row("mul", (column, M), row, Infix("Multiply"), _vector_times, weight=0.3)
@@ -233,7 +229,7 @@ def _products(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
 
 def _square(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     S, n = M.scalar, M.shape[0]  # noqa: N806 - likewise
-    V = _vector(S, n)  # noqa: N806 - likewise
+    V = vector_of(S, n)  # noqa: N806 - likewise
     keywords = (("n", n), ("dtype", S.spelling))
     unit = tuple(float(k in _diagonal(n)) for k in range(n * n))
     yield _row("identity", (), M, Call("wp.identity", keywords), lambda: unit, weight=0.0)

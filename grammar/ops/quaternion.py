@@ -15,7 +15,7 @@ from grammar.number import Number, Numbers, call, where
 from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
 from grammar.ops import parts
 from grammar.ops.matrix import transposed
-from grammar.types import BOOL, F32, I32, MATRICES, QUATERNIONS, VECTORS, Composite
+from grammar.types import BOOL, F32, I32, MATRICES, QUATERNIONS, Composite, vector_of
 
 _row = partial(Op, exact=True, group="quaternion")
 
@@ -199,7 +199,7 @@ def _made(Q: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
 
 def space(type: Composite) -> Composite:
     """Vectors of three, of the same scalars."""
-    return next(V for V in VECTORS if V.scalar is type.scalar and V.width == 3)
+    return vector_of(type.scalar, 3)
 
 
 def _rotations(Q: Composite) -> Iterator[Op]:  # noqa: N803 - likewise

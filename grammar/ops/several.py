@@ -14,7 +14,7 @@ from grammar.number import Number, Numbers, call, where
 from grammar.op import Call, Op, Placed
 from grammar.ops import factors, parts, quaternion
 from grammar.ops.quaternion import space
-from grammar.types import F32, F64, MATRICES, QUATERNIONS, VECTORS, Composite
+from grammar.types import F32, F64, MATRICES, QUATERNIONS, Composite, vector_of
 
 _row = partial(Op, exact=True)
 
@@ -46,7 +46,7 @@ def _turns(Q: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the comp
 
 
 def _factors(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
-    V = next(V for V in VECTORS if V.scalar is M.scalar and V.shape == M.shape[1:])  # noqa: N806 - likewise
+    V = vector_of(M.scalar, M.shape[1])  # noqa: N806 - likewise
     row = partial(_row, group="matrix", approximate=True)
     if M.shape[0] == 2:
         yield row("svd2", (M,), M, Call("wp.svd2"), factors.singular_2, others=(V, M))
