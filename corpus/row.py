@@ -18,6 +18,7 @@ from extract.build import PIECES, Build
 from grammar.heights import height, size
 from grammar.layout import grid
 from grammar.op import Op
+from grammar.params import Param
 from grammar.tiles import laid_out
 from grammar.tree import (
     Apply,
@@ -33,7 +34,6 @@ from grammar.tree import (
     If,
     Kernel,
     Outlined,
-    Param,
     Return,
     Sample,
     Stmt,

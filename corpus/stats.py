@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from corpus.store import read, shards
-from grammar.tree import Role
+from grammar.params import Role
 from grammar.types import ELEMENTS, FLOATS, Array
 
 COLUMNS = (

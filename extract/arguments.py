@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from extract.warp_private import ARRAY_LAYOUT
+from grammar.params import Param
 from grammar.paths import ELEMENT, root
-from grammar.tree import Param
 from grammar.types import Array, Composite, Element, Type
 
 CODES = {

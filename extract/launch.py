@@ -27,9 +27,9 @@ from extract.arguments import layout, passed, record_type
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, BOUNDS_LAYOUT, ENTRY
 from grammar.layout import grid
+from grammar.params import Param
 from grammar.paths import ELEMENT, owner, root
 from grammar.tiles import cut_up, is_tile, laid_out
-from grammar.tree import Param
 from grammar.types import Array, Composite, Element, Scalar, Type
 
 GUARD = 16

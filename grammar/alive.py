@@ -18,6 +18,7 @@ from grammar.inputs import column, regular
 from grammar.lanes import every, greatest, least, some
 from grammar.layout import Inputs
 from grammar.op import Lanes
+from grammar.params import Param, Role
 from grammar.paths import used_structs, within
 from grammar.tree import (
     Assign,
@@ -30,9 +31,7 @@ from grammar.tree import (
     If,
     Kernel,
     Outlined,
-    Param,
     Read,
-    Role,
     Sample,
     Size,
     Stmt,

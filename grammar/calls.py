@@ -20,6 +20,7 @@ from grammar.names import NameRole
 from grammar.neighbours import clamped_along
 from grammar.op import Lanes
 from grammar.overloads import are_told_apart
+from grammar.params import Param, Role
 from grammar.terms import (
     TRIES,
     grow_argument,
@@ -38,10 +39,8 @@ from grammar.tree import (
     Function,
     If,
     Invoke,
-    Param,
     Read,
     Return,
-    Role,
     Stmt,
     Term,
     Var,

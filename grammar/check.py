@@ -17,6 +17,7 @@ from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS, SEVERAL
 from grammar.outline import outline_problems, replay_name
 from grammar.overloads import are_told_apart
+from grammar.params import Param, Role
 from grammar.paths import ELEMENT, owner, root
 from grammar.slots import is_kept, slot_problems, slots
 from grammar.structs import Classes, struct_problems
@@ -39,10 +40,8 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
-    Role,
     Sample,
     Size,
     Stmt,

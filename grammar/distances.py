@@ -14,8 +14,9 @@ from grammar.draft import Draft, Grown, StuckError, add_param, define
 from grammar.features import infix
 from grammar.literal import number, zero
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.terms import attempt, new_scalar, read_element
-from grammar.tree import Apply, Assign, Const, Function, Param, Return, Role, Stmt, Term, Var
+from grammar.tree import Apply, Assign, Const, Function, Return, Stmt, Term, Var
 from grammar.types import F32, Element, type_named
 
 V3, V2 = type_named("vec3f"), type_named("vec2f")

@@ -22,9 +22,10 @@ from grammar.lanes import greatest, least, some
 from grammar.layout import Inputs, Mask
 from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for, singular
 from grammar.op import Lanes, Op
+from grammar.params import Param
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
-from grammar.tree import Assign, At, Const, Function, Param, Read, Stmt, Term, Thread, Var
+from grammar.tree import Assign, At, Const, Function, Read, Stmt, Term, Thread, Var
 from grammar.types import BOOL, I32, INTEGERS, Array, Composite, Element
 
 T = TypeVar("T")

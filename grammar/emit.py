@@ -37,6 +37,7 @@ from grammar.nodes import (
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops.tile import written
 from grammar.outline import is_changed_by_replay, replay_name, taken_by
+from grammar.params import Param
 from grammar.paths import ELEMENT, root
 from grammar.signature import annotation, classes, marked, own_types, parameters
 from grammar.tiles import is_tile, offset_of
@@ -59,7 +60,6 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
     Sample,

@@ -33,6 +33,7 @@ from grammar.literal import number, zero
 from grammar.menus import menu_of_comparisons
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.terms import (
     attempt,
     constant,
@@ -54,9 +55,7 @@ from grammar.tree import (
     Continue,
     For,
     If,
-    Param,
     Read,
-    Role,
     Size,
     Stmt,
     Term,

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from grammar.choose import Choose, pick
 from grammar.names import StructNames
+from grammar.params import Param, Struct
 from grammar.paths import ELEMENT, owner
 from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.slots import kept
@@ -31,14 +32,12 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
     Sample,
     Size,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Unpack,

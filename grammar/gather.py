@@ -12,6 +12,7 @@ from dataclasses import replace
 from grammar.choose import Choose, chance, weighted
 from grammar.fields import body_renamed, by_table, free_names, is_record, taken_names, under
 from grammar.names import RECORDS, SETTINGS, STATES, WITHIN, StructNames
+from grammar.params import Role, Struct
 from grammar.paths import ELEMENT, leaf, root, within
 from grammar.rebuild import with_all_terms
 from grammar.results import with_results
@@ -25,9 +26,7 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Read,
-    Role,
     Stmt,
-    Struct,
     Term,
     Thread,
     Var,

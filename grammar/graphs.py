@@ -15,8 +15,9 @@ from grammar.features import infix
 from grammar.literal import zero
 from grammar.neighbours import entries_of_own, new_offsets
 from grammar.outputs import output, store
+from grammar.params import Param, Role
 from grammar.terms import attempt, new_array, stored_index
-from grammar.tree import Apply, Assign, Atomic, AugAssign, For, If, Param, Read, Role, Stmt, Term, Var
+from grammar.tree import Apply, Assign, Atomic, AugAssign, For, If, Read, Stmt, Term, Var
 from grammar.types import I32, INTEGERS, Array, Element
 
 

@@ -32,6 +32,7 @@ from grammar.op import Lanes, Op
 from grammar.ops import ROWS
 from grammar.outlining import outlined
 from grammar.outputs import store
+from grammar.params import Param, Role
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.rare import chosen_by, grow_row, main_for, rare
@@ -39,7 +40,7 @@ from grammar.rebuild import with_own_terms
 from grammar.several import apart, take_apart
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
-from grammar.tree import Apply, Const, For, If, Kernel, Param, Return, Role, Stmt, Store, Term, Var, subterms
+from grammar.tree import Apply, Const, For, If, Kernel, Return, Stmt, Store, Term, Var, subterms
 from grammar.types import (
     ATOMIC,
     BOOL,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from grammar.layout import Inputs, grid
 from grammar.op import Lanes
+from grammar.params import Param, Role
 from grammar.paths import leaf
 from grammar.ranges import is_wide
-from grammar.tree import Kernel, Param, Role
+from grammar.tree import Kernel
 from grammar.types import BOOL, INTEGERS, Array, Composite, Element, Scalar
 
 REGULAR_SETS = 2

@@ -10,8 +10,9 @@ from grammar.choose import chance, weighted
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role
 from grammar.features import infix
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.terms import attempt, grow_leaf, lowered
-from grammar.tree import Param, Read, Role, Store, Var
+from grammar.tree import Read, Store, Var
 from grammar.types import Array, Element
 
 

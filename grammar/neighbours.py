@@ -15,6 +15,7 @@ from grammar.draft import Draft, Grown, add_param, define, local, local_role, ne
 from grammar.features import combine, infix
 from grammar.literal import number, zero
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.terms import attempt, grow_term, new_array, new_scalar, read_element, stored_index
 from grammar.tree import (
     Apply,
@@ -24,10 +25,8 @@ from grammar.tree import (
     Const,
     For,
     If,
-    Param,
     Read,
     Return,
-    Role,
     Size,
     Stmt,
     Term,

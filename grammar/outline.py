@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from grammar.params import Param
 from grammar.tiles import is_tile
 from grammar.tree import (
     Assign,
@@ -21,7 +22,6 @@ from grammar.tree import (
     For,
     If,
     Outlined,
-    Param,
     Read,
     Size,
     Stmt,

@@ -19,11 +19,12 @@ from grammar.heights import term_height
 from grammar.layout import grid
 from grammar.literal import number
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.ranges import spans
 from grammar.slots import comes_first
 from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scalar, stored_index, threshold_for
 from grammar.tiles import is_tile
-from grammar.tree import Apply, At, Atomic, AugStore, Const, If, Param, Role, Stmt, Store, Term, Var, indices_of
+from grammar.tree import Apply, At, Atomic, AugStore, Const, If, Stmt, Store, Term, Var, indices_of
 from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element, Scalar
 
 Leaving = Callable[[Draft, Grown, int], None]

@@ -18,8 +18,9 @@ from grammar.graphs import new_index
 from grammar.literal import number, zero
 from grammar.neighbours import entries_of_own, new_offsets
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.terms import attempt, grow_term, new_array, new_scalar, threshold_for
-from grammar.tree import Apply, Assign, AugAssign, Continue, For, If, Param, Read, Role, Stmt, Term, Var
+from grammar.tree import Apply, Assign, AugAssign, Continue, For, If, Read, Stmt, Term, Var
 from grammar.types import I32, VECTORS, Array, Composite, Element, Scalar
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from grammar.tree import Fieldwise, Param, Stmt, Struct, Var
+from grammar.params import Param, Struct
+from grammar.tree import Fieldwise, Stmt, Var
 from grammar.types import Type
 
 ELEMENT = "[]"

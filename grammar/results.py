@@ -12,6 +12,7 @@ from dataclasses import replace
 from grammar.choose import Choose, chance, pick
 from grammar.fields import free_names, is_record, taken_names, under
 from grammar.names import COMPOSITE_ROLES, RESULTS, NameRole, name_for
+from grammar.params import Param, Role, Struct
 from grammar.paths import ELEMENT, leaf, root
 from grammar.rebuild import with_statements
 from grammar.tree import (
@@ -22,12 +23,9 @@ from grammar.tree import (
     For,
     If,
     Kernel,
-    Param,
     Read,
-    Role,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Var,

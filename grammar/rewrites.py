@@ -20,6 +20,7 @@ from grammar.emit import is_unrolled
 from grammar.fields import fresh_names
 from grammar.op import Call, Infix, Op, Ternary
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
 from grammar.slots import slot_problems
 from grammar.tiles import is_of_threads
@@ -33,10 +34,8 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
-    Role,
     Size,
     Stmt,
     Store,

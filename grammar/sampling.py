@@ -15,8 +15,9 @@ from grammar.literal import number, zero
 from grammar.neighbours import grow_with
 from grammar.op import Op
 from grammar.ops import ROWS, SAMPLERS
+from grammar.params import Param, Role
 from grammar.terms import grow_term
-from grammar.tree import Apply, Assign, AugAssign, Const, For, Param, Role, Sample, Term, Var
+from grammar.tree import Apply, Assign, AugAssign, Const, For, Sample, Term, Var
 from grammar.types import F32, I32, U32, Element
 
 SEEDS = (1, 10000)

@@ -17,7 +17,8 @@ from grammar.check import problems
 from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import Const, Function, Kernel, Param, Role, Stmt, Struct, Term
+from grammar.params import Param, Role, Struct
+from grammar.tree import Const, Function, Kernel, Stmt, Term
 from grammar.types import COMPOSITES, ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1

@@ -15,8 +15,9 @@ import libcst as cst
 from grammar.nodes import EMPTY, END, NOTHING, call, dotted, identifier, remembered, subscript
 from grammar.op import Call, Known
 from grammar.outline import taken_by
+from grammar.params import Param, Struct
 from grammar.paths import ELEMENT, class_fields, root
-from grammar.tree import Apply, Kernel, Param, Struct, Var, Whole, all_functions, all_terms, outlined_parts, taken
+from grammar.tree import Apply, Kernel, Var, Whole, all_functions, all_terms, outlined_parts, taken
 from grammar.types import COMPOSITES, Array, Composite, Type
 
 

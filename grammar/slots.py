@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from grammar.atomics import MARKING, AtomicKind
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.tree import (
     Apply,
     Atomic,
@@ -20,8 +21,6 @@ from grammar.tree import (
     For,
     If,
     Kernel,
-    Param,
-    Role,
     Stmt,
     Store,
     Term,

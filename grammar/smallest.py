@@ -36,6 +36,7 @@ from grammar.names import RESERVED
 from grammar.neighbours import gather, stencil
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
+from grammar.params import Param, Role, Struct
 from grammar.paths import owner, root
 from grammar.profiles import profile
 from grammar.terms import new_array
@@ -55,14 +56,11 @@ from grammar.tree import (
     If,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
-    Role,
     Size,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Var,

@@ -34,6 +34,7 @@ from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
 from grammar.layout import Inputs
 from grammar.op import Lanes, Op
+from grammar.params import Role
 from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
 from grammar.smallest import (
     INSIDES,
@@ -49,7 +50,7 @@ from grammar.smallest import (
     with_inside,
 )
 from grammar.terms import grow_term
-from grammar.tree import Kernel, Role, Term
+from grammar.tree import Kernel, Term
 from grammar.types import F32, FLOATS, NUMBERS, Array, Scalar
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from grammar.params import Param, Role
 from grammar.paths import ELEMENT, class_fields, root, within
 from grammar.tiles import is_tile
-from grammar.tree import Assign, Fieldwise, Function, Kernel, Param, Read, Role, Store, Term, Var
+from grammar.tree import Assign, Fieldwise, Function, Kernel, Read, Store, Term, Var
 from grammar.types import Array, Type
 
 Locals = Mapping[str, str]

@@ -36,11 +36,12 @@ from grammar.menus import betweens, comparisons, connectives, favoured_menu, kin
 from grammar.names import COMPOSITE_ROLES, NameRole, name_for
 from grammar.op import Chain, Item, Lanes, Member, Op
 from grammar.ops import ROWS, TABLE
+from grammar.params import Param, Role
 from grammar.profiles import Profile
 from grammar.ranges import DISTANCES, MIXERS, PATTERNS, Span, is_wide, spans, wrapped
 from grammar.reads import read, with_name
 from grammar.tiles import is_single, is_tile
-from grammar.tree import Apply, Assign, At, Const, Param, Read, Role, Term, Var
+from grammar.tree import Apply, Assign, At, Const, Read, Term, Var
 from grammar.types import (
     BARE,
     BOOL,

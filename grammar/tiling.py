@@ -16,9 +16,10 @@ from grammar.literal import number, zero
 from grammar.menus import offered
 from grammar.op import Op
 from grammar.ops import CHANGERS, ROWS, tile, vector_tile
+from grammar.params import Param, Role
 from grammar.terms import attempt, grow_leaf, grow_term, new_scalar, reduced
 from grammar.tiles import is_of_threads, is_single, is_tile
-from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Param, Read, Role, Term, Var
+from grammar.tree import Apply, Assign, At, AugAssign, Const, For, Read, Term, Var
 from grammar.types import F32, I32, SIGNAL_TILES, TILES, Array, Composite, Element, type_named
 
 TRIPS = ((3, 4.0), (4, 4.0), (2, 3.0))

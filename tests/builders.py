@@ -19,6 +19,7 @@ from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.profiles import PROFILES, profile
 from grammar.tree import (
     Apply,
@@ -31,9 +32,7 @@ from grammar.tree import (
     For,
     If,
     Kernel,
-    Param,
     Read,
-    Role,
     Size,
     Stmt,
     Store,

@@ -20,7 +20,8 @@ import numpy as np
 
 from corpus.row import Identity, Recipe, row_of
 from extract.build import PIECES, Build, Target
-from grammar.tree import Const, Kernel, Param, Read, Role, Store, Thread, Var
+from grammar.params import Param, Role
+from grammar.tree import Const, Kernel, Read, Store, Thread, Var
 from grammar.types import F32, I32, Array
 from synth.result import BlockResult, Fate, Finding, Pipeline
 from synth.settings import Settings

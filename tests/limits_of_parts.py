@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from grammar.limits import HANDED_ON, REASSIGNED, UPDATED
 from grammar.ops import ROWS
-from grammar.tree import Apply, Assign, Fieldwise, Kernel, Param, Stmt, Struct
+from grammar.params import Param, Struct
+from grammar.tree import Apply, Assign, Fieldwise, Kernel, Stmt
 from grammar.types import BOOL, I32, type_named
 from tests.builders import (
     OUT,

@@ -25,6 +25,7 @@ from grammar.grow import grow
 from grammar.inputs import column
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
+from grammar.params import Role
 from grammar.profiles import profile
 from grammar.tree import (
     Apply,
@@ -37,7 +38,6 @@ from grammar.tree import (
     If,
     Kernel,
     Read,
-    Role,
     Size,
     Stmt,
     Store,

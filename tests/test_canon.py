@@ -19,8 +19,9 @@ from grammar.emit import emit
 from grammar.literal import number as literal
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
+from grammar.params import Param, Role
 from grammar.paths import ELEMENT
-from grammar.tree import Apply, AugStore, Const, Kernel, Param, Read, Role, Size, Term, Var
+from grammar.tree import Apply, AugStore, Const, Kernel, Read, Size, Term, Var
 from grammar.types import F32, F64, I32, WARPS, Array, Composite, Scalar
 from tests.builders import (
     OUT,

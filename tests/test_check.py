@@ -17,7 +17,8 @@ from grammar.check import problems
 from grammar.evaluate import EndlessLoopError
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.tree import Apply, AugAssign, Break, Const, Continue, Kernel, Param, Return, Role, Stmt, Term, Thread, Var
+from grammar.params import Param, Role
+from grammar.tree import Apply, AugAssign, Break, Const, Continue, Kernel, Return, Stmt, Term, Thread, Var
 from grammar.types import BOOL, F32, F64, I32, type_named
 from tests.builders import (
     OUT,

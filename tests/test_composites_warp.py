@@ -21,8 +21,9 @@ from grammar.emit import emit
 from grammar.layout import Inputs
 from grammar.op import Call, InPlace, Item, Lanes, Member, Op, Ternary
 from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
+from grammar.params import Param, Role
 from grammar.tiles import is_tile
-from grammar.tree import Apply, Assign, Kernel, Param, Read, Role, Stmt, Store, Thread, Var
+from grammar.tree import Apply, Assign, Kernel, Read, Stmt, Store, Thread, Var
 from grammar.types import FLOATS, I32, Array, Composite, Element
 from tests.composite_values import (
     arguments,

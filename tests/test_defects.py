@@ -11,6 +11,7 @@ import pytest
 
 from grammar.defects import DEFECTS, Defect, defect
 from grammar.ops import row
+from grammar.params import Param, Role
 from grammar.tree import (
     Apply,
     Assign,
@@ -22,10 +23,8 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
-    Param,
     Read,
     Return,
-    Role,
     Sample,
     Store,
     Term,

@@ -23,23 +23,9 @@ from grammar.check import problems
 from grammar.emit import emit, emit_term, rebound_in_loops
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
+from grammar.params import Param, Role
 from grammar.tiles import is_tile
-from grammar.tree import (
-    Apply,
-    Break,
-    Const,
-    Continue,
-    Param,
-    Read,
-    Return,
-    Role,
-    Size,
-    Stmt,
-    Term,
-    Var,
-    all_functions,
-    constants,
-)
+from grammar.tree import Apply, Break, Const, Continue, Read, Return, Size, Stmt, Term, Var, all_functions, constants
 from grammar.types import BOOL, COMPOSITES, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
 from tests.builders import (
     OUT,

@@ -21,7 +21,8 @@ from grammar.layout import Inputs
 from grammar.number import Alike
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
-from grammar.tree import Apply, At, Atomic, Break, Const, Continue, Kernel, Param, Return, Role, Stmt, statements
+from grammar.params import Param, Role
+from grammar.tree import Apply, At, Atomic, Break, Const, Continue, Kernel, Return, Stmt, statements
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
     LANES,

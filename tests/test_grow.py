@@ -21,6 +21,7 @@ from grammar.inputs import column
 from grammar.op import Op
 from grammar.ops import COMPOSITE_ROWS, SCALAR_ROWS, TABLE
 from grammar.pairs import space_of
+from grammar.params import Role
 from grammar.profiles import PROFILES, profile, swarm
 from grammar.tree import (
     Apply,
@@ -32,7 +33,6 @@ from grammar.tree import (
     If,
     Kernel,
     Read,
-    Role,
     Stmt,
     Term,
     Thread,

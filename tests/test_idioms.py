@@ -12,7 +12,8 @@ from grammar.defects import DEFECTS
 from grammar.emit import emit
 from grammar.idioms import with_idiom
 from grammar.limits import limitation
-from grammar.tree import Assign, Fieldwise, Kernel, Struct, Var
+from grammar.params import Struct
+from grammar.tree import Assign, Fieldwise, Kernel, Var
 from grammar.types import BOOL, I32, U32, type_named
 from tests.builders import I, X, array, at, do, kernel, let, number, out, put, scalar, var
 from validate.judge import defects_of

@@ -15,7 +15,7 @@ from grammar.atomics import AtomicKind
 from grammar.evaluate import run_plain
 from grammar.inputs import COUNT_SLACK, POISON, REGULAR_SETS, column, from_columns, poison, regular, uniform
 from grammar.layout import Inputs
-from grammar.tree import Param, Role
+from grammar.params import Param, Role
 from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Scalar, type_named
 from tests.builders import (
     LANES,

@@ -16,7 +16,7 @@ from extract.compile import Compiled, CompileOptions, Handle, compile_block, rel
 from extract.launch import differentiate, run
 from extract.warp_private import ENTRY
 from grammar.emit import emit
-from grammar.tree import Param, Role
+from grammar.params import Param, Role
 from grammar.types import BOOL, F32, F64, I32, Array, Scalar
 from tests.builders import samples
 

@@ -15,7 +15,8 @@ from grammar.atomics import AtomicKind
 from grammar.defects import DEFECTS, defect
 from grammar.limits import CARRIED, gradients_of, has_gradient, limitation, needs
 from grammar.ops import ROWS
-from grammar.tree import Assign, Break, Continue, Fieldwise, If, Kernel, Read, Sample, Stmt, Struct, Var
+from grammar.params import Struct
+from grammar.tree import Assign, Break, Continue, Fieldwise, If, Kernel, Read, Sample, Stmt, Var
 from grammar.types import F64, I32, U32, type_named
 from tests.builders import (
     OUT,

@@ -17,8 +17,9 @@ from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.inputs import regular
 from grammar.names import RESERVED
+from grammar.params import Struct
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Assign, Kernel, Outlined, Read, Struct, Var, all_terms
+from grammar.tree import Assign, Kernel, Outlined, Read, Var, all_terms
 from grammar.types import COMPOSITES, F32, LONG_VECTORS, RECTANGULAR, Composite, Element, type_named
 from tests.builders import LANES, OUT, I, array, do, kernel, out, put, samples, scalar
 from tests.proving import verified

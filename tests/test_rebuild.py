@@ -14,6 +14,7 @@ from grammar.atomics import AtomicKind
 from grammar.fields import body_renamed, by_table, fresh_names, renamed, taken_names
 from grammar.op import Op
 from grammar.ops import ROWS
+from grammar.params import Param, Role, Struct
 from grammar.rebuild import Body, with_all_terms, with_statements
 from grammar.tree import (
     Apply,
@@ -33,15 +34,12 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
     Return,
-    Role,
     Sample,
     Size,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Unpack,

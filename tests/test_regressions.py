@@ -21,7 +21,7 @@ from corpus import store
 from corpus.minimize import survey
 from corpus.row import Row, array_of
 from corpus.stats import stats_of
-from grammar.tree import Param, Role
+from grammar.params import Param, Role
 from grammar.types import Array, type_named
 
 FOLDER = Path(__file__).parent.parent / "corpus" / "regressions" / "kernels"

@@ -19,7 +19,8 @@ from grammar.emit import emit
 from grammar.layout import Inputs
 from grammar.op import Lanes, Op
 from grammar.ops import SAMPLERS
-from grammar.tree import Assign, Kernel, Param, Read, Role, Sample, Store, Thread, Var
+from grammar.params import Param, Role
+from grammar.tree import Assign, Kernel, Read, Sample, Store, Thread, Var
 from grammar.types import F32, I32, U32, Array, Composite
 from tests.each import each
 from validate.oracle import compare

@@ -12,8 +12,9 @@ import pytest
 
 from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
+from grammar.params import Param, Role
 from grammar.serial import KIND, READERS, NotAKernelError, kernel_of, plain_of
-from grammar.tree import Atomic, Break, Const, Function, Kernel, Param, Role, Stmt, Term
+from grammar.tree import Atomic, Break, Const, Function, Kernel, Stmt, Term
 from grammar.types import F64
 from tests.builders import (
     OUT,

@@ -28,25 +28,12 @@ from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.limits import APPROXIMATE, limitation
 from grammar.ops import ROWS, SEVERAL
+from grammar.params import Param, Role
 from grammar.profiles import profile
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of
 from grammar.several import OF_SYMMETRIC
-from grammar.tree import (
-    Apply,
-    Function,
-    Invoke,
-    Kernel,
-    Param,
-    Read,
-    Return,
-    Role,
-    Term,
-    Unpack,
-    Var,
-    all_statements,
-    functions,
-)
+from grammar.tree import Apply, Function, Invoke, Kernel, Read, Return, Term, Unpack, Var, all_statements, functions
 from grammar.types import F32, I32, Composite, Element
 from tests.builders import (
     LANES,

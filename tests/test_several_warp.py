@@ -19,8 +19,9 @@ from grammar.emit import emit
 from grammar.layout import Inputs
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SEVERAL
+from grammar.params import Param, Role
 from grammar.several import OF_SYMMETRIC
-from grammar.tree import Apply, Kernel, Param, Read, Role, Store, Term, Thread, Unpack, Var
+from grammar.tree import Apply, Kernel, Read, Store, Term, Thread, Unpack, Var
 from grammar.types import F64, I32, Array, Composite
 from tests.composite_values import (
     CHANGES,

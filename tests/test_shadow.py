@@ -18,7 +18,8 @@ from grammar.evaluate import Interpreter, Plain
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SCALAR_ROWS
-from grammar.tree import Apply, Kernel, Param, Read, Role, Term
+from grammar.params import Param, Role
+from grammar.tree import Apply, Kernel, Read, Term
 from grammar.types import F64, FLOATS, I32, Array
 from tests.builders import (
     OUT,

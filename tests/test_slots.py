@@ -18,9 +18,10 @@ from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import regular
+from grammar.params import Param, Role
 from grammar.profiles import profile
 from grammar.slots import comes_first, kept, slots
-from grammar.tree import Kernel, Param, Role, Stmt
+from grammar.tree import Kernel, Stmt
 from grammar.types import F32, I32
 from tests.builders import LANES, OUT, I, X, at, atomic, change, do, ints, kernel, let, loop, number, out, put, when
 from tests.lane_by_lane import lane_by_lane

@@ -24,6 +24,7 @@ from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.limits import limitation
 from grammar.ops import ROWS
+from grammar.params import Param, Role, Struct
 from grammar.profiles import profile
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import (
@@ -38,14 +39,11 @@ from grammar.tree import (
     If,
     Invoke,
     Kernel,
-    Param,
     Read,
     Return,
-    Role,
     Size,
     Stmt,
     Store,
-    Struct,
     Term,
     Thread,
     Var,

@@ -17,7 +17,8 @@ from extract.build import BuildFailure
 from grammar.emit import emit
 from grammar.op import Chain, Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
-from grammar.tree import Apply, Assign, Kernel, Param, Read, Role, Store, Thread, Var
+from grammar.params import Param, Role
+from grammar.tree import Apply, Assign, Kernel, Read, Store, Thread, Var
 from grammar.types import BOOL, F16, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
 from tests.each import each
 from tests.mistakes import Meaning, mistakes

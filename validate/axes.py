@@ -25,9 +25,10 @@ from grammar.inputs import column, regular, shape_of
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
+from grammar.params import Role
 from grammar.rewrites import REWRITES, Rewrite
 from grammar.slots import kept
-from grammar.tree import Apply, AugStore, Const, For, Kernel, Role, Store, Thread, Var, all_terms, statements
+from grammar.tree import Apply, AugStore, Const, For, Kernel, Store, Thread, Var, all_terms, statements
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients
 from validate.oracle import differentiated, flat, values_of

@@ -27,10 +27,11 @@ from grammar.inputs import REGULAR_SETS, regular
 from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
+from grammar.params import Param
 from grammar.paths import ELEMENT, within
 from grammar.serial import kernel_of, plain_of
 from grammar.tiles import is_tile, laid_out
-from grammar.tree import Kernel, Param
+from grammar.tree import Kernel
 from grammar.types import Array, Composite
 from validate.gradient import CLOSER, cotangents, expected_gradients
 from validate.oracle import PATTERNS, values_of

@@ -17,7 +17,8 @@ from grammar.atomics import AtomicKind
 from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
-from grammar.tree import Atomic, AugStore, Kernel, Param, Store, all_terms
+from grammar.params import Param
+from grammar.tree import Atomic, AugStore, Kernel, Store, all_terms
 from grammar.types import F16, FLOATS
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import Slopes, slopes_of

@@ -36,7 +36,8 @@ from extract.options import DEFAULT, CompileOptions
 from grammar.emit import emit
 from grammar.errors import UserError
 from grammar.heights import size
-from grammar.tree import Const, Kernel, Param, Role, Store, Thread, Var
+from grammar.params import Param, Role
+from grammar.tree import Const, Kernel, Store, Thread, Var
 from grammar.types import F32, I32, Array
 from validate.oracle import check
 from validate.processes import said_exit, settle_in

@@ -17,6 +17,7 @@ from grammar.fields import without_structs
 from grammar.literal import number, zero
 from grammar.op import Op
 from grammar.ops import ROWS
+from grammar.params import Param, Role
 from grammar.rebuild import Body, with_all_terms, with_statements, with_terms
 from grammar.rewrites import inlined
 from grammar.tree import (
@@ -33,9 +34,7 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
-    Param,
     Read,
-    Role,
     Size,
     Stmt,
     Store,

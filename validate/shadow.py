@@ -24,21 +24,8 @@ from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.evaluate import Algebra, Interpreter, filled, fold, kind_of
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
-from grammar.tree import (
-    Atomic,
-    AugStore,
-    For,
-    Invoke,
-    Kernel,
-    Param,
-    Read,
-    Store,
-    Term,
-    Thread,
-    Var,
-    statements,
-    subterms,
-)
+from grammar.params import Param
+from grammar.tree import Atomic, AugStore, For, Invoke, Kernel, Read, Store, Term, Thread, Var, statements, subterms
 from grammar.types import F16, F32, FLOATS, INTEGERS, Array, Scalar
 from validate.tape import Applied, Chosen, Entry, Fetched, Value
 from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Draws, Variants, differ, float_of

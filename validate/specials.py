@@ -18,8 +18,9 @@ from grammar.evaluate import EndlessLoopError, run_plain
 from grammar.inputs import column, from_columns, uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
+from grammar.params import Param, Role
 from grammar.ranges import is_wide
-from grammar.tree import Apply, Kernel, Param, Read, Role, Sample, Term, Var, While, Whole, all_terms, statements
+from grammar.tree import Apply, Kernel, Read, Sample, Term, Var, While, Whole, all_terms, statements
 from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite
 
 FLOAT_SPECIALS = (
