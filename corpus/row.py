@@ -38,6 +38,7 @@ from grammar.tree import (
     Sample,
     Stmt,
     Store,
+    StorePart,
     Thread,
     Unpack,
     While,
@@ -137,7 +138,9 @@ def _as_given(values: NDArray[Any], type: Type) -> NDArray[Any]:
 def operations(kernel: Kernel) -> list[str]:
     """Keys of the rows of the table that a kernel uses, sorted, each once."""
     applied = {term.op.key for term in all_terms(kernel) if isinstance(term, Apply)}
-    done = {s.op for s in all_statements(kernel) if isinstance(s, AugAssign | AssignPart | AugStore | Sample)}
+    done = {
+        s.op for s in all_statements(kernel) if isinstance(s, AugAssign | AssignPart | AugStore | StorePart | Sample)
+    }
     called = {s.function for s in all_statements(kernel) if isinstance(s, Unpack)}
     return sorted(applied | {op.key for op in done | called if isinstance(op, Op)})
 
@@ -161,6 +164,8 @@ def statement_kind(stmt: Stmt) -> str:
             return "store"
         case AugStore():
             return "augmented_store"
+        case StorePart():
+            return "part_store"
         case Atomic(kind):
             return kind.value
         case If():

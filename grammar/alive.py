@@ -13,13 +13,14 @@ import numpy as np
 
 from grammar.atomics import MARKING
 from grammar.draft import LIMIT
-from grammar.evaluate import EndlessLoopError, Plain, run_plain
+from grammar.evaluate import EndlessLoopError
 from grammar.inputs import column, regular
 from grammar.lanes import every, greatest, least, some
 from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.params import Param, Role
 from grammar.paths import used_structs, within
+from grammar.plain import Plain, run_plain
 from grammar.tree import (
     Assign,
     AssignPart,
@@ -36,6 +37,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Unpack,
     Var,
@@ -86,7 +88,7 @@ def live_names(body: tuple[Stmt, ...]) -> frozenset[str]:
 def _needs(stmt: Stmt) -> set[str]:
     names = set(_names(own_subterms(stmt)))
     match stmt:
-        case Store(array) | AugStore(array) | Atomic(_, array):
+        case Store(array) | AugStore(array) | StorePart(array) | Atomic(_, array):
             names.add(array)
         case Sample(_, _, state):
             names.add(state)

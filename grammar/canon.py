@@ -35,6 +35,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -117,6 +118,10 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
             yield from _term(value, names, literals)
         case AugStore(array, index, op, value):
             yield from (op.key, names[array])
+            yield from _term(index, names, literals)
+            yield from _term(value, names, literals)
+        case StorePart(array, index, _, place, value, op):
+            yield from ("" if op is None else op.key, names[array], str(place))
             yield from _term(index, names, literals)
             yield from _term(value, names, literals)
         case Atomic(kind, array, index, value, name):

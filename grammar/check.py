@@ -21,6 +21,7 @@ from grammar.params import Param, Role
 from grammar.paths import ELEMENT, owner, root
 from grammar.slots import is_kept, slot_problems, slots
 from grammar.structs import Classes, struct_problems
+from grammar.threads import marked_otherwise, out_of_step
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
     Apply,
@@ -46,22 +47,22 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
     Var,
     While,
     Whole,
+    Writing,
     all_functions,
     all_terms,
-    blocks,
     indices_of,
     is_own,
     outlined_parts,
     own_subterms,
     statements,
     taken,
-    terms_in,
 )
 from grammar.types import ATOMIC, BARE, BITS, BOOL, F16, I32, INTEGERS, WARPS, Array, Element, Scalar
 
@@ -116,7 +117,7 @@ def _of_function(function: Function) -> Iterator[str]:
         yield f"{function.name} has a constant of the module for a default"
     if not _leaves(function.body):
         yield f"{function.name} may end without a result"
-    if any(isinstance(stmt, Thread | Store | AugStore | Atomic) for stmt in statements(function.body)):
+    if any(isinstance(stmt, Thread | Writing) for stmt in statements(function.body)):
         yield f"{function.name} does what only kernels do"
 
 
@@ -149,7 +150,7 @@ class _Checker:
         scope: Scope = {p.name: p.type for p in self.kernel.params if not isinstance(p.type, Array)}
         yield from self.block(self.kernel.body, scope, loop=False)
         yield from self.unread()
-        yield from _out_of_step(self.kernel)
+        yield from out_of_step(self.kernel)
 
     def unread(self) -> Iterator[str]:
         """What is declared and comes to nothing; no tile is passed to a kernel by itself."""
@@ -160,7 +161,7 @@ class _Checker:
                 yield f"parameter {param.name} is not used"
             if param.is_output and param.name in self.read:
                 yield f"output {param.name} is read"
-        yield from _marked_otherwise(self.kernel)
+        yield from marked_otherwise(self.kernel)
         yield from (f"{name} is changed by its threads and by others" for name in sorted(self.own_only & self.shared))
         yield from (f"local {name} is never read" for name in self.types if name not in self.read)
 
@@ -241,6 +242,9 @@ class _Checker:
                     yield from self.changed(array, index, op.result, scope)
                     if "." in array:
                         yield f"{array} is changed by an operator that is no atomic, a field"
+            case StorePart(array, index, _, _, value):
+                yield from self.write(array, index, value, scope, stmt.type)
+                yield from self.element_part(stmt)
             case If(condition, yes, no):
                 yield from self.condition(condition, scope)
                 yield from self.fork(yes, no, scope, loop)
@@ -357,10 +361,28 @@ class _Checker:
             yield f"{name} has no part with {len(indices)} indices"
         elif any(isinstance(i, Const) and not 0 <= i.value < n for i, n in zip(indices, type.shape, strict=True)):
             yield f"{name} has no such part"
-        if stmt.lettered and (stmt.known is None or type.kind != "vector" or "." in name):
+        if stmt.lettered and (stmt.known is None or not type.has_letters or "." in name):
             yield f"no part of {name} has a letter"
         if stmt.op is not None:
             yield from self.augmented(stmt.op.spelling, stmt.op.params, stmt.op.result, type.scalar, stmt.value)
+
+    def element_part(self, stmt: StorePart) -> Iterator[str]:
+        array, type, update = stmt.array, stmt.type, stmt.of_scalar
+        if type.is_rigid or type.is_tile or ELEMENT in array:
+            yield f"the elements of {array} have no parts to write to"
+        elif not 0 <= stmt.place < type.width or (stmt.lettered and not type.has_letters):
+            yield f"the elements of {array} have no such part"
+        if stmt.value.type is not type.scalar:
+            yield f"a part of {array} is given another type"
+        if isinstance(update, Store):
+            self.own_only.add(array)
+        elif update.kind is None:
+            yield f"a part of {array} is changed by an operator that is no atomic"
+        else:
+            yield from self.augmented(update.op.spelling, update.op.params, update.op.result, type.scalar, stmt.value)
+            yield from self.updated(array, stmt.value, update.kind)
+        if stmt.index != self.own:
+            self.shared.add(array)
 
     def changed(self, array: str, index: Term, type: Element, scope: Scope) -> Iterator[str]:
         """An element that is read and then stored to."""
@@ -525,42 +547,6 @@ def _changed_where_read(body: tuple[Stmt, ...]) -> Iterator[str]:
 
 def _is_in_place(stmt: Assign) -> bool:
     return isinstance(stmt.value, Apply) and isinstance(stmt.value.op.spelling, InPlace)
-
-
-def _out_of_step(kernel: Kernel) -> Iterator[str]:
-    """Where a block is taken together of which not all threads need come there, or that holds parts of arrays."""
-    tiles = [param.element for param in kernel.params if is_tile(param.element)]
-    if len({tile.of_threads for tile in tiles}) > 1:
-        yield "a tile is made of what threads have, which all do the same for parts of arrays"
-    yield from (
-        f"{param.name} holds what blocks of threads come to before they have"
-        for param in kernel.params
-        if is_of_threads(param.element) and param.role is not Role.ACCUMULATOR
-    )
-    parted = False
-    for stmt in kernel.body:
-        inner = tuple(within for block in blocks(stmt) for within in block)
-        if any(map(_takes_block, terms_in(inner))) or (parted and any(map(_takes_block, own_subterms(stmt)))):
-            yield "a tile is made of what threads have where not all of a block need come"
-        parted = parted or any(isinstance(within, Return) for within in statements(inner))
-
-
-def _marked_otherwise(kernel: Kernel) -> Iterator[str]:
-    """What one thread marks and another changes, so that it hangs on who comes last."""
-    ways: dict[str, set[object]] = {}
-    for stmt in statements(kernel.body):
-        match stmt:
-            case Atomic(kind, array, _, value) if kind in MARKING:
-                ways.setdefault(array, set()).add((kind, value))
-            case Store(array) | AugStore(array) | Atomic(_, array):
-                ways.setdefault(array, set()).add(None)
-    yield from (
-        f"{array} is marked in more than one way" for array, each in ways.items() if each != {None} and len(each) > 1
-    )
-
-
-def _takes_block(term: Term) -> bool:
-    return is_of_threads(term.type)
 
 
 def _is_of(type: Scalar, value: float) -> bool:

@@ -62,7 +62,7 @@ def _placed(draft: Draft, type: Composite, height: int) -> Grown:
 
 def _built(draft: Draft, type: Composite, height: int) -> Grown:
     """`v = wp.vec3()`, `v[0] = a`, `v[1] = b`, `v[2] = c`."""
-    name, lettered = _begun(draft, type), _has_letters(type) and bool(draft.choose(2))
+    name, lettered = _begun(draft, type), type.has_letters and bool(draft.choose(2))
     for place in range(type.width):
         value = grow_term(draft, type.scalar, 1 + draft.choose(max(1, height - 1)))
         run(draft, AssignPart(name, type, Const(I32, place), value.term, lettered=lettered))
@@ -74,10 +74,6 @@ def _begun(draft: Draft, type: Composite) -> str:
     name = draft.name(local_role(type))
     run(draft, Assign(name, zero(type)))
     return name
-
-
-def _has_letters(type: Composite) -> bool:
-    return type.kind == "vector" and type.width <= len(LETTERS)
 
 
 def _looped(draft: Draft, type: Composite, height: int) -> Grown:
@@ -116,14 +112,14 @@ def _changed(draft: Draft, type: Composite, height: int) -> Grown:
 def _change(draft: Draft, type: Composite, whole: Var, height: int) -> Stmt:
     """What is done to one scalar; to assign to it anew is for those who don't mind the gradient."""
     place, scalar = draft.choose(type.width), type.scalar
-    indices = (place,) if len(type.shape) == 1 else divmod(place, type.shape[1])
+    indices = type.indices(place)
     terms = tuple(Const(I32, k) for k in indices)
     index = terms[0] if len(terms) == 1 else At(terms)
     free = draft.tolerant or scalar not in FLOATS
     sign = weighted(
         draft.choose, [("add", 5.0), ("sub", 2.0), ("mul", 2.0 * free), ("neg", 1.0 * free), ("", 3.0 * free)]
     )
-    lettered = _has_letters(type) and (sign not in SIGNS or scalar not in FLOATS) and bool(draft.choose(2))
+    lettered = type.has_letters and (sign not in SIGNS or scalar not in FLOATS) and bool(draft.choose(2))
     if sign == "neg":
         old = Apply(_extracting(type, Member(LETTERS[place]) if lettered else Item(indices)), (whole,))
         value: Term = Apply(ROWS[f"neg({scalar.name})"], (old,))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeGuard
 
-from grammar.emit import is_unrolled, rebound_in_loops
 from grammar.flow import undone
 from grammar.limits import DIVISIONS, adds_by_letter, changes_what_was_used, divides_by_stale, gradients_of
 from grammar.op import Op
@@ -49,6 +48,7 @@ from grammar.tree import (
     terms_in,
 )
 from grammar.types import FLOATS, Composite
+from grammar.unrolling import is_unrolled, rebound_in_loops
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from grammar.choose import Choose, pick
-from grammar.evaluate import Interpreter, Plain
+from grammar.evaluate import Interpreter
 from grammar.inputs import REGULAR_SETS, column
 from grammar.lanes import greatest, least, some
 from grammar.layout import Inputs, Mask
 from grammar.names import COMPOSITE_ROLES, GRIDS, NameRole, name_for, singular
 from grammar.op import Lanes, Op
 from grammar.params import Param
+from grammar.plain import Plain
 from grammar.profiles import Profile
 from grammar.ranges import PATTERNS
 from grammar.tree import Assign, At, Const, Function, Read, Stmt, Term, Thread, Var

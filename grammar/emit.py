@@ -44,7 +44,6 @@ from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     Apply,
     Assign,
-    Assigning,
     AssignPart,
     At,
     Atomic,
@@ -66,6 +65,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -73,14 +73,13 @@ from grammar.tree import (
     While,
     Whole,
     all_functions,
-    assigned,
-    blocks,
     constants,
     indices_of,
     outlined_parts,
     statements,
 )
 from grammar.types import BARE, I32, LETTERS, WARPS, Composite, Element, Scalar
+from grammar.unrolling import is_unrolled, rebound_in_loops
 
 ATOM = 14
 UNARY = 11
@@ -105,9 +104,6 @@ PRECEDENCE = {
     "Power": POWER,
 }
 """Binary operators of Python, tighter binding first number higher; comparisons are the ones not listed."""
-
-MAX_UNROLL = 16
-"""A loop over a constant range of at most this many trips is unrolled by Warp; a longer one runs at run time."""
 
 
 def emit(kernel: Kernel) -> str:
@@ -377,6 +373,9 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(_element(array, index), _term(value, 0))
         case AugStore(array, index, op, value):
             return _augmented(_element(array, index), op.spelling, value)
+        case StorePart(_, _, _, _, value, op):
+            target = _element_part(stmt)
+            return _assign(target, _term(value, 0)) if op is None else _augmented(target, op.spelling, value)
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value, name):
@@ -408,6 +407,13 @@ def _part(stmt: AssignPart) -> cst.Attribute | cst.Subscript:
         assert stmt.known is not None
         return cst.Attribute(identifier(stmt.name), identifier(LETTERS[stmt.known]))
     return _element(stmt.name, stmt.index)
+
+
+def _element_part(stmt: StorePart) -> cst.Attribute | cst.Subscript:
+    element = _element(stmt.array, stmt.index)
+    if stmt.lettered:
+        return cst.Attribute(element, identifier(LETTERS[stmt.place]))
+    return subscript(element, *(cst.Integer(str(index)) for index in stmt.type.indices(stmt.place)))
 
 
 def _tuple(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
@@ -484,47 +490,6 @@ def _is_constant(term: Term, constant: Set[str]) -> bool:
             return _is_constant(operand, constant)
         case _:
             return False
-
-
-def is_unrolled(loop: For) -> bool:
-    """Whether Warp repeats the body in the source instead of looping at run time."""
-    values = range_of(loop)
-    return values is not None and len(values) <= MAX_UNROLL and not is_broken(loop.body)
-
-
-def range_of(loop: For) -> range | None:
-    """What the variable goes through, if numbers say so."""
-    numbers = [number for bound in loop.bounds if (number := _known(bound)) is not None]
-    return range(*numbers) if len(numbers) == len(loop.bounds) else None
-
-
-def _known(bound: Term) -> int | None:
-    """The number, or the length of a composite, which its type says."""
-    match bound:
-        case Const(_, value):
-            return int(value)
-        case Apply(Op(name="len"), (Var(_, Composite() as type),)):
-            return type.shape[0]
-        case _:
-            return None
-
-
-def is_broken(body: Sequence[Stmt]) -> bool:
-    """Whether a break leaves the loop with this body, rather than one inside of it."""
-    return any(
-        isinstance(stmt, Break) or (not isinstance(stmt, For | While) and any(map(is_broken, blocks(stmt))))
-        for stmt in body
-    )
-
-
-def rebound_in_loops(body: Sequence[Stmt], inside: bool = False) -> Iterator[str]:
-    """Names that are given a value inside a loop which runs at run time."""
-    for stmt in body:
-        if inside and isinstance(stmt, Assigning):
-            yield from assigned(stmt)
-        dynamic = inside or isinstance(stmt, While) or (isinstance(stmt, For) and not is_unrolled(stmt))
-        for block in blocks(stmt):
-            yield from rebound_in_loops(block, dynamic)
 
 
 # -- the module -------------------------------------------------------------------------------------------------------

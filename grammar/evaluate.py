@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar, assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
-from grammar.atomics import MARKING, AtomicKind
-from grammar.lanes import every, some
+from grammar.atomics import MARKING
+from grammar.lanes import every, filled, some
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
 from grammar.number import Alike, Calculus, composed_each, sampled
 from grammar.op import Lanes, Op
@@ -45,6 +43,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -53,7 +52,7 @@ from grammar.tree import (
     Whole,
     statements,
 )
-from grammar.types import BOOL, F16, I32, INTEGERS, Array, Composite, Element, Scalar
+from grammar.types import BOOL, I32, Array, Composite, Element, Scalar
 
 V = TypeVar("V")
 
@@ -278,6 +277,8 @@ class Interpreter(Generic[V]):
                 self.sample(stmt, active)
             case Store(array, index, value) | AugStore(array, index, _, value) if array in self.contents:
                 self.update(stmt, self.index(index, active), self.term(value, active), active)
+            case StorePart(_, index, _, _, value):
+                self.store_part(stmt, self.index(index, active), self.term(value, active), active)
             case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
                 where = self.index(index, active)
                 if isinstance(stmt, Atomic) and stmt.name:
@@ -350,6 +351,18 @@ class Interpreter(Generic[V]):
             value, type = self.apply(stmt.op, [old, value], active), stmt.op.result
         self.contents[stmt.array] = self.algebra.select(active, value, old)
         self.write(Store(stmt.array, stmt.index, stmt.value), where, value, type, active)
+
+    def store_part(self, stmt: StorePart, where: Index, value: V, active: Mask) -> None:
+        written = stmt.of_scalar
+        if stmt.array in self.contents:
+            parts = list(self.algebra.parts(self.contents[stmt.array]))
+            old = parts[stmt.place]
+            if isinstance(written, AugStore):
+                value = self.apply(written.op, [old, value], active)
+                written = Store(stmt.array, stmt.index, stmt.value)
+            parts[stmt.place] = self.algebra.select(active, value, old)
+            self.contents[stmt.array] = self.algebra.pack(parts)
+        self.algebra.write(written, where, value, active, Part(stmt.place, stmt.type.width))
 
     def assign_part(self, stmt: AssignPart, active: Mask) -> None:
         parts = list(self.algebra.parts(self.env[stmt.name]))
@@ -448,143 +461,3 @@ def updated_arrays(kernel: Kernel) -> tuple[str, ...]:
 def element_shape(element: Element) -> tuple[int, ...]:
     """The axes that the scalars of an element take."""
     return (element.width,) if isinstance(element, Composite) else ()
-
-
-# -- plain values -----------------------------------------------------------------------------------------------------
-
-FOLDS = {
-    AtomicKind.ADD: np.add,
-    AtomicKind.SUB: np.subtract,
-    AtomicKind.MIN: np.fmin,
-    AtomicKind.MAX: np.fmax,
-    AtomicKind.AND: np.bitwise_and,
-    AtomicKind.OR: np.bitwise_or,
-    AtomicKind.XOR: np.bitwise_xor,
-}
-"""`wp.atomic_min` and `wp.atomic_max` pass over NaN, as `fmin` and `fmax` do."""
-
-
-def fold(kind: AtomicKind, target: Lanes, where: NDArray[np.intp], values: Lanes) -> None:
-    """Does the atomic operation with each of the values, in their order, to the elements of the target."""
-    if kind in MARKING:
-        free = target[where] == 0 if kind is AtomicKind.CAS else np.ones(where.shape, np.bool_)
-        target[where[free]] = values[free]
-    else:
-        FOLDS[kind].at(target, where, values)
-
-
-@dataclass(slots=True)
-class Plain(Algebra[Lanes]):
-    """NumPy arrays at the kernel's own precision; remembers where it was undefined and which way branches went."""
-
-    stacked: ClassVar[bool] = True
-    inputs: Inputs
-    arrays: dict[str, Lanes]
-    undefined: Mask
-    """Lanes that did what is undefined behaviour in C++: int division by zero, overflow, an index out of bounds."""
-    outside: Mask
-    """Lanes on which a float operation left its domain."""
-    written: dict[str, Mask]
-    watched: int | None = None
-    """Only the first so many lanes count for `taken`; None means all."""
-    taken: dict[int, tuple[bool, bool]] = field(default_factory=dict)
-    """By the id of a condition in the tree: has it ever held, has it ever failed."""
-
-    @classmethod
-    def on(cls, inputs: Inputs) -> Plain:
-        lanes = inputs.launches * inputs.lanes
-        arrays = {name: np.array(array).reshape(-1) for name, array in inputs.arrays.items()}
-        written = {name: np.zeros(array.shape, np.bool_) for name, array in arrays.items()}
-        return cls(inputs, arrays, np.zeros(lanes, np.bool_), np.zeros(lanes, np.bool_), written)
-
-    def lift(self, value: Lanes, type: Scalar) -> Lanes:
-        return np.asarray(value, type.dtype)
-
-    def const(self, value: float | int | bool, type: Scalar) -> Lanes:
-        return filled(value, type, self.undefined.size)
-
-    def apply(self, op: Op, args: Sequence[Lanes], active: Mask, within: Op | None = None) -> Lanes:
-        del within  # values are values
-        if op.domain is not None:
-            fine = op.domain(*args)
-            if not every(fine):
-                mask = self.undefined if op.result in INTEGERS else self.outside
-                mask |= active & ~np.logical_and.reduce(fine.reshape(-1, active.size))
-        return np.asarray(op.meaning(*args))
-
-    def read(self, array: str, index: Index, active: Mask, part: Part = WHOLE) -> Lanes:
-        return self.arrays[array][self.flat(array, index, active, part)]
-
-    def element(self, array: str, index: Index, active: Mask, width: int) -> Lanes:
-        return self.arrays[array].reshape(-1, width).T.take(self.flat(array, index, active, WHOLE), axis=1)
-
-    def pack(self, parts: Sequence[Lanes]) -> Lanes:
-        return np.array(parts)
-
-    def parts(self, value: Lanes) -> Sequence[Lanes]:
-        return list(value)
-
-    def select(self, mask: Mask, new: Lanes, old: Lanes) -> Lanes:
-        return np.where(mask, new, old)
-
-    def discrete(self, value: Lanes) -> Lanes:
-        return value
-
-    def note_undefined(self, lanes: Mask) -> None:
-        self.undefined |= lanes
-
-    def fork(self, site: Term, condition: Lanes, active: Mask) -> None:
-        held, failed = self.taken.get(id(site), (False, False))
-        if not (held and failed):
-            condition, active = condition[: self.watched], active[: self.watched]
-            self.taken[id(site)] = held or some(active & condition), failed or some(active & ~condition)
-
-    def write(
-        self, stmt: Store | AugStore | Atomic, index: Index, value: Lanes, active: Mask, part: Part = WHOLE
-    ) -> None:
-        where = self.flat(stmt.array, index, active, part)[active]
-        target = self.arrays[stmt.array]
-        self.written[stmt.array][where] = True
-        with np.errstate(all="ignore"):
-            match stmt:
-                case Store():
-                    target[where] = value[active]
-                case AugStore():
-                    fold(kind_of(stmt), target, where, value[active])
-                case Atomic(kind, _, _, _):
-                    fold(kind, target, where, value[active])
-                case _:
-                    assert_never(stmt)
-
-    def flat(self, array: str, index: Index, active: Mask, part: Part) -> NDArray[np.intp]:
-        """Positions in the flattened array of all launches; an index out of bounds is noted and clipped."""
-        return flat_index(self.inputs, array, index, active, self.undefined, part)
-
-
-def kind_of(stmt: AugStore) -> AtomicKind:
-    """The atomic operation that an update of an element is, where it is one."""
-    assert stmt.kind is not None, "what is no atomic operation is stored"
-    return stmt.kind
-
-
-def filled(value: float | int | bool, type: Scalar, lanes: int) -> Lanes:
-    """A constant on all lanes, which can't be changed."""
-    return _filled(value, type, lanes, "" if value else repr(value))
-
-
-@lru_cache(maxsize=1024)
-def _filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
-    """`text` tells apart what compares equal: the two zeros."""
-    del text
-    array = np.full(lanes, type.dtype.type(np.float32(value) if type is F16 else value))  # Warp goes by way of float32
-    array.setflags(write=False)
-    return array
-
-
-def run_plain(kernel: Kernel, inputs: Inputs, watched: int | None = None) -> Plain:
-    """Runs the kernel at its own precision. Raises EndlessLoopError."""
-    plain = Plain.on(inputs)
-    plain.watched = watched
-    with np.errstate(all="ignore"):
-        Interpreter(plain, inputs).run(kernel)
-    return plain

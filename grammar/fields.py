@@ -38,6 +38,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -113,7 +114,7 @@ def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
             return replace(stmt, names=tuple(map(new, names)))
         case Atomic(_, array, _, _, name) if name:
             return replace(stmt, array=new(array), name=new(name))
-        case Store(array, _, _) | AugStore(array, _, _, _) | Atomic(_, array, _, _):
+        case Store(array) | AugStore(array) | StorePart(array) | Atomic(_, array):
             return replace(stmt, array=new(array))
         case For(variable):
             return replace(stmt, variable=new(variable))
@@ -180,5 +181,7 @@ def is_record(kernel: Kernel, param: Param) -> bool:
     if not of_its_own or "." in param.name or is_tile(param.element):
         return False
     passed = any(isinstance(term, Whole) and term.name == param.name for term in terms_in(kernel.body))
-    updated = any(isinstance(s, AugStore | Atomic) and s.array == param.name for s in statements(kernel.body))
+    updated = any(
+        isinstance(s, AugStore | StorePart | Atomic) and s.array == param.name for s in statements(kernel.body)
+    )
     return not (passed or updated or param.name in kept(kernel))

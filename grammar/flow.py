@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
-from grammar.emit import is_broken, is_unrolled
 from grammar.tree import (
     Apply,
     Assign,
@@ -28,15 +27,18 @@ from grammar.tree import (
     Read,
     Stmt,
     Store,
+    StorePart,
     Term,
     Unpack,
     Var,
     While,
     Whole,
+    Writing,
     blocks,
     statements,
 )
 from grammar.types import FLOATS, Array
+from grammar.unrolling import is_broken, is_unrolled
 
 Body = tuple[Stmt, ...]
 
@@ -68,7 +70,7 @@ def active_names(kernel: Kernel) -> frozenset[str]:
 
 def carriers(kernel: Kernel) -> frozenset[str]:
     """Those of the active names whose gradient flows on into some output."""
-    values = [stmt.value for stmt in statements(kernel.body) if isinstance(stmt, Store | AugStore | Atomic)]
+    values = [stmt.value for stmt in statements(kernel.body) if isinstance(stmt, Writing)]
     wanted = set(chain.from_iterable(map(sources, values)))
     steps = [(name, {stmt.name}) for stmt in _bindings(kernel.body) for name in sources(stmt.value)]
     return active_names(kernel) & _closed(wanted, steps)
@@ -139,7 +141,7 @@ def _matters(stmt: Stmt, active: frozenset[str], outer: set[str], written: set[s
             return not outer.isdisjoint(names)
         case Store(array, _, value):
             return array in written or not active.isdisjoint(sources(value))
-        case AugStore(_, _, _, value) | Atomic(_, _, _, value):
+        case AugStore(_, _, _, value) | StorePart(_, _, _, _, value) | Atomic(_, _, _, value):
             return not active.isdisjoint(sources(value))
         case _:
             return False

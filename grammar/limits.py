@@ -17,7 +17,6 @@ from typing import TypeGuard
 import numpy as np
 
 from grammar.atomics import AtomicKind
-from grammar.emit import is_unrolled, range_of
 from grammar.op import InPlace, Lanes, Op
 from grammar.paths import fieldwise
 from grammar.tree import (
@@ -45,11 +44,13 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Unpack,
     Var,
     While,
     Whole,
+    Writing,
     all_functions,
     assigned,
     blocks,
@@ -60,6 +61,7 @@ from grammar.tree import (
     terms_in,
 )
 from grammar.types import BOOL, FLOATS, I32, INTEGERS, Array, Composite, Element
+from grammar.unrolling import is_unrolled, range_of
 
 CARRIED = "a loop that runs at run time carries a value that its adjoint needs"
 REASSIGNED = "a part of a vector or a matrix is assigned to that held a value with a gradient, or that an adjoint needs"
@@ -208,7 +210,7 @@ class _Walk:
                     self.found = self.found or UPDATED
                 if active:
                     self.active.add(array)
-            case Store(array, index, value) | AugStore(array, index, _, value):
+            case Store(array, index, value) | AugStore(array, index, _, value) | StorePart(array, index, _, _, value):
                 self.needed(self.term(index)[1])
                 if self.term(value)[0]:
                     self.active.add(array)  # which only matters to who changes what it holds
@@ -311,7 +313,7 @@ class _Walk:
 
     def carries_gradient(self, body: tuple[Stmt, ...]) -> bool:
         """Whether it matters to some gradient if these statements are run."""
-        writes = Store | AugStore | Atomic | Assign | AugAssign | AssignPart | Unpack
+        writes = Writing | Assign | AugAssign | AssignPart | Unpack
         return any(isinstance(s, writes | Break | Continue | Return) for s in statements(body))
 
     def term(self, term: Term) -> tuple[bool, bool]:

@@ -16,7 +16,6 @@ from grammar.tree import (
     AssignPart,
     Atomic,
     AugAssign,
-    AugStore,
     Break,
     Continue,
     For,
@@ -25,13 +24,14 @@ from grammar.tree import (
     Read,
     Size,
     Stmt,
-    Store,
     Term,
     Unpack,
     Var,
     While,
     Whole,
+    Writing,
     bound_in,
+    is_update,
     own_subterms,
     statements,
     terms_in,
@@ -39,7 +39,7 @@ from grammar.tree import (
 from grammar.types import Array
 
 Body = tuple[Stmt, ...]
-Held = Assign | AugAssign | AssignPart | Unpack | Store | AugStore | Atomic | If | For | While | Break | Continue
+Held = Assign | AugAssign | AssignPart | Unpack | Writing | If | For | While | Break | Continue
 """What such a function may hold: it takes no thread index, returns nothing, and moves no random state on."""
 
 
@@ -60,7 +60,7 @@ def taken_by(stmt: Outlined, params: Sequence[Param]) -> tuple[Var | Whole, ...]
 def used(body: Body) -> Iterator[tuple[str, Term | None]]:
     """The names of what is read and written, and the terms that read."""
     for stmt in statements(body):
-        if isinstance(stmt, Store | AugStore | Atomic):
+        if isinstance(stmt, Writing):
             yield stmt.array, None
         for term in own_subterms(stmt):
             match term:
@@ -75,7 +75,7 @@ def is_changed_by_replay(stmt: Outlined, has_loops: bool) -> bool:
 
     So it does with what locals are where loops at run time have not run, as it goes through none of them again.
     """
-    return has_loops or any(isinstance(inner, AugStore | Atomic) for inner in statements(stmt.body))
+    return has_loops or any(is_update(inner) for inner in statements(stmt.body))
 
 
 def replay_name(stmt: Outlined) -> str:
@@ -86,7 +86,7 @@ def replay_name(stmt: Outlined) -> str:
 def outline_problems(stmt: Outlined, before: set[str]) -> Iterator[str]:
     """What is wrong with it where these names have a value."""
     inside = tuple(statements(stmt.body))
-    if not any(isinstance(inner, Store | AugStore | Atomic) for inner in inside):
+    if not any(isinstance(inner, Writing) for inner in inside):
         yield f"{stmt.name} writes to no array"
     if not all(isinstance(inner, Held) for inner in inside) or any(is_tile(term.type) for term in terms_in(stmt.body)):
         yield f"{stmt.name} holds what no function does"

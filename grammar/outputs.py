@@ -24,8 +24,22 @@ from grammar.ranges import spans
 from grammar.slots import comes_first
 from grammar.terms import attempt, grow_condition, grow_term, lowered, new_scalar, stored_index, threshold_for
 from grammar.tiles import is_tile
-from grammar.tree import Apply, At, Atomic, AugStore, Const, If, Stmt, Store, Term, Var, indices_of
-from grammar.types import ATOMIC, BITS, F32, FLOATS, I32, INTEGERS, ORDERED, Array, Element, Scalar
+from grammar.tree import Apply, At, Atomic, AugStore, Const, If, Stmt, Store, StorePart, Term, Var, indices_of
+from grammar.types import (
+    ATOMIC,
+    BITS,
+    F32,
+    F64,
+    FLOATS,
+    I32,
+    INT_VECTORS,
+    INTEGERS,
+    ORDERED,
+    VECTORS,
+    Array,
+    Element,
+    Scalar,
+)
 
 Leaving = Callable[[Draft, Grown, int], None]
 """Writes a value, by statements of at most the given height."""
@@ -38,6 +52,8 @@ def store(draft: Draft, value: Grown, depth: int) -> None:
         draft.block.append(Store(output(draft, type, Role.OUT), index, value.term))
     elif chance(draft.choose, 0.06) and type in ATOMIC:
         _update(draft, value)
+    elif type in PARTED and chance(draft.choose, IN_PARTS):
+        store_parts(draft, value, depth)
     elif chance(draft.choose, 0.03) and f"mul({type.name},{type.scalar.name})" in ROWS:
         store_and_scale(draft, value, depth)
     elif depth >= 3 and chance(draft.choose, 0.08):
@@ -71,6 +87,33 @@ def _update(draft: Draft, value: Grown) -> None:
     span = spans(type.scalar, draft.patterns)[0] if sign.name.startswith("bit_") else (-1.0, 1.0)
     out = output(draft, type, Role.ACCUMULATOR, span=span)
     draft.block.append(AugStore(out, draft.own, sign, value.term))
+
+
+IN_PARTS = 0.04
+"""How often a scalar becomes a part of an element."""
+PARTED = (F32, F64, I32)
+"""The types of which there are vectors that it may be a part of."""
+PART_UPDATES = ("add", "sub")
+"""Operators of `out[i].x OP= value`."""
+
+
+def store_parts(draft: Draft, value: Grown, depth: int) -> None:
+    """`out[i].y += value`, or `out[i].x = value`, `out[i].y = …` of an element that holds nothing yet."""
+    scalar = value.term.type
+    type = pick(draft.choose, [V for V in (*VECTORS, *INT_VECTORS) if V.scalar is scalar])
+    lettered = bool(draft.choose(3))
+    if draft.choose(2):
+        sign = weighted(draft.choose, list(zip((*PART_UPDATES, ""), (5.0, 2.0, 3.0), strict=True)))
+        out = output(draft, type, Role.ACCUMULATOR)
+        op = infix(sign, scalar) if sign else None
+        draft.block.append(StorePart(out, draft.own, type, draft.choose(type.width), value.term, op, lettered))
+        return
+    others = [grow_term(draft, scalar, min(depth, 2)) for _ in range(type.width - 1)]
+    out = output(draft, type, Role.OUT)
+    draft.block += [
+        StorePart(out, draft.own, type, place, each.term, lettered=lettered)
+        for place, each in enumerate([value, *others])
+    ]
 
 
 def store_and_scale(draft: Draft, value: Grown, depth: int) -> None:

@@ -32,6 +32,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -75,7 +76,7 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Store(array, change(index), change(value))
         case AugStore(array, index, op, value):
             return AugStore(array, change(index), op, change(value))
-        case Atomic(_, _, index, value):
+        case StorePart(_, index, _, _, value) | Atomic(_, _, index, value):
             return replace(stmt, index=change(index), value=change(value))
         case If(condition, body, orelse):
             return If(change(condition), body, orelse)

@@ -16,9 +16,8 @@ from dataclasses import replace
 from functools import cache
 
 from grammar.defects import defect
-from grammar.emit import is_unrolled
 from grammar.fields import fresh_names
-from grammar.op import Call, Infix, Op, Ternary
+from grammar.op import Call, Infix, Item, Member, Op, Ternary
 from grammar.ops import ROWS
 from grammar.params import Param, Role
 from grammar.rebuild import Body, with_all_terms, with_own_terms, with_statements, with_terms
@@ -27,6 +26,7 @@ from grammar.tiles import is_of_threads
 from grammar.tree import (
     Apply,
     Assign,
+    AssignPart,
     AugAssign,
     Const,
     For,
@@ -39,6 +39,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Var,
@@ -46,7 +47,8 @@ from grammar.tree import (
     Whole,
     all_terms,
 )
-from grammar.types import BOOL, I32, Composite
+from grammar.types import BOOL, I32, LETTERS, Composite
+from grammar.unrolling import is_unrolled
 
 Rewrite = Callable[[Kernel], Kernel | None]
 
@@ -126,6 +128,15 @@ def _ternary(term: Term) -> Term:
     return term
 
 
+def _read_by_number(term: Term) -> Term:
+    """`v[0]` for `v.x`."""
+    match term:
+        case Apply(Op(spelling=Member(letter)) as op, args) if letter in LETTERS:
+            return Apply(replace(op, spelling=Item((LETTERS.index(letter),))), args)
+        case _:
+            return term
+
+
 def inlined(term: Term) -> Term:
     """A call of a function that takes one way only, as what it returns; any other term as it is."""
     if not isinstance(term, Invoke):
@@ -169,6 +180,11 @@ def _branched(stmt: Stmt) -> Body:
             return (If(condition, (Store(array, index, one),), (Store(array, index, other),)),)
         case _:
             return (stmt,)
+
+
+def _written_by_number(stmt: Stmt) -> Body:
+    """`v[0] = a` for `v.x = a`."""
+    return (replace(stmt, lettered=False),) if isinstance(stmt, AssignPart | StorePart) else (stmt,)
 
 
 def _spelt_out(stmt: Stmt) -> Body:
@@ -272,6 +288,8 @@ REWRITES: Mapping[str, Rewrite] = {
     "arguments exchanged": _in_terms(_commuted),
     "ternary as where": _in_terms(_where),
     "where as ternary": _in_terms(_ternary),
+    "letters as numbers": _in_terms(_read_by_number),
+    "written letters as numbers": _in_statements(_written_by_number),
     "function inlined": _in_terms(inlined),
     "function that writes inlined": _in_statements(_in_place),
     "choice as branch": _in_statements(_branched),

@@ -16,7 +16,6 @@ from grammar.params import Param, Role
 from grammar.tree import (
     Apply,
     Atomic,
-    AugStore,
     Const,
     For,
     If,
@@ -26,6 +25,7 @@ from grammar.tree import (
     Term,
     Var,
     While,
+    Writing,
     bound,
     own_terms,
     statements,
@@ -134,8 +134,8 @@ def _has_room(param: Param | None) -> bool:
     return param.role is Role.OUT and param.size is None and param.element in INTEGERS
 
 
-def _writes(kernel: Kernel, array: str) -> list[Store | AugStore | Atomic]:
-    found = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Store | AugStore | Atomic)]
+def _writes(kernel: Kernel, array: str) -> list[Writing]:
+    found = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Writing)]
     return [stmt for stmt in found if stmt.array == array]
 
 

@@ -61,6 +61,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Var,
@@ -80,6 +81,8 @@ class Trait(Enum):
     UPDATE = "augmented assignment to a local"
     PART = "assignment to a part of a vector"
     ARRAY_UPDATE = "augmented assignment to an element"
+    ELEMENT_PART = "assignment to a part of an element"
+    ELEMENT_PART_UPDATE = "augmented assignment to a part of an element"
     SCALING = "multiplication of an element in place"
     RUN_TIME_BOUND = "bound of a loop that is known at run time"
     SCALAR = "scalar parameter"
@@ -152,6 +155,8 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.UPDATE: _of((Assign("s", HERE), AugAssign("s", MUL, HERE), Store(OUT, I, Var("s", F32))), X),
     Trait.ARRAY_UPDATE: _of((AugStore(OUT, I, ADD, HERE),), X, role=Role.ACCUMULATOR),
     Trait.PART: _of((Assign("v", THERE), AssignPart("v", V3, Const(I32, 0), HERE, ADD), RESULT), X, XS, out=V3),
+    Trait.ELEMENT_PART: _of((StorePart(OUT, I, V3, 0, HERE),), X, out=V3, role=Role.ACCUMULATOR),
+    Trait.ELEMENT_PART_UPDATE: _of((StorePart(OUT, I, V3, 0, HERE, ADD),), X, out=V3, role=Role.ACCUMULATOR),
     Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.OUTLINED: _of((Outlined("write_value", (Store(OUT, I, HERE),)),), X),
@@ -180,6 +185,7 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
     AugAssign: Trait.UPDATE,
     AssignPart: Trait.PART,
     AugStore: Trait.ARRAY_UPDATE,
+    StorePart: Trait.ELEMENT_PART,
     Fieldwise: Trait.RECORD,
     Outlined: Trait.OUTLINED,
 }
@@ -264,6 +270,8 @@ def _constructs_in(stmt: Stmt) -> list[Construct]:
             return [loop_sum, *[loop_nested] * nested, *[Trait.RUN_TIME_BOUND] * run_time]
         case AugStore(_, _, op, _) if stmt.kind is None:
             return [op, Trait.SCALING]
+        case StorePart(op=Op() as op):
+            return [op, Trait.ELEMENT_PART_UPDATE]
         case AugAssign(_, op, _) | AugStore(_, _, op, _):
             return [op, STANDS_FOR[type(stmt)]]
         case _:

@@ -28,13 +28,14 @@ from hypothesis import strategies as st
 from grammar.atomics import AtomicKind
 from grammar.choose import Choose, Seed, pick
 from grammar.draft import Draft, start
-from grammar.evaluate import EndlessLoopError, run_plain
+from grammar.evaluate import EndlessLoopError
 from grammar.families import FAMILIES, Family, families_at, family_named
 from grammar.grow import grow
 from grammar.inputs import column, from_columns, regular
 from grammar.layout import Inputs
 from grammar.op import Lanes, Op
 from grammar.params import Role
+from grammar.plain import run_plain
 from grammar.profiles import PROFILES, Profile, favouring, profile, swarm
 from grammar.smallest import (
     INSIDES,

@@ -239,6 +239,29 @@ class AugStore:
 
 
 @dataclass(frozen=True, slots=True)
+class StorePart:
+    """`array[index].y = value`, `array[index][k] OP= value`: writes to one scalar of an element."""
+
+    array: str
+    index: Term
+    type: Composite
+    place: int
+    """Which scalar it is, row by row."""
+    value: Term
+    op: Op | None = None
+    """One whose update is atomic."""
+    lettered: bool = False
+    """Whether a letter names the scalar."""
+
+    @property
+    def of_scalar(self) -> Store | AugStore:
+        """What is done to the scalar, as if it were an element."""
+        if self.op is None:
+            return Store(self.array, self.index, self.value)
+        return AugStore(self.array, self.index, self.op, self.value)
+
+
+@dataclass(frozen=True, slots=True)
 class Atomic:
     """`wp.atomic_add(array, index, value)` and its kin."""
 
@@ -326,7 +349,9 @@ class Outlined:
 
 Assigning = Assign | AugAssign | AssignPart | Sample | Unpack
 """Statements that give values to locals."""
-Simple = Thread | Assigning | Store | AugStore | Atomic
+Writing = Store | AugStore | StorePart | Atomic
+"""Statements that write to arrays."""
+Simple = Thread | Assigning | Writing
 Stmt = Simple | If | For | While | Break | Continue | Return | Fieldwise | Outlined
 
 
@@ -350,6 +375,11 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return (target,)
         case _:
             return ()
+
+
+def is_update(stmt: Stmt) -> bool:
+    """Whether it makes of what an array holds something else."""
+    return isinstance(stmt, AugStore | Atomic) or (isinstance(stmt, StorePart) and stmt.op is not None)
 
 
 def bound_in(body: tuple[Stmt, ...]) -> set[str]:
@@ -454,7 +484,7 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
             return args
         case Store(_, index, value) | AugStore(_, index, _, value) | Atomic(_, _, index, value):
             return (index, value)
-        case AssignPart(_, _, index, value):
+        case AssignPart(_, _, index, value) | StorePart(_, index, _, _, value):
             return (index, value)
         case If(condition, _, _) | While(condition, _):
             return (condition,)

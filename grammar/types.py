@@ -131,6 +131,15 @@ class Composite:
         return "quaternion" if self.width == 4 else "transform"
 
     @property
+    def has_letters(self) -> bool:
+        """Whether each of its scalars may be meant by a letter, `v.x`."""
+        return self.kind == "vector" and self.width <= len(LETTERS)
+
+    def indices(self, place: int) -> tuple[int, ...]:
+        """Of the scalar with that number."""
+        return (place,) if len(self.shape) == 1 else divmod(place, self.shape[1])
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Of its scalars."""
         return self.scalar.dtype

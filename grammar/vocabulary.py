@@ -19,6 +19,7 @@ from grammar.components import SIGNS
 from grammar.families import FAMILIES
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import ROWS
+from grammar.outputs import PART_UPDATES
 from grammar.profiles import PROFILES
 from grammar.tiles import is_tile
 from grammar.types import ELEMENTS, LETTERS, WARPS, Array
@@ -49,6 +50,7 @@ STATEMENTS = (
     *(said.given(said.element(n)) for n in DIMENSIONS),
     *(said.given(said.element(n), sign) for n in DIMENSIONS for sign in _signs(ARRAY_UPDATES)),
     *(said.given(part, sign) for part in PARTS for sign in ("=", *_signs(SIGNS))),
+    *(said.given(said.PART_OF_ELEMENT, sign) for sign in ("=", *_signs(PART_UPDATES))),
     *(
         said.alone(said.call(f"wp.{kind.value}", 2 + n + (kind is AtomicKind.CAS)))
         for kind in AtomicKind

@@ -13,13 +13,13 @@ from typing import Any
 
 from grammar.atomics import AtomicKind
 from grammar.choose import Seed, seeded
-from grammar.evaluate import Plain, run_plain
 from grammar.families import families_at
 from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.ops import ROWS
 from grammar.params import Param, Role
+from grammar.plain import Plain, run_plain
 from grammar.profiles import PROFILES, profile
 from grammar.tree import (
     Apply,
@@ -36,6 +36,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Var,
@@ -114,6 +115,16 @@ def put(array: str, value: Term, index: Term = I) -> Store:
 
 def bump(array: str, operator: str, value: Term, index: Term = I) -> AugStore:
     return AugStore(array, index, ROWS[f"{operator}({value.type.name},{value.type.name})"], value)
+
+
+def put_part(
+    array: str, place: int, value: Term, operator: str = "", lettered: bool = False, type: str = "vec3f"
+) -> StorePart:
+    """`array[i][place] OP= value`."""
+    whole, scalar = type_named(type), value.type.name
+    assert isinstance(whole, Composite)
+    op = ROWS[f"{operator}({scalar},{scalar})"] if operator else None
+    return StorePart(array, I, whole, place, value, op, lettered)
 
 
 def atomic(kind: AtomicKind, array: str, value: Term, index: Term | None = None) -> Atomic:

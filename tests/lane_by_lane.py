@@ -40,6 +40,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -107,6 +108,9 @@ class Lane:
                 self.put(array, self.place(index), self.apply(Apply(op, (old, value))), "store")
             case AugStore(array, index, op, value):
                 self.put(array, self.place(index), self.term(value), op.name.removeprefix("bit_"))
+            case StorePart(array, index, _, part, value, op):
+                how = "store" if op is None else op.name.removeprefix("bit_")
+                self.put_scalar(self.arrays[array][..., part], self.place(index), self.term(value), how)
             case Atomic(kind, array, index, value, name):
                 if name:
                     self.env[name] = self.term(Read(array, index, I32))

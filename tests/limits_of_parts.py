@@ -12,7 +12,7 @@ from dataclasses import replace
 from grammar.limits import HANDED_ON, REASSIGNED, UPDATED
 from grammar.ops import ROWS
 from grammar.params import Param, Struct
-from grammar.tree import Apply, Assign, Fieldwise, Kernel, Stmt
+from grammar.tree import Apply, Assign, AugStore, Fieldwise, Kernel, Stmt
 from grammar.types import BOOL, I32, type_named
 from tests.builders import (
     OUT,
@@ -32,6 +32,7 @@ from tests.builders import (
     out,
     part,
     put,
+    put_part,
     scalar,
     var,
     when,
@@ -111,6 +112,25 @@ PARTS_FINE: Mapping[str, Kernel] = {
         ALL, VECTOR, let("w", WHOLE), part("w", 0, at("x"), "add"), DOT, put("moved", var("w", V3))
     ),
     "whole used after its part was added to": moved(part("v", 1, at("x"), "add"), DOT, params=ALL),
+    "parts of an element given": kernel(
+        (X, VOUT),
+        put_part("moved", 0, do("mul", at("x"), at("x")), lettered=True),
+        put_part("moved", 2, at("x")),
+    ),
+    "part of an element added to": kernel(
+        (X, accumulator("out", V3, None)),
+        put_part("out", 1, do("mul", at("x"), at("x")), "sub"),
+        when(do("less", at("x"), 0.0), put_part("out", 0, at("x"), "add", lettered=True)),
+    ),
+    "part of an element given, then scaled": kernel(
+        (X, accumulator("out", V3, None)),
+        put_part("out", 1, do("mul", at("x"), at("x"))),
+        AugStore("out", I, ROWS["mul(vec3f,float32)"], number(3.0)),
+    ),
+    "part of a matrix in a loop at run time": kernel(
+        (X, N, accumulator("out", type_named("mat22f"), None)),
+        loop("j", n, put_part("out", 1, do("mul", at("x", j), at("x", j)), "add", type="mat22f")),
+    ),
     "element scaled by a number": kernel((X, OUT), put("out", at("x")), bump("out", "mul", number(0.5))),
     "element divided where a condition holds": kernel(
         (X, OUT),

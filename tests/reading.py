@@ -9,6 +9,8 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from grammar.atomics import AtomicKind
 from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
@@ -35,6 +37,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -204,6 +207,13 @@ class Reader:
         scaled = isinstance(term, Apply) and term.args[-1] == Const(I32, size) and size > 1
         return term.args[0] if isinstance(term, Apply) and scaled else term
 
+    def part_of_element(self, array: str, index: ast.expr, where: list[int], value: ast.expr) -> StorePart:
+        given = self.params[array]
+        assert isinstance(given, Array)
+        assert isinstance(given.element, Composite)
+        place = int(np.ravel_multi_index(where, given.element.shape))
+        return StorePart(array, self.index(index), given.element, place, self.term(value))
+
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
         stmts: list[Stmt] = []
         for node in body:
@@ -266,6 +276,16 @@ class Reader:
                 (plain,) = self.block([ast.Assign([part], value)])
                 assert isinstance(plain, AssignPart)
                 return replace(plain, op=op_of(Infix(token(operator)), (plain.value, plain.value)))
+            case ast.Assign([ast.Subscript(ast.Subscript(ast.Name(array), index), part)], value):
+                return self.part_of_element(array, index, [int(ast.unparse(k)) for k in _parts(part)], value)
+            case ast.Assign([ast.Attribute(ast.Subscript(ast.Name(array), index), letter)], value):
+                return replace(self.part_of_element(array, index, ["xyzw".index(letter)], value), lettered=True)
+            case ast.AugAssign(
+                (ast.Subscript(ast.Subscript()) | ast.Attribute(ast.Subscript())) as part, operator, value
+            ):
+                (target,) = self.block([ast.Assign([part], value)])
+                assert isinstance(target, StorePart)
+                return replace(target, op=op_of(Infix(token(operator)), (target.value, target.value)))
             case ast.Assign([ast.Subscript(ast.Name(array), index)], value):
                 return Store(array, self.index(index), self.term(value))
             case ast.AugAssign(ast.Name(name), operator, value):

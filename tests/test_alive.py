@@ -19,13 +19,14 @@ from grammar.alive import is_alive
 from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
-from grammar.evaluate import EndlessLoopError, Interpreter, Plain, run_plain
+from grammar.evaluate import EndlessLoopError, Interpreter
 from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import column
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.params import Role
+from grammar.plain import Plain, run_plain
 from grammar.profiles import profile
 from grammar.tree import (
     Apply,

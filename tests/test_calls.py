@@ -17,12 +17,12 @@ from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.flow import active_names
 from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.limits import limitation
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.rewrites import REWRITES
 from grammar.serial import NotAKernelError, kernel_of, plain_of

@@ -22,7 +22,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
 from grammar.paths import ELEMENT
 from grammar.tree import Apply, AugStore, Const, Kernel, Read, Size, Term, Var
-from grammar.types import F32, F64, I32, WARPS, Array, Composite, Scalar
+from grammar.types import F32, F64, I32, WARPS, Array, Composite, Scalar, type_named
 from tests.builders import (
     OUT,
     I,
@@ -42,6 +42,7 @@ from tests.builders import (
     number,
     out,
     put,
+    put_part,
     samples,
     scalar,
     size,
@@ -179,6 +180,14 @@ DIFFERENT: dict[str, tuple[Kernel, Kernel]] = {
     "store or augmented store": (
         kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
         kernel((X, accumulator(size=None)), bump("total", "sub", at("x"))),
+    ),
+    "which part of an element": (
+        kernel((X, accumulator(type=type_named("vec3f"), size=None)), put_part("total", 0, at("x"))),
+        kernel((X, accumulator(type=type_named("vec3f"), size=None)), put_part("total", 1, at("x"))),
+    ),
+    "what is done to a part of an element": (
+        kernel((X, accumulator(type=type_named("vec3f"), size=None)), put_part("total", 0, at("x"))),
+        kernel((X, accumulator(type=type_named("vec3f"), size=None)), put_part("total", 0, at("x"), "add")),
     ),
     "kind of atomic": (
         kernel((X, accumulator()), atomic(AtomicKind.ADD, "total", at("x"))),

@@ -41,6 +41,7 @@ from tests.builders import (
     outputs,
     part,
     put,
+    put_part,
     samples,
     scalar,
     size,
@@ -67,6 +68,8 @@ TILES, TILES_OUT = array("t", TILE), out("tiles", TILE)
 MATMUL = ROWS["tile_matmul(tile4x4f,tile4x4f,tile4x4f)"]
 ADD_PRODUCT, PUT_ACC = let("acc", Apply(MATMUL, (ACC, var("s", TILE), var("s", TILE)))), put("tiles", ACC)
 OUTS, EMPTY = out("outs", V3), let("w", Apply(ROWS["vec3f()"], ()))
+AT_VS = at("vs", I, V3)
+MOMENTA, V5 = accumulator("momenta", V3, None), type_named("vec5f")
 
 
 def test_what_grows_is_a_kernel() -> None:
@@ -106,6 +109,8 @@ SOUND: dict[str, Kernel] = {
     "chain of comparisons": kernel((X, OUT), when(Apply(BETWEEN, (at("x"), at("x"), number(1.0))), PUT)),
     "constant of Warp's": kernel((X, OUT), put("out", do("mul", at("x"), Const(F32, math.pi, "wp.pi")))),
     "parts": kernel((X, OUTS), EMPTY, part("w", 0, at("x")), put("outs", var("w", V3))),
+    "parts of elements": kernel((X, OUTS), put_part("outs", 0, at("x")), put_part("outs", 2, at("x"), lettered=True)),
+    "part of an element added to": kernel((X, MOMENTA), put_part("momenta", 1, at("x"), "add")),
     "scaling": kernel((X, OUT), PUT, bump("out", "mul", number(2.0))),
     "atomics": kernel((X, accumulator()), atomic(AtomicKind.MIN, "total", at("x"))),
     "augmented store": kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
@@ -294,6 +299,15 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
         kernel((X, OUTS), EMPTY, part("w", 3, at("x")), put("outs", var("w", V3))),
         "w has no such part",
     ),
+    "letter of a long local": (
+        kernel(
+            (X, out("outs", V5)),
+            let("w", Apply(ROWS["vec5f()"], ())),
+            part("w", 4, at("x"), lettered=True, type="vec5f"),
+            put("outs", var("w", V5)),
+        ),
+        "no part of w has a letter",
+    ),
     "part given an int": (
         kernel((X, OUTS), EMPTY, part("w", 0, I), put("outs", var("w", V3))),
         "a part of w is given another type",
@@ -301,6 +315,45 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "letter that is computed": (
         kernel((X, OUTS), EMPTY, part("w", I, at("x"), lettered=True), put("outs", var("w", V3))),
         "no part of w has a letter",
+    ),
+    "part of an input": (
+        kernel((X, array("vs", V3), OUT), PUT, put_part("vs", 0, at("x"))),
+        "vs is written but is no output",
+    ),
+    "part of an element that there isn't": (
+        kernel((X, OUTS), put_part("outs", 3, at("x"))),
+        "the elements of outs have no such part",
+    ),
+    "part of a scalar": (
+        kernel((X, OUT), put_part("out", 0, at("x"))),
+        "a value of type float32 is written to out",
+    ),
+    "part of an element given an int": (kernel((X, OUTS), put_part("outs", 0, I)), "a part of outs is given another"),
+    "letter of a long vector": (
+        kernel((X, out("outs", type_named("vec5f"))), put_part("outs", 4, at("x"), lettered=True, type="vec5f")),
+        "the elements of outs have no such part",
+    ),
+    "part of a rotation": (
+        kernel((X, out("outs", type_named("quatf"))), put_part("outs", 0, at("x"), type="quatf")),
+        "the elements of outs have no parts",
+    ),
+    "part of an element scaled": (
+        kernel((X, MOMENTA), put_part("momenta", 0, at("x"), "mul")),
+        "a part of momenta is changed by an operator that is no atomic",
+    ),
+    "part of what holds nothing added to": (
+        kernel((X, OUTS), put_part("outs", 0, at("x"), "add")),
+        "outs is updated in place but holds no numbers",
+    ),
+    "part that another thread adds to": (
+        kernel(
+            (X, array("vs", V3), MOMENTA), put_part("momenta", 0, at("x")), atomic(AtomicKind.ADD, "momenta", AT_VS)
+        ),
+        "momenta is changed by its threads and by others",
+    ),
+    "part of another thread's element": (
+        kernel((X, OUTS), replace(put_part("outs", 0, at("x")), index=number(0))),
+        "outs is changed by its threads and by others",
     ),
     "element scaled before it holds anything": (body_of(bump("out", "mul", at("x"))), "out is changed before"),
     "element of another scaled": (

@@ -20,13 +20,14 @@ import pytest
 from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
 from grammar.check import problems
-from grammar.emit import emit, emit_term, rebound_in_loops
+from grammar.emit import emit, emit_term
 from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Break, Const, Continue, Read, Return, Size, Stmt, Term, Var, all_functions, constants
 from grammar.types import BOOL, COMPOSITES, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
+from grammar.unrolling import rebound_in_loops
 from tests.builders import (
     OUT,
     I,

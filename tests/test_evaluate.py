@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 from grammar.atomics import BITWISE, MARKING, AtomicKind
-from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Interpreter, Plain, run_plain
+from grammar.evaluate import TRIP_LIMIT, EndlessLoopError, Interpreter
 from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.number import Alike
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
+from grammar.plain import Plain, run_plain
 from grammar.tree import Apply, At, Atomic, Break, Const, Continue, Kernel, Return, Stmt, statements
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
@@ -44,6 +45,7 @@ from tests.builders import (
     out,
     part,
     put,
+    put_part,
     samples,
     scalar,
     size,
@@ -293,6 +295,20 @@ BY_HAND: Mapping[str, Kernel] = {
             part("w", At((j, j)), 1.0, "sub", type="mat22f"),
         ),
         put("outs", var("w", type_named("mat22f"))),
+    ),
+    "parts of elements": kernel(
+        (X, out("outs", V3), accumulator(type=V3, size=None)),
+        put_part("outs", 0, at("x"), lettered=True),
+        when(POSITIVE, put_part("outs", 2, at("x"))),
+        put_part("total", 1, at("x"), "sub"),
+        put_part("total", 2, at("x"), "add"),
+    ),
+    "parts of elements that are scaled": kernel(
+        (X, array("vs", V3), accumulator(type=V3, size=None)),
+        put_part("total", 1, at("x")),
+        bump("total", "cw_mul", at("vs", I, V3)),
+        when(POSITIVE, put_part("total", 0, at("x"), "add")),
+        bump("total", "cw_mul", at("vs", I, V3)),
     ),
     "part out of bounds": kernel(
         (X, out("outs", V3)),

@@ -8,11 +8,11 @@ import pytest
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import Family
 from grammar.folds import loop_parts
 from grammar.grow import grow
 from grammar.inputs import regular
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.tree import Apply, For, Kernel, Read, Var, all_statements
 from grammar.types import F32, I32, Composite, Element, type_named

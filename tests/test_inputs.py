@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from grammar.atomics import AtomicKind
-from grammar.evaluate import run_plain
 from grammar.inputs import COUNT_SLACK, POISON, REGULAR_SETS, column, from_columns, poison, regular, uniform
 from grammar.layout import Inputs
 from grammar.params import Param, Role
+from grammar.plain import run_plain
 from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Scalar, type_named
 from tests.builders import (
     LANES,

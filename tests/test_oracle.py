@@ -16,10 +16,11 @@ import pytest
 
 from grammar.check import problems
 from grammar.emit import emit
-from grammar.evaluate import EndlessLoopError, run_plain
+from grammar.evaluate import EndlessLoopError
 from grammar.limits import CARRIED, has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS, TABLE
+from grammar.plain import run_plain
 from grammar.tree import Apply, At, Const, For, Kernel, Read, Stmt, Term, all_terms
 from grammar.types import F16, FLOATS, I32, type_named
 from tests.builders import (

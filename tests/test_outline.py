@@ -11,8 +11,8 @@ from grammar.atomics import AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.outlining import outlined
+from grammar.plain import run_plain
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Break, Kernel, Outlined, Return, Stmt, all_statements, outlined_parts

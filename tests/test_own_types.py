@@ -13,11 +13,11 @@ import pytest
 from grammar.check import problems
 from grammar.choose import Seed
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.inputs import regular
 from grammar.names import RESERVED
 from grammar.params import Struct
+from grammar.plain import run_plain
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import Assign, Kernel, Outlined, Read, Var, all_terms
 from grammar.types import COMPOSITES, F32, LONG_VECTORS, RECTANGULAR, Composite, Element, type_named

@@ -40,6 +40,7 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Unpack,
@@ -70,6 +71,7 @@ EVERYTHING: Body = (
     For("k", I, NEXT, (If(Apply(LESS, (I, NEXT)), (Break(),), (Continue(),)),)),
     While(Var("on", BOOL), (AugStore("y", At((I, NEXT)), ADD, NEXT),)),
     Atomic(AtomicKind.ADD, "z", NEXT, NEXT),
+    StorePart("vs", NEXT, type_named("vec2i"), 1, NEXT, ADD),  # type: ignore[arg-type] # likewise
     Fieldwise("Body", "out[]", (Store("out[].m", NEXT, Var("b.m", I32)),)),
     Outlined("write", (Store("y", I, NEXT),)),
     Return(NEXT, (I,)),

@@ -33,6 +33,7 @@ from grammar.tree import (
     Read,
     Return,
     Store,
+    StorePart,
     Term,
     Thread,
     While,
@@ -60,6 +61,7 @@ from tests.builders import (
     number,
     out,
     put,
+    put_part,
     samples,
     scalar,
     var,
@@ -134,6 +136,24 @@ def test_a_grid_becomes_a_line() -> None:
     small = reduce(whole, applies("sin"))
     assert small.body[0] == Thread("i")
     assert all(param.type.dimensions == 1 for param in small.params if isinstance(param.type, Array))
+
+
+@pytest.mark.parametrize("operator", ["", "sub"])
+def test_a_part_of_an_element_is_all_that_is_left(operator: str) -> None:
+    """Or nothing of it, where it is at fault no more than a number is."""
+    wide = type_named("vec3d")
+    value = do("mul", do("sin", at("x", type=F64)), double(2.0))
+    whole = kernel(
+        (array("x", F64), array("p", wide), accumulator("total", wide, None), out("out", wide)),
+        put_part("total", 2, value, operator, type="vec3d"),
+        put_part("out", 0, value, type="vec3d"),
+        put("out", at("p", type=wide)),
+    )
+    assert problems(whole) == ()
+    small = reduce(whole, holds(StorePart))
+    assert len(small.body) == 2
+    assert emit(small).splitlines()[-1] == "    out[i][0] = 0.0"
+    assert emit(reduce(whole, applies("sin"))).splitlines()[-1] == "    out[i] = wp.sin(0.0)"
 
 
 @pytest.mark.parametrize("name", ["cross", "normalize", "add", "dot"])

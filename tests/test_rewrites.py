@@ -8,14 +8,34 @@ import pytest
 
 from grammar.check import problems
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.inputs import regular
+from grammar.ops import ROWS
+from grammar.plain import run_plain
 from grammar.rewrites import BUILTINS, REWRITES
-from grammar.tree import Function, Invoke, Kernel, Outlined, Return, Var
-from grammar.types import F32
-from tests.builders import LANES, OUT, I, X, Y, at, change, do, kernel, let, loop, put, samples, var
+from grammar.tree import Apply, Function, Invoke, Kernel, Outlined, Return, Var
+from grammar.types import F32, type_named
+from tests.builders import (
+    LANES,
+    OUT,
+    I,
+    X,
+    Y,
+    array,
+    at,
+    change,
+    do,
+    kernel,
+    let,
+    loop,
+    out,
+    put,
+    put_part,
+    samples,
+    var,
+)
 
 V = var("v")
+V3 = type_named("vec3f")
 A = Var("a", F32)
 SQUARE = Function("square", (A,), (Return(do("mul", A, A)),), F32)
 
@@ -36,6 +56,14 @@ EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "choice as branch": (
         kernel((X, Y, OUT), put("out", do("where", do("less", at("x"), 0.5), at("x"), at("y")))),
         "if x[i] < 0.5:\n        out[i] = x[i]\n    else:\n        out[i] = y[i]",
+    ),
+    "letters as numbers": (
+        kernel((array("v", V3), OUT), put("out", Apply(ROWS["get_y(vec3f)"], (at("v", I, V3),)))),
+        "out[i] = v[i][1]",
+    ),
+    "written letters as numbers": (
+        kernel((X, out("outs", V3)), put_part("outs", 2, at("x"), lettered=True)),
+        "outs[i][2] = x[i]",
     ),
     "function inlined": (
         kernel((X, OUT), put("out", Invoke(SQUARE, (at("x"),)))),

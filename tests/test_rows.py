@@ -41,10 +41,12 @@ from grammar.tree import (
 )
 from grammar.types import BOOL, COMPOSITES, F32, F64, I32, Array, Composite, Element
 from tests import fakes
+from tests.builders import put_part
 
 I = Var("i", I32)  # noqa: E741 - the thread index, as kernels call it
 ONE = Const(F32, 1.0)
 ADD, MUL, SIN = ROWS["add(float32,float32)"], ROWS["mul(float32,float32)"], ROWS["sin(float32)"]
+SUB = ROWS["sub(float32,float32)"]
 
 
 def test_a_row_has_a_value_for_each_column_and_no_other() -> None:
@@ -64,9 +66,10 @@ def test_operations_are_those_of_terms_and_of_augmented_statements() -> None:
         Thread("i"),
         Assign("a", Apply(SIN, (Apply(SIN, (ONE,)),))),
         For("k", None, Const(I32, 3), (AugAssign("a", MUL, ONE),)),
-        AugStore("y", I, ADD, ONE),
+        AugStore("y", I, SUB, ONE),
+        put_part("ys", 0, ONE, "add"),
     )
-    assert operations(Kernel("k", (), body, "math")) == sorted([ADD.key, MUL.key, SIN.key])
+    assert operations(Kernel("k", (), body, "math")) == sorted([ADD.key, MUL.key, SIN.key, SUB.key])
 
 
 def test_each_kind_of_statement_has_a_name_of_its_own() -> None:
@@ -75,6 +78,7 @@ def test_each_kind_of_statement_has_a_name_of_its_own() -> None:
         *(Thread("i"), Assign("a", ONE), AugAssign("a", ADD, ONE), Store("y", I, ONE), AugStore("y", I, ADD, ONE)),
         *(If(true, ()), For("k", None, I, ()), While(true, ()), Break(), Continue(), Return()),
         *(Atomic(kind, "y", I, ONE) for kind in AtomicKind),
+        put_part("ys", 0, ONE),
     ]
     assert len({statement_kind(stmt) for stmt in all_kinds}) == len(all_kinds)
 

@@ -19,7 +19,6 @@ from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.flow import active_names, carriers
 from grammar.grow import grow
@@ -29,6 +28,7 @@ from grammar.layout import Inputs
 from grammar.limits import APPROXIMATE, limitation
 from grammar.ops import ROWS, SEVERAL
 from grammar.params import Param, Role
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of

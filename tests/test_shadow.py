@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from grammar.atomics import MARKING, AtomicKind
-from grammar.evaluate import Interpreter, Plain
+from grammar.evaluate import Interpreter
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SCALAR_ROWS
 from grammar.params import Param, Role
+from grammar.plain import Plain
 from grammar.tree import Apply, Kernel, Read, Term
 from grammar.types import F64, FLOATS, I32, Array
 from tests.builders import (

@@ -14,11 +14,11 @@ from grammar.atomics import MARKING, AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.params import Param, Role
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.slots import comes_first, kept, slots
 from grammar.tree import Kernel, Stmt

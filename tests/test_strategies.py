@@ -19,12 +19,12 @@ from grammar.atomics import AtomicKind
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.emit import emit, emit_term
-from grammar.evaluate import run_plain
 from grammar.heights import height, size, term_height
 from grammar.inputs import regular
 from grammar.layout import Inputs
 from grammar.op import Op
 from grammar.ops import row
+from grammar.plain import run_plain
 from grammar.smallest import SIMPLEST, Construct, Nesting, constructs_of, nestings_of
 from grammar.strategies import LANES, SEED, inputs, is_defined, kernels, terms
 from grammar.tree import Apply, Atomic, Break, For, If, Kernel, Stmt, Term, While, all_terms, statements

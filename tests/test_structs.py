@@ -16,7 +16,6 @@ from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.defects import defect
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import FAMILIES, family_named
 from grammar.fields import without_structs
 from grammar.gather import gathered
@@ -25,6 +24,7 @@ from grammar.inputs import regular
 from grammar.limits import limitation
 from grammar.ops import ROWS
 from grammar.params import Param, Role, Struct
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.serial import kernel_of, plain_of
 from grammar.tree import (

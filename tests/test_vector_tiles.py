@@ -10,11 +10,11 @@ import pytest
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.families import family_named
 from grammar.grow import grow
 from grammar.inputs import regular
 from grammar.ops import ROWS
+from grammar.plain import run_plain
 from grammar.profiles import profile
 from grammar.tiles import cut_up, laid_out
 from grammar.tree import Apply, Assign, Kernel, Read, Var, all_statements

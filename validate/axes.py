@@ -20,15 +20,26 @@ from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compil
 from extract.launch import run
 from grammar.defects import WIDENING
 from grammar.emit import emit
-from grammar.evaluate import run_plain
 from grammar.inputs import column, regular, shape_of
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes, Op
 from grammar.params import Role
+from grammar.plain import run_plain
 from grammar.rewrites import REWRITES, Rewrite
 from grammar.slots import kept
-from grammar.tree import Apply, AugStore, Const, For, Kernel, Store, Thread, Var, all_terms, statements
+from grammar.tree import (
+    Apply,
+    Atomic,
+    Const,
+    For,
+    Kernel,
+    Thread,
+    Var,
+    Writing,
+    all_terms,
+    statements,
+)
 from grammar.types import FLOATS, Array
 from validate.gradient import cotangents, expected_gradients
 from validate.oracle import differentiated, flat, values_of
@@ -398,7 +409,7 @@ def _own_elements(kernel: Kernel) -> list[str]:
     shared = {
         stmt.array
         for stmt in statements(kernel.body)
-        if not (isinstance(stmt, Store | AugStore) and _is_var(stmt.index, thread.name)) and hasattr(stmt, "array")
+        if isinstance(stmt, Writing) and (isinstance(stmt, Atomic) or not _is_var(stmt.index, thread.name))
     }
     return [p.name for p in kernel.params if p.role in (Role.OUT, Role.ACCUMULATOR) and p.name not in shared]
 

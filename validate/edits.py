@@ -33,12 +33,13 @@ from grammar.tree import (
     Return,
     Size,
     Stmt,
-    Store,
+    StorePart,
     Term,
     Thread,
     Var,
     While,
     Whole,
+    Writing,
     all_terms,
     own_terms,
     statements,
@@ -58,13 +59,17 @@ SIMPLE: dict[Scalar, tuple[float | int | bool, ...]] = {
 # -- how small a kernel is --------------------------------------------------------------------------------------------
 
 
+UPDATES = AugAssign | AssignPart | AugStore | StorePart | Atomic
+"""They do more than to assign or to store a value."""
+
+
 def measure(kernel: Kernel) -> Measure:
     """Each part is a natural number, so no chain of ever smaller kernels is endless."""
     stmts = list(statements(kernel.body))
     terms = list(all_terms(kernel))
     constants = sum(complexity(term) for term in terms if isinstance(term, Const))
     wide = sum(term.type.scalar is F64 for term in terms) + sum(p.element.scalar is F64 for p in kernel.params)
-    heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, AugAssign | AssignPart | AugStore | Atomic))
+    heavy = sum(map(weight, terms)) + sum(3 for s in stmts if isinstance(s, UPDATES))
     passed = len(kernel.params) + len(kernel.structs) + kernel.generic
     return len(stmts), heavy, constants, passed, wide
 
@@ -106,7 +111,7 @@ def tidied(kernel: Kernel) -> Kernel | None:
 
 def _names(stmt: Stmt) -> Iterator[str]:
     """Of the parameters, and of the locals that are read."""
-    if isinstance(stmt, Store | AugStore | Atomic):
+    if isinstance(stmt, Writing):
         yield stmt.array
     for term in own_terms(stmt):
         yield from names_in(term)

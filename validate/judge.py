@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from extract.compile import start
 from grammar.defects import defects_in
-from grammar.evaluate import EndlessLoopError, Interpreter, Plain
+from grammar.evaluate import EndlessLoopError, Interpreter
 from grammar.inputs import regular
 from grammar.layout import WHOLE, Index, Mask, Part
 from grammar.op import Lanes
+from grammar.plain import Plain
 from grammar.tree import Atomic, AugStore, Kernel, Store
 from validate.findings import Finding
 from validate.observe import ISOLATED, Observed, crew, each_apart, observe, together

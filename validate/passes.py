@@ -38,10 +38,12 @@ from grammar.tree import (
     Size,
     Stmt,
     Store,
+    StorePart,
     Term,
     Thread,
     Var,
     While,
+    Writing,
     all_terms,
     statements,
     subterms,
@@ -90,7 +92,7 @@ def flatten(kernel: Kernel) -> Iterator[Kernel]:
                 return term
 
     def of_stmt(stmt: Stmt) -> Body:
-        if isinstance(stmt, Store | AugStore | Atomic):
+        if isinstance(stmt, Writing):
             return (changed(stmt, "index", cut(stmt.array, stmt.index)),)
         return (stmt,)
 
@@ -117,7 +119,7 @@ def drop_outputs(kernel: Kernel) -> Iterator[Kernel]:
 
 def _without_writes(body: Body, array: str) -> Body:
     def kept(stmt: Stmt) -> Body:
-        return () if isinstance(stmt, Store | AugStore | Atomic) and stmt.array == array else (stmt,)
+        return () if isinstance(stmt, Writing) and stmt.array == array else (stmt,)
 
     return with_statements(body, kept)
 
@@ -243,6 +245,26 @@ def _plainer(block: Body, index: Var) -> Iterator[Body]:
                 yield (*block[:k], Store(array, index, value), *block[k + 1 :])
             case _:
                 pass
+
+
+def whole_writes(kernel: Kernel) -> Iterator[Kernel]:
+    """With a value stored in an output of its own, in place of into a part of an element."""
+    for stmt in statements(kernel.body):
+        if isinstance(stmt, StorePart):
+            param, value = kernel.param(stmt.array), stmt.value
+            yield _with_output(kernel, param, value.type, _stored_once(kernel.body, stmt))
+
+
+def _stored_once(body: Body, part: StorePart) -> Body:
+    """The body in which nothing is written to the array but what is written to that part."""
+    store = Store(part.array, part.index, part.value)
+
+    def whole(stmt: Stmt) -> Body:
+        if stmt == part:
+            return (store,)
+        return () if isinstance(stmt, Writing) and stmt.array == part.array else (stmt,)
+
+    return with_statements(body, whole)
 
 
 def _stored(body: Body, array: str, index: Var) -> Body:
@@ -402,7 +424,15 @@ def _narrow_op(op: Op) -> Op:
 
 
 def _narrow_stmt(stmt: Stmt) -> Body:
-    return (changed(stmt, "op", _narrow_op(stmt.op)),) if isinstance(stmt, AugAssign | AugStore) else (stmt,)
+    match stmt:
+        case AugAssign(op=op) | AugStore(op=op):
+            return (changed(stmt, "op", _narrow_op(op)),)
+        case AssignPart(type=type, op=op) | StorePart(type=type, op=op):
+            narrowed = _narrowed(type)
+            assert isinstance(narrowed, Composite)
+            return (replace(stmt, type=narrowed, op=None if op is None else _narrow_op(op)),)
+        case _:
+            return (stmt,)
 
 
 PASSES: tuple[Pass, ...] = (
@@ -419,6 +449,7 @@ PASSES: tuple[Pass, ...] = (
     replace_terms,
     store_early,
     plain_writes,
+    whole_writes,
     simplify_constants,
     narrow,
 )

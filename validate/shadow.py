@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.atomics import BITWISE, MARKING, AtomicKind
-from grammar.evaluate import Algebra, Interpreter, filled, fold, kind_of
+from grammar.evaluate import Algebra, Interpreter
+from grammar.lanes import filled
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.params import Param
+from grammar.plain import fold, kind_of
 from grammar.tree import Atomic, AugStore, For, Invoke, Kernel, Read, Store, Term, Thread, Var, statements, subterms
 from grammar.types import F16, F32, FLOATS, INTEGERS, Array, Scalar
 from validate.tape import Applied, Chosen, Entry, Fetched, Value

@@ -14,11 +14,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.evaluate import EndlessLoopError, run_plain
+from grammar.evaluate import EndlessLoopError
 from grammar.inputs import column, from_columns, uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
 from grammar.params import Param, Role
+from grammar.plain import run_plain
 from grammar.ranges import is_wide
 from grammar.tree import Apply, Kernel, Read, Sample, Term, Var, While, Whole, all_terms, statements
 from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from extract.compile import Handle
 from extract.launch import run
-from grammar.evaluate import EndlessLoopError, run_plain
+from grammar.evaluate import EndlessLoopError
 from grammar.inputs import regular
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
 from grammar.op import Lanes
+from grammar.plain import run_plain
 from grammar.tree import Kernel
 from validate.gradient import CLOSER, cotangents, expected_gradients
 from validate.oracle import PATTERNS, check, differentiated, flat, values_of
