@@ -56,15 +56,16 @@ from grammar.types import Array
 
 
 def names_of(kernel: Kernel) -> Iterator[str]:
-    """Of parameters and classes, then of what the statements bind; of what has fields, its own."""
+    """Of parameters, classes and functions that write, then what statements bind; of what has fields, its own."""
     yield from (owner(param.name) for param in kernel.params)
     yield from (struct.name for struct in kernel.structs)
+    yield from (part.name for part in outlined_parts(kernel))
     yield from (owner(name) for stmt in statements(kernel.body) for name in bound(stmt))
 
 
 def taken_names(kernel: Kernel) -> set[str]:
     """All names of the module, but for those within its functions."""
-    called = {*(function.name for function in all_functions(kernel)), *(part.name for part in outlined_parts(kernel))}
+    called = (function.name for function in all_functions(kernel))
     return {kernel.name, *called, *constants(kernel), *names_of(kernel)}
 
 

@@ -23,6 +23,7 @@ from grammar.features import (
     branch_both,
     branch_chain,
     branch_update,
+    loop_count,
     loop_nested,
     loop_sum,
     loop_while,
@@ -191,9 +192,27 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
 }
 
 
+BRANCHING: tuple[Construct, ...] = (
+    *(branch_update, branch_both, branch_chain, stencil),
+    *(Trait.RETURN, loop_count, Trait.CONTINUE, Trait.BREAK),
+)
+"""What holds a branch, the simplest first."""
+
+
+@cache
 def constructs() -> tuple[Construct, ...]:
-    """Nothing in particular, the rows of the table, features of families, kinds of atomic operations, traits, types."""
-    return (None, *TABLE, *(feature for feature, _ in ANY), *AtomicKind, *Trait, *TYPES)
+    """Nothing in particular, the rows of the table, features of families, kinds of atomic operations, traits, types.
+
+    Side by side are rows of one name, and what holds a branch: Hypothesis shrinks a number to the one before.
+    """
+    names = list(dict.fromkeys(op.name for op in TABLE))
+    others = (*(feature for feature, _ in ANY), *AtomicKind, *Trait, *TYPES)
+    return (
+        None,
+        *sorted(TABLE, key=lambda op: names.index(op.name)),
+        *(one for one in others if one not in BRANCHING),
+        *BRANCHING,
+    )
 
 
 def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:

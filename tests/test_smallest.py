@@ -131,6 +131,15 @@ def test_a_sketch_is_no_higher_than_it_may_be() -> None:
     assert sketch([Trait.BREAK, row("sin(float32)")], 2, SEED, LANES) == smallest(row("sin(float32)"), SEED, LANES)
 
 
+@pytest.mark.parametrize("trait", Trait)
+def test_each_trait_stands_beside_every_other(trait: Trait) -> None:
+    for other in Trait:
+        if other is not trait:
+            kernel = sketch([trait, other], 5, SEED, LANES)
+            assert problems(kernel) == ()
+            assert {trait, other} <= {*constructs_of(kernel)}
+
+
 @pytest.mark.parametrize("number", range(20))
 def test_any_sketch_is_a_live_kernel_that_lacks_hardly_anything(number: int) -> None:
     held = Random(number).sample([one for one in constructs() if smallest(one, SEED, LANES) is not SIMPLEST], 12)
