@@ -432,6 +432,8 @@ class _Checker:
                     yield f"{value!r} is no literal"
                 if term.name.startswith("wp.") and WARPS.get(term.name) != value:
                     yield f"{term.name} is not {value!r}"
+                if term.static and (not is_own(term) or type not in BARE):
+                    yield f"{term.name or value} is no number of Python's"
                 if isinstance(value, bool) is not (type is BOOL) or isinstance(value, int) is not (
                     type in (BOOL, *INTEGERS)
                 ):

@@ -136,7 +136,7 @@ def _term(term: Term, context: int) -> cst.BaseExpression:
 def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
     match term:
         case Const(type, value, name):
-            return _named(name, type) if name else _const(type, value)
+            return _named(term) if name else _const(type, value)
         case Var(name, _):
             return dotted(name), ATOM
         case Read(array, index, type):
@@ -189,10 +189,12 @@ def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression,
     return node, UNARY if negative else ATOM
 
 
-def _named(name: str, type: Scalar) -> tuple[cst.BaseExpression, int]:
+def _named(const: Const) -> tuple[cst.BaseExpression, int]:
     """A constant of the module is of its type; those of Warp's become floats of other types by a cast."""
-    node = dotted(name)
-    return (call(type.spelling, [node]) if name in WARPS and type not in BARE else node), ATOM
+    node = dotted(const.name)
+    if const.static:
+        return call("wp.static", [node]), ATOM
+    return (call(const.type.spelling, [node]) if const.name in WARPS and const.type not in BARE else node), ATOM
 
 
 def _infix(token: str, args: Sequence[Term]) -> tuple[cst.BaseExpression, int]:
@@ -496,7 +498,8 @@ def _is_constant(term: Term, constant: Set[str]) -> bool:
 
 
 def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
-    value = call("wp.constant", [_const(const.type, const.value)[0]])
+    number, _ = _const(const.type, const.value)
+    value = number if const.static else call("wp.constant", [number])
     return cst.SimpleStatementLine([_assign(identifier(name), value)], trailing_whitespace=END)
 
 

@@ -46,8 +46,9 @@ from grammar.tree import (
     While,
     Whole,
     all_terms,
+    is_own,
 )
-from grammar.types import BOOL, I32, LETTERS, Composite
+from grammar.types import BARE, BOOL, I32, LETTERS, Composite
 from grammar.unrolling import is_unrolled
 
 Rewrite = Callable[[Kernel], Kernel | None]
@@ -135,6 +136,11 @@ def _read_by_number(term: Term) -> Term:
             return Apply(replace(op, spelling=Item((LETTERS.index(letter),))), args)
         case _:
             return term
+
+
+def _static(term: Term) -> Term:
+    """`wp.static(GRAVITY)` for `GRAVITY`."""
+    return replace(term, static=True) if isinstance(term, Const) and is_own(term) and term.type in BARE else term
 
 
 def inlined(term: Term) -> Term:
@@ -290,6 +296,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "where as ternary": _in_terms(_ternary),
     "letters as numbers": _in_terms(_read_by_number),
     "written letters as numbers": _in_statements(_written_by_number),
+    "constants as static": _in_terms(_static),
     "function inlined": _in_terms(inlined),
     "function that writes inlined": _in_statements(_in_place),
     "choice as branch": _in_statements(_branched),

@@ -533,6 +533,8 @@ def _fitting(profile: Profile, whole: bool, span: Span) -> tuple[tuple[float, fl
 
 NAMED = 0.2
 """How often a number that isn't plain is a constant of the module."""
+STATIC = 0.12
+"""How often that is a number of Python's."""
 PLAIN = (0, 1, 2, 0.5)
 
 
@@ -542,7 +544,7 @@ def constant(draft: Draft, type: Scalar, value: float | int) -> Const:
     if not known:
         taken = {const.name for const in draft.constants}
         name = name_for("whole_constant" if type in INTEGERS else "constant", draft.choose, taken)
-        draft.constants.append(Const(type, value, name))
+        draft.constants.append(Const(type, value, name, chance(draft.choose, STATIC)))
     return (known or draft.constants)[-1]
 
 

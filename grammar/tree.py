@@ -27,6 +27,8 @@ class Const:
     type: Scalar
     value: float | int | bool
     name: str = ""
+    static: bool = False
+    """Whether the name is of a number of Python's, `GRAVITY = 9.81`, which kernels call `wp.static(GRAVITY)`."""
     args: ClassVar[tuple[Term, ...]] = ()
 
 

@@ -66,12 +66,14 @@ STATEMENTS = (
 FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
 FOUND = (said.call("wp.atomic_add", 3), said.call("wp.atomic_exch", 3), said.call("wp.atomic_cas", 4))
 """What gives a local the old value: `slot = wp.atomic_add(count, 0, 1)`."""
+STATIC = said.call("wp.static", 1)
 LENGTH = said.call("wp.len", 1)
 """Of an array, which is spelt `len(x)`."""
 TERMS = (
     *map(said.element, DIMENSIONS),
     *FORMS,
     said.call("wp.tile_load", 1, ["shape", "offset"]),
+    STATIC,
     LENGTH,
     *FOUND,
     *WARPS,

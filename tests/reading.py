@@ -118,12 +118,17 @@ class Reader:
         self.takes: dict[str, list[str]] = {}
         self.generic: dict[str, ast.FunctionDef] = {}
         self.constants: dict[str, Const] = {}
+        self.static: dict[str, Const] = {}
         functions = [node for node in others if isinstance(node, ast.FunctionDef)]
         for node in others[: len(others) - len(functions)]:
             assert isinstance(node, ast.Assign)
             (name,), value = node.targets, node.value
             assert isinstance(name, ast.Name)
-            assert isinstance(value, ast.Call)
+            if not isinstance(value, ast.Call):
+                number = self.term(value)
+                assert isinstance(number, Const)
+                self.static[name.id] = replace(number, name=name.id, static=True)
+                continue
             if ast.unparse(value.func) in ("wp.types.vector", "wp.types.matrix"):
                 assert ANNOTATIONS[name.id] in COMPOSITES
                 continue
@@ -370,6 +375,8 @@ class Reader:
                 return Whole(name, type)
             case ast.Name(name):
                 return self.constants.get(name) or Var(name, self.types[name])
+            case ast.Call(ast.Attribute(ast.Name("wp"), "static"), [ast.Name(name)]):
+                return self.static[name]
             case ast.Call(ast.Name("len"), [ast.Name(array)]) if isinstance(self.params.get(array), Array):
                 return Size(array, I32, by_len=True)
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):

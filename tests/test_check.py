@@ -207,6 +207,21 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     ),
     "operation on too few": (body_of(put("out", Apply(ADD, (at("x"),)))), "is applied to other types"),
     "operation on too many": (body_of(put("out", Apply(ADD, (at("x"),) * 3))), "is applied to other types"),
+    "constant of Warp's that is Python's": (
+        body_of(put("out", do("mul", at("x"), Const(F32, math.pi, "wp.pi", static=True)))),
+        "wp.pi is no number of Python's",
+    ),
+    "number of Python's without a name": (
+        body_of(put("out", do("mul", at("x"), Const(F32, 3.0, static=True)))),
+        "3.0 is no number of Python's",
+    ),
+    "number of Python's and constant of the module": (
+        body_of(
+            let("v", do("mul", at("x"), Const(F32, 9.8, "GRAVITY", static=True))),
+            put("out", do("add", v, Const(F32, 9.8, "GRAVITY"))),
+        ),
+        "GRAVITY is two constants",
+    ),
     "whole literal of a float": (body_of(put("out", do("add", at("x"), Const(F32, 1)))), "1 is no float32"),
     "float literal of an int": (body_of(put("out", at("x", Const(I32, 1.0)))), "1.0 is no int32"),
     "bool literal of an int": (body_of(put("out", at("x", Const(I32, True)))), "True is no int32"),

@@ -26,7 +26,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
 from grammar.tiles import is_tile
 from grammar.tree import Apply, Break, Const, Continue, Read, Return, Size, Stmt, Term, Var, all_functions, constants
-from grammar.types import BOOL, COMPOSITES, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element
+from grammar.types import BOOL, COMPOSITES, F32, F64, I32, SCALARS, THREAD_TILES, Array, Element, type_named
 from grammar.unrolling import rebound_in_loops
 from tests.builders import (
     OUT,
@@ -48,6 +48,7 @@ from tests.builders import (
     number,
     out,
     put,
+    put_part,
     samples,
     scalar,
     size,
@@ -224,6 +225,42 @@ a, b, c = var("a"), var("b"), var("c")
 p, q, r = var("p", BOOL), var("q", BOOL), var("r", BOOL)
 k, m, n = ints("k"), ints("m"), ints("n")
 BETWEEN = ROWS["between[LessThanEqual,LessThan](float32,float32,float32)"]
+
+
+def test_constants_of_the_module_are_declared_before_it() -> None:
+    limit, scale = Const(I32, 7, "LIMIT"), Const(F32, -0.25, "SCALE", static=True)
+    steps = loop("j", ints("n"), change("s", "add", at("x", ints("j"))))
+    body = (let("s", scale), steps, when(do("less", I, limit), put("out", do("mul", var("s"), scale))))
+    assert emit(kernel((X, scalar("n", I32), OUT), *body)) == textwrap.dedent(
+        """\
+        import warp as wp
+
+        SCALE = -0.25
+        LIMIT = wp.constant(7)
+
+
+        @wp.kernel
+        def by_hand(x: wp.array[float], n: int, out: wp.array[float]):
+            i = wp.tid()
+            s = float(wp.static(SCALE))
+            for j in range(n):
+                s += x[j]
+            if i < LIMIT:
+                out[i] = s * wp.static(SCALE)
+        """
+    )
+
+
+def test_components_of_elements_are_written_to() -> None:
+    by_row = {
+        "moved[i].z = x[i]": put_part("moved", 2, at("x"), lettered=True),
+        "moved[i][1] += x[i]": put_part("moved", 1, at("x"), "add"),
+        "moved[i].x -= x[i]": put_part("moved", 0, at("x"), "sub", lettered=True),
+        "turned[i][1, 0] = x[i]": put_part("turned", 2, at("x"), type="mat22f"),
+    }
+    params = (X, accumulator("moved", type_named("vec3f"), None), out("turned", type_named("mat22f")))
+    for line, stmt in by_row.items():
+        assert emit(kernel(params, stmt)).splitlines()[-1].strip() == line
 
 
 @pytest.mark.parametrize(

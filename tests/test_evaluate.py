@@ -23,7 +23,7 @@ from grammar.op import Lanes, Op
 from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
 from grammar.plain import Plain, run_plain
-from grammar.tree import Apply, At, Atomic, Break, Const, Continue, Kernel, Return, Stmt, statements
+from grammar.tree import Apply, At, Atomic, AugStore, Break, Const, Continue, Kernel, Return, Stmt, statements
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import (
     LANES,
@@ -304,11 +304,11 @@ BY_HAND: Mapping[str, Kernel] = {
         put_part("total", 2, at("x"), "add"),
     ),
     "parts of elements that are scaled": kernel(
-        (X, array("vs", V3), accumulator(type=V3, size=None)),
+        (X, accumulator(type=V3, size=None)),
         put_part("total", 1, at("x")),
-        bump("total", "cw_mul", at("vs", I, V3)),
+        AugStore("total", I, ROWS["mul(vec3f,float32)"], at("x")),
         when(POSITIVE, put_part("total", 0, at("x"), "add")),
-        bump("total", "cw_mul", at("vs", I, V3)),
+        AugStore("total", I, ROWS["mul(vec3f,float32)"], number(3.0)),
     ),
     "part out of bounds": kernel(
         (X, out("outs", V3)),

@@ -12,7 +12,7 @@ from grammar.inputs import regular
 from grammar.ops import ROWS
 from grammar.plain import run_plain
 from grammar.rewrites import BUILTINS, REWRITES
-from grammar.tree import Apply, Function, Invoke, Kernel, Outlined, Return, Var
+from grammar.tree import Apply, Const, Function, Invoke, Kernel, Outlined, Return, Var
 from grammar.types import F32, type_named
 from tests.builders import (
     LANES,
@@ -64,6 +64,10 @@ EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "written letters as numbers": (
         kernel((X, out("outs", V3)), put_part("outs", 2, at("x"), lettered=True)),
         "outs[i][2] = x[i]",
+    ),
+    "constants as static": (
+        kernel((X, OUT), put("out", do("mul", at("x"), Const(F32, 9.8, "GRAVITY")))),
+        "out[i] = x[i] * wp.static(GRAVITY)",
     ),
     "function inlined": (
         kernel((X, OUT), put("out", Invoke(SQUARE, (at("x"),)))),
