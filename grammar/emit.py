@@ -250,21 +250,22 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
 
 def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
     assert isinstance(type, Composite)
-    return called_with(
-        "wp.tile_load", [dotted(array)], [("shape", known_node(written(type))), ("offset", _offset(index, type))]
-    )
+    shape = ("shape", known_node(written(type)))
+    return called_with("wp.tile_load", [dotted(array)], [shape, *_offset(index, type)])
 
 
 def _tile_call(function: str, array: str, index: Term, value: Term) -> cst.Expr:
-    """`wp.tile_store(array, value, offset=…)`, or likewise `wp.tile_atomic_add`; no offset where it is 0."""
+    """`wp.tile_store(array, value, offset=…)`, or likewise `wp.tile_atomic_add`."""
     assert isinstance(value.type, Composite)
-    offset = [] if index == Const(I32, 0) else [("offset", _offset(index, value.type))]
-    return cst.Expr(called_with(function, [dotted(array), _term(value, 0)], offset))
+    return cst.Expr(called_with(function, [dotted(array), _term(value, 0)], _offset(index, value.type)))
 
 
-def _offset(index: Term, type: Composite) -> cst.BaseExpression:
+def _offset(index: Term, type: Composite) -> list[tuple[str, cst.BaseExpression]]:
+    """`offset=…`, or nothing where it is 0."""
+    if index == Const(I32, 0):
+        return []
     terms = [_term(term, 0) for term in offset_of(index, type)]
-    return terms[0] if len(terms) == 1 else in_parentheses(terms)
+    return [("offset", terms[0] if len(terms) == 1 else in_parentheses(terms))]
 
 
 def _element(array: str, index: Term) -> cst.Subscript | cst.Attribute:

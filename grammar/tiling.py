@@ -79,10 +79,16 @@ def _named(draft: Draft, tile: Term) -> Grown:
     return define(draft, "local_tile", draft.grown(tile))
 
 
+ALIKE = 0.2
+"""How often all blocks load the same tile."""
+
+
 def _new_tile(draft: Draft, type: Composite) -> Grown:
     """Loaded from an array of its own, under a name."""
-    param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft)))
-    return _named(draft, Read(param.name, draft.own, type))
+    alike = chance(draft.choose, ALIKE)
+    size, index = (1, Const(I32, 0)) if alike else (None, draft.own)
+    param = add_param(draft, Param(draft.name("tile_in"), Array(type), Role.VALUE, *_range(draft), size))
+    return _named(draft, Read(param.name, index, type))
 
 
 def tile_changed(draft: Draft, type: Element, height: int) -> Grown:

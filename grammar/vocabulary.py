@@ -72,7 +72,7 @@ LENGTH = said.call("wp.len", 1)
 TERMS = (
     *map(said.element, DIMENSIONS),
     *FORMS,
-    said.call("wp.tile_load", 1, ["shape", "offset"]),
+    *(said.call("wp.tile_load", 1, keywords) for keywords in (["shape"], ["shape", "offset"])),
     STATIC,
     LENGTH,
     *FOUND,

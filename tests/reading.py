@@ -190,8 +190,8 @@ class Reader:
         """Parameters that tiles are loaded from, by the shape of these and by what counts them."""
         for call in ast.walk(node):
             match call:
-                case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [shape, offset]):
-                    places = _parts(offset.value)
+                case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [shape, *offset]):
+                    places = _parts(offset[0].value) if offset else []
                     rank = 1 + sum(not isinstance(place, ast.Constant) for place in places[1:])
                     yield array, Array(self.tile(array, shape.value), rank)
 
@@ -400,11 +400,12 @@ class Reader:
                 return self.apply(Prefix(token(operator)), operand)
             case ast.IfExp(condition, one, other):
                 return self.apply(Ternary(), condition, one, other)
-            case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [_, offset]):
+            case ast.Call(ast.Attribute(_, "tile_load"), [ast.Name(array)], [_, *offset]):
                 of = self.params[array]
                 assert isinstance(of, Array)
                 assert is_tile(of.element)
-                return Read(array, self.place(offset.value, of.element, of.dimensions), of.element)
+                place = self.place(offset[0].value, of.element, of.dimensions) if offset else Const(I32, 0)
+                return Read(array, place, of.element)
             case ast.Call(ast.Attribute(_, name), [first, *_], _) if name in KNOWN_FIRST:
                 keywords = tuple((k.arg or "", _plain(k.value)) for k in node.keywords)
                 return self.apply(Call(ast.unparse(node.func), keywords, (_plain(first),)), *node.args[1:])
