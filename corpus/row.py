@@ -41,6 +41,7 @@ from grammar.tree import (
     StorePart,
     Thread,
     Unpack,
+    View,
     While,
     all_statements,
     all_terms,
@@ -150,6 +151,8 @@ def statement_kind(stmt: Stmt) -> str:
     match stmt:
         case Thread():
             return "thread"
+        case View():
+            return "view"
         case Assign():
             return "assign"
         case AugAssign():

@@ -41,6 +41,7 @@ from grammar.tree import (
     Term,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     all_statements,
@@ -64,7 +65,9 @@ def _names(terms: Iterator[Term]) -> Iterator[str]:
         match term:
             case Var(name) | Whole(name):
                 yield name
-            case Read(array) | Size(array):
+            case Read(array, _, _, via):
+                yield from (array, via) if via else (array,)
+            case Size(array):
                 yield array
 
 
@@ -97,7 +100,7 @@ def _needs(stmt: Stmt) -> set[str]:
 
 def _is_live(stmt: Stmt, live: set[str] | frozenset[str]) -> bool:
     match stmt:
-        case Assign(name) | AugAssign(name) | AssignPart(name) | Sample(name):
+        case View(name) | Assign(name) | AugAssign(name) | AssignPart(name) | Sample(name):
             return name in live
         case Unpack(names):
             return not live.isdisjoint(names)

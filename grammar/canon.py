@@ -40,6 +40,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     taken,
@@ -95,6 +96,10 @@ def _stmt(stmt: Stmt, names: _Names, literals: bool) -> Iterator[str]:
     match stmt:
         case Thread():
             yield from (names[name] for name in stmt.names)
+        case View(name, array, index):
+            yield names[array]
+            yield from _term(index, names, literals)
+            yield names[name]
         case Assign(name, value):
             yield from _term(value, names, literals)
             yield names[name]
@@ -170,8 +175,8 @@ def _term(term: Term, names: _Names, literals: bool) -> Iterator[str]:
         case At(indices):
             for index in indices:
                 yield from _term(index, names, literals)
-        case Read(array, index, _):
-            yield f"{names[array]}["
+        case Read(array, index, _, via):
+            yield f"{names[array]}[" + "'" * bool(via)
             yield from _term(index, names, literals)
         case Apply(op, args):
             yield op.key

@@ -52,6 +52,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     Writing,
@@ -65,6 +66,7 @@ from grammar.tree import (
     taken,
 )
 from grammar.types import ATOMIC, BARE, BITS, BOOL, F16, I32, INTEGERS, WARPS, Array, Element, Scalar
+from grammar.views import is_read_by, view_problems
 
 SHARING = ("tile_view", "tile_transpose", "tile_broadcast", "tile_reshape", "tile_squeeze", "extract")
 """Operations that give a tile which is another one, seen otherwise."""
@@ -91,6 +93,7 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     unclear = (f"{each[0].name} may mean several functions" for each in alike if not are_told_apart(each))
     inside = (problem for function in called for problem in _of_function(function))
     outside = (*twice, *unclear, *_of_any_type(kernel), *struct_problems(kernel), *slot_problems(kernel))
+    outside = (*outside, *view_problems(kernel))
     return (*outside, *inside, *_Checker(kernel).complaints())
 
 
@@ -136,6 +139,7 @@ class _Checker:
         """Arrays whose elements are read where they are changed."""
         self.shared: set[str] = set()
         """Arrays of which threads change each other's elements."""
+        self.views: dict[str, View] = {}
         self.sharing: set[str] = set()
         """Tiles that hold what others do."""
         self.types: Scope = {}
@@ -183,6 +187,14 @@ class _Checker:
                     self.counters.append(name)
                     scope[name] = I32
                 self.own = stmt.own
+            case View(name, array, index):
+                yield from self.own_name(name)
+                for part in indices_of(index):
+                    yield from self.term(part, scope)
+                    if part.type is not I32:
+                        yield f"{array} is indexed by a {part.type}"
+                self.counters.append(name)
+                self.views[name] = stmt
             case Assign(name, Apply(Op(spelling=InPlace()) as op, (Var(same) as old, *others))) if same == name:
                 yield from self.changed_in_place(op, old, tuple(others), scope)
             case Assign(name, value):
@@ -443,7 +455,9 @@ class _Checker:
                     self.read.add(name)
                 if scope.get(name) is not type:
                     yield f"{name} may be unassigned here, or is no {type}"
-            case Read(array, index, type):
+            case Read(array, index, type, via):
+                if via and not is_read_by(self.views.get(via), term):
+                    yield f"an element of {array} is read by {via}, in which it does not lie"
                 yield from self.array(array, type)
                 yield from self.index(array, index, scope, reader)
             case At():

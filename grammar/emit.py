@@ -70,6 +70,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     all_functions,
@@ -140,6 +141,8 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
         case Var(name, _):
             return dotted(name), ATOM
         case Read(array, index, type):
+            if term.via:
+                return _element(term.via, indices_of(index)[-1]), ATOM
             return _tile_load(array, index, type) if is_tile(type) else _element(array, index), ATOM
         case Invoke(called, args):
             return call(called.name, list(_arguments(called, args))), ATOM
@@ -355,6 +358,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(identifier(name), call("wp.tid", []))
         case Thread():
             return _assign(_tuple([identifier(name) for name in stmt.names]), call("wp.tid", []))
+        case View(name, array, index):
+            return _assign(identifier(name), _element(array, index))
         case Assign(_, Apply(Op(spelling=InPlace() as spelling), operands)):
             return cst.Expr(
                 call(spelling.function, [_term(each, 0) for each in spelling.ordered(operands)], spelling.keywords)

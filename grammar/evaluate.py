@@ -48,6 +48,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     statements,
@@ -295,6 +296,8 @@ class Interpreter(Generic[V]):
             case Thread():
                 each = coordinates(self.inputs.launches, self.inputs.lanes, len(stmt.names))
                 self.env |= {name: self.algebra.lift(lanes, I32) for name, lanes in zip(stmt.names, each, strict=True)}
+            case View():
+                pass  # only who writes it down needs it
             case Fieldwise(_, _, body) | Outlined(_, body):
                 return self.block(body, active)
             case Break():

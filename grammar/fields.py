@@ -43,6 +43,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     all_functions,
@@ -95,7 +96,9 @@ def body_renamed(body: Body, new: Callable[[str], str]) -> Body:
         match term:
             case Var(name, _) | Whole(name, _):
                 return replace(term, name=new(name))
-            case Read(array, _, _) | Size(array, _, _):
+            case Read(array, _, _, via):
+                return replace(term, array=new(array), via=via and new(via))
+            case Size(array, _, _):
                 return replace(term, array=new(array))
             case _:
                 return term
@@ -109,6 +112,8 @@ def _stmt_renamed(stmt: Stmt, new: Callable[[str], str]) -> Stmt:
             return Thread(new(name), tuple(map(new, others)))
         case Assign(name, _) | AugAssign(name, _, _) | AssignPart(name):
             return replace(stmt, name=new(name))
+        case View(name, array, _):
+            return replace(stmt, name=new(name), array=new(array))
         case Sample(name, _, state, _):
             return replace(stmt, name=new(name), state=new(state))
         case Unpack(names, _, _):

@@ -54,6 +54,7 @@ from grammar.types import (
     Element,
     Scalar,
 )
+from grammar.viewing import viewed
 
 IN_PARTS = 0.12
 """How often a kernel about vectors or matrices assigns to single scalars of one."""
@@ -94,7 +95,7 @@ def grow(
         if kernel is not None and not tolerant:
             kernel = _without_limits(choose, kernel)
         if kernel is not None:
-            kernel = outlined(choose, for_any_type(choose, kernel))
+            kernel = viewed(choose, outlined(choose, for_any_type(choose, kernel)))
         if (
             kernel is not None
             and height(kernel) <= depth

@@ -48,6 +48,7 @@ from grammar.tree import (
     Term,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     Writing,
@@ -185,6 +186,8 @@ class _Walk:
                 self.bind(name, flows, stale, value.type)
                 if flows and keeps_result(value):
                     self.used.add(name)
+            case View(_, _, index):
+                self.needed(self.term(index)[1])
             case AugAssign(name, op, value):
                 self.bind(name, *self.term(Apply(op, (Var(name, op.params[0]), value))), op.result)
             case AssignPart():

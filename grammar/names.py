@@ -66,6 +66,7 @@ NameRole = Literal[
     "local_transform",
     "local_twist",
     "local_tile",
+    "view",
     "local_int",
     "local_bits",
     "local_bool",
@@ -239,6 +240,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
     "tile_in": _words("x a b A B input data src y values weights rows inputs lhs rhs left right u v signal samples"),
     "tile_param": _words("alpha beta scale gain w t"),
     "local_tile": _words("t a b x y s tile z u v acc c r w p q row block part out"),
+    "view": _words("row line cells entries samples row_values neighbors coeffs values_row"),
     "local_vector": _words(
         "p v d x n dir delta r pos vel diff q f a b axis normal force offset e c u t w xi xj rel tangent center grad"
     ),

@@ -94,5 +94,7 @@ def outline_problems(stmt: Outlined, before: set[str]) -> Iterator[str]:
     yield from (f"{stmt.name} changes {name}, which it is handed over" for name in sorted(changed))
     if any(isinstance(inner, Atomic) and inner.name for inner in inside):
         yield f"{stmt.name} finds out what other threads did"
+    if any(isinstance(term, Read) and term.via for term in terms_in(stmt.body)):
+        yield f"{stmt.name} takes a view"
     if any("." in name for name, _ in used(stmt.body)):
         yield f"{stmt.name} takes fields of structs"

@@ -37,6 +37,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
 )
@@ -53,8 +54,8 @@ def with_terms(term: Term, change: Callable[[Term], Term]) -> Term:
             return At(tuple(with_terms(index, change) for index in indices))
         case Invoke(function, args):
             return change(Invoke(function, tuple(with_terms(arg, change) for arg in args)))
-        case Read(array, index, type):
-            return change(Read(array, with_terms(index, change), type))
+        case Read():
+            return change(replace(term, index=with_terms(term.index, change)))
         case Const() | Var() | Size() | Whole():
             return change(term)
         case _:
@@ -76,6 +77,8 @@ def with_own_terms(stmt: Stmt, change: Callable[[Term], Term]) -> Stmt:
             return Store(array, change(index), change(value))
         case AugStore(array, index, op, value):
             return AugStore(array, change(index), op, change(value))
+        case View(_, _, index):
+            return replace(stmt, index=change(index))
         case StorePart(_, index, _, _, value) | Atomic(_, _, index, value):
             return replace(stmt, index=change(index), value=change(value))
         case If(condition, body, orelse):

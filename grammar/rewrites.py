@@ -50,6 +50,7 @@ from grammar.tree import (
 )
 from grammar.types import BARE, BOOL, I32, LETTERS, Composite
 from grammar.unrolling import is_unrolled
+from grammar.views import without_views
 
 Rewrite = Callable[[Kernel], Kernel | None]
 
@@ -302,6 +303,7 @@ REWRITES: Mapping[str, Rewrite] = {
     "choice as branch": _in_statements(_branched),
     "augmented as plain": _in_statements(_spelt_out),
     "plain as augmented": _in_statements(_augmented),
+    "views as elements": lambda kernel: _changed(kernel, without_views(kernel).body),
     "static loop as run-time loop": _run_time_loops,
     "hoisted": _hoisted,
     "dead branch": _dead_branch,

@@ -46,6 +46,7 @@ from grammar.tree import (
     Apply,
     Assign,
     AssignPart,
+    At,
     Atomic,
     AugAssign,
     AugStore,
@@ -66,6 +67,7 @@ from grammar.tree import (
     Term,
     Thread,
     Var,
+    View,
     While,
     all_terms,
     statements,
@@ -86,6 +88,7 @@ class Trait(Enum):
     ELEMENT_PART_UPDATE = "augmented assignment to a part of an element"
     SCALING = "multiplication of an element in place"
     RUN_TIME_BOUND = "bound of a loop that is known at run time"
+    VIEW = "name for a part of an array"
     SCALAR = "scalar parameter"
     STRUCT = "struct parameter"
     RECORD = "array of structs"
@@ -127,6 +130,8 @@ BEYOND = Apply(ROWS["greater_equal(int32,int32)"], (I, Var("n", I32)))
 SUMMED = AugAssign("s", ADD, Read("x", Var("k", I32), F32))
 
 
+SHEET = Param("table", Array(F32, 2), Role.VALUE, -2.0, 2.0, 4)
+OF_ROW = tuple(Read("table", At((I, Const(I32, k))), F32, "row") for k in range(2))
 V3 = type_named("vec3f")
 assert isinstance(V3, Composite)
 XS = Param("xs", Array(V3), Role.VALUE, -2.0, 2.0)
@@ -161,6 +166,7 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.OUTLINED: _of((Outlined("write_value", (Store(OUT, I, HERE),)),), X),
+    Trait.VIEW: _of((View("row", "table", I), Store(OUT, I, Apply(ADD, OF_ROW))), SHEET),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
     Trait.STRUCT: replace(
         _of((Store(OUT, I, Apply(MUL, (Var("params.s", F32), HERE))),), X, replace(FACTOR, name="params.s")),
@@ -188,6 +194,7 @@ STANDS_FOR: Mapping[type[Stmt], Construct] = {
     AugStore: Trait.ARRAY_UPDATE,
     StorePart: Trait.ELEMENT_PART,
     Fieldwise: Trait.RECORD,
+    View: Trait.VIEW,
     Outlined: Trait.OUTLINED,
 }
 

@@ -53,6 +53,8 @@ class Read:
     array: str
     index: Term
     type: Element
+    via: str = ""
+    """A view of the array by which it is read, `row[j]`."""
 
     @property
     def args(self) -> tuple[Term, ...]:
@@ -148,6 +150,16 @@ class Thread:
         """The index of the element that is a thread's own."""
         first, *others = (Var(name, I32) for name in self.names)
         return At((first, *others)) if others else first
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`row = x[i]`: a name for a part of an array that has one dimension left."""
+
+    name: str
+    array: str
+    index: Term
+    """Along all axes but the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +365,7 @@ Assigning = Assign | AugAssign | AssignPart | Sample | Unpack
 """Statements that give values to locals."""
 Writing = Store | AugStore | StorePart | Atomic
 """Statements that write to arrays."""
-Simple = Thread | Assigning | Writing
+Simple = Thread | View | Assigning | Writing
 Stmt = Simple | If | For | While | Break | Continue | Return | Fieldwise | Outlined
 
 
@@ -369,7 +381,7 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return stmt.names
         case Assign() | AugAssign() | AssignPart() | Sample() | Unpack():
             return assigned(stmt)
-        case Atomic(name=name) if name:
+        case View(name) | Atomic(name=name) if name:
             return (name,)
         case For(variable):
             return (variable,)
@@ -488,6 +500,8 @@ def own_terms(stmt: Stmt) -> tuple[Term, ...]:
             return (index, value)
         case AssignPart(_, _, index, value) | StorePart(_, index, _, _, value):
             return (index, value)
+        case View(_, _, index):
+            return (index,)
         case If(condition, _, _) | While(condition, _):
             return (condition,)
         case For():

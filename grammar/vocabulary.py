@@ -73,7 +73,7 @@ TERMS = (
     *map(said.element, DIMENSIONS),
     *FORMS,
     *(said.call("wp.tile_load", 1, keywords) for keywords in (["shape"], ["shape", "offset"])),
-    STATIC,
+    *(STATIC, said.VIEW),
     LENGTH,
     *FOUND,
     *WARPS,

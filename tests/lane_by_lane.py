@@ -45,6 +45,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     indices_of,
@@ -125,6 +126,8 @@ class Lane:
             case While(condition, body):
                 while self.holds(condition) and self.goes_on(body):
                     pass
+            case View():
+                pass
             case Fieldwise(_, _, body) | Outlined(_, body):
                 self.block(body)
             case Break():

@@ -42,8 +42,10 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
+    indices_of,
     is_own,
     own_terms,
     statements,
@@ -119,6 +121,7 @@ class Reader:
         self.generic: dict[str, ast.FunctionDef] = {}
         self.constants: dict[str, Const] = {}
         self.static: dict[str, Const] = {}
+        self.views: dict[str, View] = {}
         functions = [node for node in others if isinstance(node, ast.FunctionDef)]
         for node in others[: len(others) - len(functions)]:
             assert isinstance(node, ast.Assign)
@@ -219,6 +222,11 @@ class Reader:
         place = int(np.ravel_multi_index(where, given.element.shape))
         return StorePart(array, self.index(index), given.element, place, self.term(value))
 
+    def dims(self, array: ast.expr) -> int:
+        """Of an array; anything else has none."""
+        type = self.params.get(ast.unparse(array))
+        return type.dimensions if isinstance(type, Array) and not is_tile(type.element) else 0
+
     def block(self, body: list[ast.stmt]) -> tuple[Stmt, ...]:
         stmts: list[Stmt] = []
         for node in body:
@@ -263,6 +271,9 @@ class Reader:
                 assert isinstance(counted, Atomic)
                 self.types[name] = counted.value.type
                 return replace(counted, name=name)
+            case ast.Assign([ast.Name(name)], ast.Subscript(array, index)) if self.dims(array) > len(_parts(index)):
+                self.views[name] = View(name, ast.unparse(array), self.index(index))
+                return self.views[name]
             case ast.Assign([ast.Name(name)], value):
                 term = self.term(value)
                 self.types[name] = term.type
@@ -381,6 +392,11 @@ class Reader:
                 return Size(array, I32, by_len=True)
             case ast.Subscript(ast.Attribute(ast.Name(array), "shape"), ast.Constant(int() as axis)):
                 return Size(array, I32, axis)
+            case ast.Subscript(ast.Name(name), index) if name in self.views:
+                view = self.views[name]
+                of = self.params[view.array]
+                assert isinstance(of, Array)
+                return Read(view.array, At((*indices_of(view.index), self.term(index))), of.element, name)
             case ast.Subscript(ast.Name(array), index) if isinstance(type := self.params.get(array), Array):
                 return Read(array, self.index(index), type.element)
             case ast.Subscript(operand, index):

@@ -21,7 +21,7 @@ from grammar.op import Op
 from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role
 from grammar.paths import ELEMENT
-from grammar.tree import Apply, AugStore, Const, Kernel, Read, Size, Term, Var
+from grammar.tree import Apply, At, AugStore, Const, Kernel, Read, Size, Term, Var, View
 from grammar.types import F32, F64, I32, WARPS, Array, Composite, Scalar, type_named
 from tests.builders import (
     OUT,
@@ -180,6 +180,12 @@ DIFFERENT: dict[str, tuple[Kernel, Kernel]] = {
     "store or augmented store": (
         kernel((X, accumulator(size=None)), bump("total", "add", at("x"))),
         kernel((X, accumulator(size=None)), bump("total", "sub", at("x"))),
+    ),
+    "element or element of a view": (
+        kernel((replace(X, type=Array(F32, 2)), OUT), put("out", Read("x", At((I, I)), F32))),
+        kernel(
+            (replace(X, type=Array(F32, 2)), OUT), View("row", "x", I), put("out", Read("x", At((I, I)), F32, "row"))
+        ),
     ),
     "which part of an element": (
         kernel((X, accumulator(type=type_named("vec3f"), size=None)), put_part("total", 0, at("x"))),

@@ -45,6 +45,7 @@ from grammar.tree import (
     Thread,
     Unpack,
     Var,
+    View,
     While,
     Whole,
     bound,
@@ -62,6 +63,8 @@ LOAD = Fieldwise("Body", "b", (Assign("b.m", Read("bodies[].m", NEXT, I32)),))
 STRUCTS = (Struct("bodies[]", "Body"),)
 EVERYTHING: Body = (
     Thread("i", ("j",)),
+    View("row", "table", NEXT),
+    Assign("f", Read("table", At((NEXT, I)), I32, "row")),
     LOAD,
     Assign("a", Invoke(FIRST, (Whole("x", Array(I32)),))),
     AugAssign("a", ADD, Size("x", I32)),
@@ -136,12 +139,12 @@ def test_a_field_becomes_a_field_or_goes() -> None:
 
 def test_what_statements_bind() -> None:
     names = [name for stmt in statements(EVERYTHING) for name in bound(stmt)]
-    assert names == ["i", "j", "b", "b.m", "a", "a", "v", "r", "c", "d", "k", "out[]"]
+    assert names == ["i", "j", "row", "f", "b", "b.m", "a", "a", "v", "r", "c", "d", "k", "out[]"]
 
 
 def test_names_that_are_taken() -> None:
     kernel = Kernel("do_all", (Param("bodies[].m", Array(I32), Role.VALUE),), EVERYTHING, "combined", STRUCTS)
-    wanted = {"do_all", "bodies", "Body", "i", "j", "b", "a", "v", "r", "c", "d", "k", "out", "pair", "first", "write"}
+    wanted = {"do_all", "bodies", "Body", "pair", "first", "write", *"ijbavrcdkf", "out", "row"}
     assert taken_names(kernel) == wanted
     assert next(fresh_names(kernel, "k")) == "k_0"
     assert next(fresh_names(replace(kernel, name="k_0"), "k")) == "k_1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -12,8 +13,8 @@ from grammar.inputs import regular
 from grammar.ops import ROWS
 from grammar.plain import run_plain
 from grammar.rewrites import BUILTINS, REWRITES
-from grammar.tree import Apply, Const, Function, Invoke, Kernel, Outlined, Return, Var
-from grammar.types import F32, type_named
+from grammar.tree import Apply, At, Const, Function, Invoke, Kernel, Outlined, Read, Return, Var, View
+from grammar.types import F32, Array, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -36,6 +37,7 @@ from tests.builders import (
 
 V = var("v")
 V3 = type_named("vec3f")
+TABLE = replace(X, type=Array(F32, 2))
 A = Var("a", F32)
 SQUARE = Function("square", (A,), (Return(do("mul", A, A)),), F32)
 
@@ -64,6 +66,12 @@ EXAMPLES: dict[str, tuple[Kernel, str]] = {
     "written letters as numbers": (
         kernel((X, out("outs", V3)), put_part("outs", 2, at("x"), lettered=True)),
         "outs[i][2] = x[i]",
+    ),
+    "views as elements": (
+        kernel(
+            (replace(X, type=Array(F32, 2)), OUT), View("row", "x", I), put("out", Read("x", At((I, I)), F32, "row"))
+        ),
+        "i = wp.tid()\n    out[i] = x[i, i]",
     ),
     "constants as static": (
         kernel((X, OUT), put("out", do("mul", at("x"), Const(F32, 9.8, "GRAVITY")))),

@@ -37,6 +37,7 @@ from grammar.tree import (
     Store,
     Thread,
     Var,
+    View,
     While,
 )
 from grammar.types import BOOL, COMPOSITES, F32, F64, I32, Array, Composite, Element
@@ -78,7 +79,7 @@ def test_each_kind_of_statement_has_a_name_of_its_own() -> None:
         *(Thread("i"), Assign("a", ONE), AugAssign("a", ADD, ONE), Store("y", I, ONE), AugStore("y", I, ADD, ONE)),
         *(If(true, ()), For("k", None, I, ()), While(true, ()), Break(), Continue(), Return()),
         *(Atomic(kind, "y", I, ONE) for kind in AtomicKind),
-        put_part("ys", 0, ONE),
+        *(put_part("ys", 0, ONE), View("row", "table", I)),
     ]
     assert len({statement_kind(stmt) for stmt in all_kinds}) == len(all_kinds)
 

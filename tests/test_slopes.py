@@ -16,7 +16,7 @@ from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS
-from grammar.tree import Kernel, Term
+from grammar.tree import Apply, Kernel, Term
 from grammar.types import F64, type_named
 from tests.builders import (
     OUT,
@@ -178,6 +178,18 @@ def test_no_gradient_is_told_that_overflows_halves(factor: float, is_told: bool)
     by_hand = kernel((array("b", halves), out("out", type_named("vec3f"))), put("out", scaled))
     given = inputs_of(b=np.ones((2, 3), np.float16), out=np.zeros((2, 3), np.float32))
     assert (slopes(by_hand, given, out=(1.0,) * 6)["b"].decided == is_told).all()
+
+
+@pytest.mark.parametrize(("factor", "is_told"), [(1e6, True), (1e14, False), (1e-14, False)])
+def test_no_gradient_is_told_through_what_is_too_long_or_too_short(factor: float, is_told: bool) -> None:
+    """Warp's adjoint divides by the cube of the length, of which too little is left in float32."""
+    turn = type_named("quatf")
+    part = do("mul", at("x"), factor)
+    long = Apply(ROWS["quatf(float32,float32,float32,float32)"], (number(0.0), part, part, number(factor)))
+    turned = Apply(ROWS["quat_slerp(quatf,quatf,float32)"], (Apply(ROWS["quat_identity()"], ()), long, number(0.5)))
+    by_hand = kernel((X, out("out", turn)), put("out", turned))
+    found = slopes(by_hand, inputs_of(x=[0.7], out=np.zeros((1, 4), np.float32)), out=(1.0, 2.0, -1.0, 0.5))["x"]
+    assert (found.decided == is_told).all()
 
 
 def test_slope_is_zero_where_an_operation_passes_none_on() -> None:

@@ -37,6 +37,7 @@ from grammar.tree import (
     Term,
     Thread,
     Var,
+    View,
     While,
     Whole,
     Writing,
@@ -122,7 +123,7 @@ def _filled(body: Body, live: frozenset[str]) -> Body:
     kept: list[Stmt] = []
     for stmt in body:
         match stmt:
-            case Assign(name) | AugAssign(name) | AssignPart(name) if name not in live:
+            case View(name) | Assign(name) | AugAssign(name) | AssignPart(name) if name not in live:
                 pass
             case If(condition, yes, no):
                 one, other = _filled(yes, live), _filled(no, live)
@@ -179,8 +180,8 @@ def _in_term(term: Term, change: Callable[[Term], Iterable[Term]]) -> Iterator[T
         case Apply(_, args) | Invoke(_, args):
             for k, arg in enumerate(args):
                 yield from (replace(term, args=(*args[:k], new, *args[k + 1 :])) for new in _in_term(arg, change))
-        case Read(array, index, type):
-            yield from (Read(array, new, type) for new in _in_term(index, change))
+        case Read(_, index):
+            yield from (replace(term, index=new) for new in _in_term(index, change))
         case At(indices):
             for k, index in enumerate(indices):
                 yield from (At((*indices[:k], new, *indices[k + 1 :])) for new in _in_term(index, change))

@@ -42,6 +42,7 @@ from grammar.tree import (
     Term,
     Thread,
     Var,
+    View,
     While,
     Writing,
     all_terms,
@@ -49,6 +50,7 @@ from grammar.tree import (
     subterms,
 )
 from grammar.types import BOOL, F32, F64, I32, INTEGERS, Array, Composite, Element, Type, type_named
+from grammar.views import without_views
 from validate.edits import (
     SIMPLE,
     changed,
@@ -122,6 +124,12 @@ def _without_writes(body: Body, array: str) -> Body:
         return () if isinstance(stmt, Writing) and stmt.array == array else (stmt,)
 
     return with_statements(body, kept)
+
+
+def drop_views(kernel: Kernel) -> Iterator[Kernel]:
+    """With elements of arrays in place of those of views."""
+    if any(isinstance(stmt, View) for stmt in kernel.body):
+        yield without_views(kernel)
 
 
 def drop_structs(kernel: Kernel) -> Iterator[Kernel]:
@@ -438,6 +446,7 @@ def _narrow_stmt(stmt: Stmt) -> Body:
 PASSES: tuple[Pass, ...] = (
     drop_outputs,
     drop_structs,
+    drop_views,
     drop_generality,
     flatten,
     isolate,

@@ -60,6 +60,8 @@ class _Kind:
     flows: tuple[bool, ...]
     noisy: tuple[bool, ...]
     """Which arguments the adjoint may have rounded."""
+    is_step: bool
+    """Whether it is a step of a composite row, whose adjoint is a formula of its own."""
 
 
 def slopes_of(entries: Sequence[Applied], draws: Draws, uncertain: Mask) -> Mapping[Applied, Slopes]:
@@ -88,7 +90,7 @@ def _kind(entry: Applied) -> _Kind:
     flows = tuple(arg.flows for arg in entry.args)
     given = [arg.is_float and arg.shadow is None and not arg.flows for arg in entry.args]
     noisy = tuple(arg.is_float and (not k or sum(given) > 1) for arg, k in zip(entry.args, given, strict=True))
-    return _Kind(entry.op, _passing_back(entry.op, entry.within), flows, noisy)
+    return _Kind(entry.op, _passing_back(entry.op, entry.within), flows, noisy, entry.within is not None)
 
 
 def _passing_back(op: Op, within: Op | None) -> Scalar:
@@ -135,7 +137,7 @@ def _asked(
     value = np.asarray(op.meaning(*base), np.float64)
     asked = [place for place, flows in enumerate(kind.flows) if flows]
     found = [_slope(kind, args, place, value, draws) for place in asked]
-    doubtful = _doubtful(op, args, value)
+    doubtful = _doubtful(kind, args, value)
     for slope in found:
         unknown = ~np.isfinite(slope)
         if unknown.any():
@@ -216,12 +218,15 @@ def _ask_again(
 # -- where there is none ----------------------------------------------------------------------------------------------
 
 
-def _doubtful(op: Op, args: Sequence[Lanes], value: Variants) -> Mask:
+def _doubtful(kind: _Kind, args: Sequence[Lanes], value: Variants) -> Mask:
     """Lanes near a jump or a kink, where the slope may be infinite, or where a number has lost its bits."""
+    op = kind.op
     doubtful: Mask = (value != 0) & (np.abs(value) < np.finfo(float_of(op).dtype).smallest_subnormal)
     if op.result is F16 and (op.domain is not None or not op.exact):
         for one in (*(arg[0] for arg in args), value):
             doubtful |= _out_of_square(one, fourth=len(op.params) > 2)
+    if kind.is_step and op.domain is not None:
+        doubtful |= _out_of_cube(value, kind.type)
     seams = [seam for seam in (op.jump, op.kink) if seam is not None]
     if not seams and op.domain is None:
         return doubtful
@@ -261,3 +266,10 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
     size: Lanes = np.abs(lanes)
     least, most = (SMALL_HALF**0.5, LARGE_HALF**0.5 / 2) if fourth else (SMALL_HALF, LARGE_HALF)
     return np.asarray((size != 0) & ~((size >= least) & (size <= most)))
+
+
+def _out_of_cube(lanes: Lanes, type: Scalar) -> Mask:
+    """Where the cube of a number, or of its inverse, is none that can be told: adjoints divide by that of a length."""
+    least = float(np.finfo(type.dtype).tiny) ** (1 / 3)
+    size: Lanes = np.abs(lanes)
+    return np.asarray((size != 0) & ~((size >= 2 * least) & (size <= 0.5 / least)))
