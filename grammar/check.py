@@ -120,7 +120,7 @@ def _of_function(function: Function) -> Iterator[str]:
         yield f"{function.name} has a constant of the module for a default"
     if not _leaves(function.body):
         yield f"{function.name} may end without a result"
-    if any(isinstance(stmt, Thread | Writing) for stmt in statements(function.body)):
+    if any(isinstance(stmt, Thread | View | Writing) for stmt in statements(function.body)):
         yield f"{function.name} does what only kernels do"
 
 

@@ -101,13 +101,18 @@ def undone(kernel: Kernel) -> Iterator[tuple[type[Break | Continue], Stmt]]:
     if not skipped:
         return
     active, carrying = active_names(kernel), carriers(kernel)
-    stores = [stmt for stmt in statements(kernel.body) if isinstance(stmt, Store)]
+    stores = [stmt for stmt in map(_whole, statements(kernel.body)) if isinstance(stmt, Store)]
     written = {stmt.array for stmt in stores if not active.isdisjoint(sources(stmt.value))}
     bound = Counter(stmt.name for stmt in _bindings(kernel.body))
     for loop, kind, stmt in skipped:
         inside = Counter(other.name for other in _bindings(loop.body))
         if _matters(stmt, active, {name for name in carrying if bound[name] > inside[name]}, written):
             yield kind, stmt
+
+
+def _whole(stmt: Stmt) -> Stmt:
+    """As if a part of an element were an element."""
+    return stmt.of_scalar if isinstance(stmt, StorePart) else stmt
 
 
 def _skipped(loop: For | While) -> Iterator[tuple[type[Break | Continue], Stmt]]:
@@ -141,7 +146,9 @@ def _matters(stmt: Stmt, active: frozenset[str], outer: set[str], written: set[s
             return not outer.isdisjoint(names)
         case Store(array, _, value):
             return array in written or not active.isdisjoint(sources(value))
-        case AugStore(_, _, _, value) | StorePart(_, _, _, _, value) | Atomic(_, _, _, value):
+        case AugStore(_, _, _, value) | Atomic(_, _, _, value):
             return not active.isdisjoint(sources(value))
+        case StorePart():
+            return _matters(_whole(stmt), active, outer, written)
         case _:
             return False

@@ -306,7 +306,7 @@ BY_HAND: Mapping[str, Kernel] = {
     "parts of elements that are scaled": kernel(
         (X, accumulator(type=V3, size=None)),
         put_part("total", 1, at("x")),
-        AugStore("total", I, ROWS["mul(vec3f,float32)"], at("x")),
+        AugStore("total", I, ROWS["mul(vec3f,float32)"], number(0.5)),
         when(POSITIVE, put_part("total", 0, at("x"), "add")),
         AugStore("total", I, ROWS["mul(vec3f,float32)"], number(3.0)),
     ),
