@@ -34,7 +34,7 @@ from grammar.nodes import (
     remembered,
     subscript,
 )
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Slice, Ternary
 from grammar.ops.tile import written
 from grammar.outline import is_changed_by_replay, replay_name, taken_by
 from grammar.params import Param
@@ -169,7 +169,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 case Member(name):
                     return cst.Attribute(_term(args[0], ATOM), identifier(name)), ATOM
                 case Item(indices):
-                    known = [cst.Integer(str(index)) for index in indices]
+                    known = [_known_index(index) for index in indices]
                     return subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
                 case InPlace() | Placed():
                     raise AssertionError(f"{op.key} is a statement")
@@ -177,6 +177,13 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                     assert_never(op.spelling)
         case _:
             assert_never(term)
+
+
+def _known_index(index: int | Slice) -> cst.Integer | cst.Slice:
+    if isinstance(index, int):
+        return cst.Integer(str(index))
+    first, last = (None if end is None else cst.Integer(str(end)) for end in (index.start, index.stop))
+    return cst.Slice(first, last)
 
 
 def _const(type: Scalar, value: float | int | bool) -> tuple[cst.BaseExpression, int]:

@@ -40,7 +40,7 @@ from grammar.rebuild import with_own_terms
 from grammar.several import apart, take_apart
 from grammar.terms import grow_favoured, grow_term, new_scalar, read_element
 from grammar.tiles import is_tile
-from grammar.tree import Apply, Const, For, If, Kernel, Return, Stmt, Store, Term, Var, subterms
+from grammar.tree import Apply, Assign, Const, For, If, Kernel, Return, Stmt, Store, Term, Var, subterms
 from grammar.types import (
     ATOMIC,
     BOOL,
@@ -294,7 +294,8 @@ def _prepared(draft: Draft, favoured: bool, room: int) -> list[Grown]:
     for _ in range(min(steps, MOST_STEPS)):
         height = _term_height(draft, min(room, 4), least=2)
         step = (grow_favoured if favoured and draft.choose(2) else grow_term)(draft, draft.main, height)
-        if isinstance(step.term, Apply) and some(draft.active):
+        known = any(isinstance(stmt, Assign) and stmt.value == step.term for stmt in draft.block)
+        if isinstance(step.term, Apply) and not known and some(draft.active):
             made.append(define(draft, local_role(draft.main), step))
     return made
 

@@ -124,7 +124,8 @@ def in_parentheses(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:
 
 
 def subscript(
-    value: cst.BaseExpression, *indices: cst.BaseExpression, kind: type[cst.Subscript] = cst.Subscript
+    value: cst.BaseExpression, *indices: cst.BaseExpression | cst.Slice, kind: type[cst.Subscript] = cst.Subscript
 ) -> cst.Subscript:
-    parts = [cst.SubscriptElement(cst.Index(index)) for index in indices]
+    slices = [index if isinstance(index, cst.Slice) else cst.Index(index) for index in indices]
+    parts = [cst.SubscriptElement(index) for index in slices]
     return kind(value, parts, lbracket=OPEN, rbracket=CLOSE, whitespace_after_value=NOTHING)

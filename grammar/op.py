@@ -73,10 +73,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A subscript: `v[0]`, `v[k]`, `m[i, j]`; its arguments are (value, *indices)."""
+class Slice:
+    """A range of indices along an axis: the `1:3` of `v[1:3]`, the `:2` of `v[:2]`, or all of them, `:`."""
 
-    indices: tuple[int, ...] = ()
+    start: int | None = None
+    stop: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join("" if end is None else str(end) for end in (self.start, self.stop))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A subscript: `v[0]`, `v[k]`, `m[i, j]`, `m[:2, 0]`; its arguments are (value, *indices)."""
+
+    indices: tuple[int | Slice, ...] = ()
     """Where they are always the same: then the value is the only argument."""
 
 
@@ -185,7 +196,7 @@ class Op:
 
 def _variant(spelling: Spelling) -> str:
     """What tells rows of one name on the same types apart: `[0,1]`."""
-    fixed: tuple[Known, ...] = ()
+    fixed: tuple[Known | Slice, ...] = ()
     if isinstance(spelling, Item):
         fixed = spelling.indices
     elif isinstance(spelling, Call):
@@ -199,7 +210,7 @@ def _variant(spelling: Spelling) -> str:
     return f"[{','.join(map(_shown, fixed))}]" if fixed else ""
 
 
-def _shown(known: Known) -> str:
+def _shown(known: Known | Slice) -> str:
     return "x".join(map(str, known)) if isinstance(known, tuple) else str(known)
 
 

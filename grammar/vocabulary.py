@@ -17,7 +17,7 @@ from grammar import constructs as said
 from grammar.atomics import AtomicKind
 from grammar.components import SIGNS
 from grammar.families import FAMILIES
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Slice, Ternary
 from grammar.ops import ROWS
 from grammar.outputs import PART_UPDATES
 from grammar.profiles import PROFILES
@@ -100,6 +100,8 @@ def written(op: Op) -> str:
             return said.CHAIN
         case Member(name):
             return said.member(name)
+        case Item(indices) if any(isinstance(index, Slice) for index in indices):
+            return said.SLICE
         case Item(indices):
             return said.component(len(indices) + len(op.params) - 1)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from grammar.atomics import AtomicKind
-from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Slice, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -434,9 +434,9 @@ class Reader:
         return At(tuple(map(self.term, node.elts))) if isinstance(node, ast.Tuple) else self.term(node)
 
     def component(self, operand: ast.expr, indices: list[ast.expr]) -> Term:
-        literals = tuple(i.value for i in indices if isinstance(i, ast.Constant) and isinstance(i.value, int))
-        if len(literals) == len(indices):
-            return self.apply(Item(literals), operand)
+        known = [one for index in indices if (one := _known(index)) is not None]
+        if len(known) == len(indices):
+            return self.apply(Item(tuple(known)), operand)
         return self.apply(Item(), operand, *indices)
 
     def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, Known], ...]) -> Term:
@@ -486,3 +486,15 @@ def _plain(node: ast.expr) -> Known:
 def token(operator: ast.AST) -> str:
     name = type(operator).__name__
     return TOKENS.get(name, name)
+
+
+def _known(index: ast.expr) -> int | Slice | None:
+    """A number or numbers; None for what is known at run time."""
+    match index:
+        case ast.Constant(int() as value):
+            return value
+        case ast.Slice(start, stop):
+            first, last = (None if end is None else int(ast.unparse(end)) for end in (start, stop))
+            return Slice(first, last)
+        case _:
+            return None

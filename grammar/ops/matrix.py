@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from grammar.number import Number, Numbers, call, total, where
-from grammar.op import Call, Infix, Item, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Op, Prefix, Slice, Ternary
 from grammar.ops import parts
 from grammar.ops.parts import narrow, wide
 from grammar.types import BOOL, I32, MATRICES, RECTANGULAR, Composite, Scalar, vector_of
@@ -205,8 +205,18 @@ def _parts(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
             _row("extract", (M,), S, Item((i, j)), parts.part(place), weight=1.5 / M.width)
             for j, place in enumerate(places)
         )
+    yield from (_cut(M, vector_of(S, rows), Slice(), j) for j in range(columns))
+    smaller = _matrix(S, rows - 1, columns - 1)
+    if smaller is not None and rows == columns:
+        head = Slice(None, rows - 1)
+        yield from (_cut(M, smaller, head, head), _cut(M, vector_of(S, rows - 1), head, columns - 1))
     yield _row("extract", (M, I32), V, Item(), parts.row(rows, columns), weight=0.2)
     yield _row("extract", (M, I32, I32), S, Item(), parts.element(rows, columns), weight=0.2)
+
+
+def _cut(M: Composite, part: Composite, *indices: int | Slice) -> Op:  # noqa: N803 - likewise
+    """`m[:, 0]`, a column, or `m[:3, :3]` and `m[:3, 3]`, what turns and what moves."""
+    return _row("extract", (M,), part, Item(indices), parts.cut(M.shape, *indices), weight=0.4 / M.shape[1])
 
 
 def _products(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise

@@ -6,11 +6,14 @@ is the sum of two vectors, and only what mixes places needs to know the shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 
+import numpy as np
+
 from grammar.number import Alike, Number, Numbers, call, total, where
-from grammar.op import Call, Lanes, Op
+from grammar.op import Call, Lanes, Op, Slice
 from grammar.types import F32, F64, I32
 
 
@@ -96,6 +99,12 @@ def part(k: int) -> Callable[[Numbers], Number]:
 
 def parts(*places: int) -> Callable[[Numbers], Numbers]:
     return lambda a: tuple(a[k] for k in places)
+
+
+def cut(shape: tuple[int, ...], *indices: int | Slice) -> Callable[[Numbers], Numbers]:
+    """The scalars that such a subscript leaves, row by row."""
+    known = tuple(slice(index.start, index.stop) if isinstance(index, Slice) else index for index in indices)
+    return parts(*np.arange(math.prod(shape)).reshape(shape)[known].reshape(-1).tolist())
 
 
 def element(*shape: int) -> Callable[..., Number]:

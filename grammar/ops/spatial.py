@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from grammar.number import Number, Numbers
-from grammar.op import Call, Infix, Item, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Op, Prefix, Slice, Ternary
 from grammar.ops import parts
 from grammar.ops.matrix import outer, rows_of, times, times_vector, transposed
 from grammar.ops.quaternion import rotated, space
-from grammar.types import BOOL, F32, I32, MATRICES, SPATIAL_MATRICES, TRANSFORMS, TWISTS, Composite
+from grammar.types import BOOL, F32, I32, MATRICES, SPATIAL_MATRICES, TRANSFORMS, TWISTS, Composite, vector_of
 
 _row = partial(Op, exact=True, group="spatial")
 
@@ -64,6 +64,8 @@ def _twists(W: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the com
     yield _row(W.name, (S,) * 6, W, Call(W.spelling), parts.given, weight=0.3)
     yield from (_row("extract", (W,), S, Item((k,)), parts.part(k), weight=0.2) for k in range(6))
     yield _row("extract", (W, I32), S, Item(), parts.element(6), weight=0.2)
+    for half in (Slice(None, 3), Slice(3)):
+        yield _row("extract", (W,), vector_of(S, 3), Item((half,)), parts.cut(W.shape, half), weight=0.4)
     yield _row("spatial_top", (W,), V, Call("wp.spatial_top"), parts.parts(0, 1, 2), weight=2.5)
     yield _row("spatial_bottom", (W,), V, Call("wp.spatial_bottom"), parts.parts(3, 4, 5), weight=2.5)
     yield _row("spatial_dot", (W, W), S, Call("wp.spatial_dot"), parts.dot_of_vectors, weight=2.0)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from grammar.number import Number, Numbers, call, total, where
-from grammar.op import Call, Infix, Item, Member, Op, Prefix, Ternary
+from grammar.op import Call, Infix, Item, Member, Op, Prefix, Slice, Ternary
 from grammar.ops import parts
 from grammar.types import BOOL, F32, FLOATS, I32, INT_VECTORS, LETTERS, LONG_VECTORS, U32, VECTORS, Composite
 
@@ -75,6 +75,11 @@ def _made(V: Composite) -> Iterator[Op]:  # noqa: N803 - a type, as in the compr
             yield _row(f"get_{LETTERS[k]}", (V,), S, Member(LETTERS[k]), parts.part(k), weight=1.5)
         yield _row("extract", (V,), S, Item((k,)), parts.part(k), weight=1.5)
     yield _row("extract", (V, I32), S, Item(), parts.element(n), weight=0.5)
+    for short in (other for other in (*VECTORS, *INT_VECTORS) if other.scalar is S and other.width < n <= len(LETTERS)):
+        for first in range(n - short.width + 1):
+            last = first + short.width
+            item = Item((Slice(first or None, None if last == n else last),))
+            yield _row("extract", (V,), short, item, parts.cut(V.shape, *item.indices), weight=0.15)
 
 
 def _rows(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
