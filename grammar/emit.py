@@ -261,7 +261,8 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
 def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
     assert isinstance(type, Composite)
     shape = ("shape", known_node(written(type)))
-    return called_with("wp.tile_load", [dotted(array)], [shape, *_offset(index, type)])
+    spelt_out = "." in array and len(type.extent) > 1  # as Warp doesn't see how many 0s there are
+    return called_with("wp.tile_load", [dotted(array)], [shape, *_offset(index, type, spelt_out)])
 
 
 def _tile_call(function: str, array: str, index: Term, value: Term) -> cst.Expr:
@@ -270,9 +271,9 @@ def _tile_call(function: str, array: str, index: Term, value: Term) -> cst.Expr:
     return cst.Expr(called_with(function, [dotted(array), _term(value, 0)], _offset(index, value.type)))
 
 
-def _offset(index: Term, type: Composite) -> list[tuple[str, cst.BaseExpression]]:
-    """`offset=…`, or nothing where it is 0."""
-    if index == Const(I32, 0):
+def _offset(index: Term, type: Composite, spelt_out: bool = False) -> list[tuple[str, cst.BaseExpression]]:
+    """`offset=…`, or nothing where it is 0, unless that is spelt out."""
+    if index == Const(I32, 0) and not spelt_out:
         return []
     terms = [_term(term, 0) for term in offset_of(index, type)]
     return [("offset", terms[0] if len(terms) == 1 else in_parentheses(terms))]

@@ -51,6 +51,7 @@ from grammar.tree import (
 )
 from grammar.types import BOOL, F16, F32, F64, I32, Array, Element, type_named
 from grammar.views import without_views
+from tests.proving import verified
 from validate.edits import measure, tidied
 from validate.findings import Finding, case_of
 from validate.gradient import cotangents
@@ -286,6 +287,20 @@ def test_warp_stores_no_tiles_to_arrays_that_are_fields() -> None:
     names = {p.name for k in range(30) for p in gathered(seeded(Seed(k)), without_structs(loaded), always=True).params}
     assert any(name.endswith(".state_x") for name in names)
     assert not any(name.endswith(".out") for name in names)
+
+
+@pytest.mark.warp
+def test_warp_is_told_how_many_axes_a_field_has_that_is_loaded_from_its_beginning() -> None:
+    """It can't compile `wp.tile_load(state.x, shape=(2, 4))`, unlike that of an array which is no field."""
+    type = type_named("tile2x4f")
+    first, second = (Param(name, Array(type), Role.VALUE, -1.0, 1.0, 1) for name in ("state.x", "y"))
+    total = apply("add(tile2x4f,tile2x4f)", *(Read(one.name, Const(I32, 0), type) for one in (first, second)))
+    added = apply("add(tile2x4f,tile2x4f)", total, Read("z", I, type))
+    params = (first, second, Param("z", Array(type), Role.VALUE, -1.0, 1.0), Param("out", Array(type), Role.OUT))
+    by_hand = Kernel("add", params, (Thread("i"), Store("out", I, added)), "by hand", (Struct("state", "State"),))
+    assert problems(by_hand) == ()
+    assert "wp.tile_load(state.x, shape=(2, 4), offset=(0, 0)) + wp.tile_load(y, shape=(2, 4))" in emit(by_hand)
+    verified([by_hand])
 
 
 def test_what_is_loaded_as_tiles_is_no_field_of_structs_in_an_array() -> None:
