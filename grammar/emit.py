@@ -261,7 +261,7 @@ def _parenthesised(node: cst.BaseExpression) -> cst.BaseExpression:
 def _tile_load(array: str, index: Term, type: Element) -> cst.Call:
     assert isinstance(type, Composite)
     shape = ("shape", known_node(written(type)))
-    spelt_out = "." in array and len(type.extent) > 1  # as Warp doesn't see how many 0s there are
+    spelt_out = "." in array  # as Warp does not see how many zeros there are
     return called_with("wp.tile_load", [dotted(array)], [shape, *_offset(index, type, spelt_out)])
 
 

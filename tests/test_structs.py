@@ -291,7 +291,7 @@ def test_warp_stores_no_tiles_to_arrays_that_are_fields() -> None:
 
 @pytest.mark.warp
 def test_warp_is_told_how_many_axes_a_field_has_that_is_loaded_from_its_beginning() -> None:
-    """It can't compile `wp.tile_load(state.x, shape=(2, 4))`, unlike that of an array which is no field."""
+    """It can't compile `wp.tile_load(state.x, shape=4)`, unlike that of an array which is no field."""
     type = type_named("tile2x4f")
     first, second = (Param(name, Array(type), Role.VALUE, -1.0, 1.0, 1) for name in ("state.x", "y"))
     total = apply("add(tile2x4f,tile2x4f)", *(Read(one.name, Const(I32, 0), type) for one in (first, second)))
