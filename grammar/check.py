@@ -93,8 +93,7 @@ def problems(kernel: Kernel) -> tuple[str, ...]:
     unclear = (f"{each[0].name} may mean several functions" for each in alike if not are_told_apart(each))
     inside = (problem for function in called for problem in _of_function(function))
     outside = (*twice, *unclear, *_of_any_type(kernel), *struct_problems(kernel), *slot_problems(kernel))
-    outside = (*outside, *view_problems(kernel))
-    return (*outside, *inside, *_Checker(kernel).complaints())
+    return (*outside, *view_problems(kernel), *inside, *_Checker(kernel).complaints())
 
 
 def _of_any_type(kernel: Kernel) -> Iterator[str]:

@@ -376,8 +376,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(dotted(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):
             return _augmented(dotted(name), op.spelling, value)
-        case AssignPart(_, _, _, value, op):
-            target = _part(stmt)
+        case AssignPart(value=value, op=op) | StorePart(value=value, op=op):
+            target = _part(stmt) if isinstance(stmt, AssignPart) else _element_part(stmt)
             return _assign(target, _term(value, 0)) if op is None else _augmented(target, op.spelling, value)
         case Sample(name, op, state, rest):
             assert isinstance(op.spelling, Call)
@@ -389,9 +389,6 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return _assign(_element(array, index), _term(value, 0))
         case AugStore(array, index, op, value):
             return _augmented(_element(array, index), op.spelling, value)
-        case StorePart(_, _, _, _, value, op):
-            target = _element_part(stmt)
-            return _assign(target, _term(value, 0)) if op is None else _augmented(target, op.spelling, value)
         case Atomic(kind, array, index, value) if is_tile(value.type):
             return _tile_call(f"wp.tile_{kind.value}", array, index, value)
         case Atomic(kind, array, index, value, name):
@@ -429,7 +426,7 @@ def _element_part(stmt: StorePart) -> cst.Attribute | cst.Subscript:
     element = _element(stmt.array, stmt.index)
     if stmt.lettered:
         return cst.Attribute(element, identifier(LETTERS[stmt.place]))
-    return subscript(element, *(cst.Integer(str(index)) for index in stmt.type.indices(stmt.place)))
+    return subscript(element, *map(_known_index, stmt.type.indices(stmt.place)))
 
 
 def _tuple(parts: Sequence[cst.BaseExpression]) -> cst.Tuple:

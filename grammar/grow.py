@@ -294,10 +294,14 @@ def _prepared(draft: Draft, favoured: bool, room: int) -> list[Grown]:
     for _ in range(min(steps, MOST_STEPS)):
         height = _term_height(draft, min(room, 4), least=2)
         step = (grow_favoured if favoured and draft.choose(2) else grow_term)(draft, draft.main, height)
-        known = any(isinstance(stmt, Assign) and stmt.value == step.term for stmt in draft.block)
-        if isinstance(step.term, Apply) and not known and some(draft.active):
+        if isinstance(step.term, Apply) and some(draft.active) and not _is_known(draft, step.term):
             made.append(define(draft, local_role(draft.main), step))
     return made
+
+
+def _is_known(draft: Draft, term: Term) -> bool:
+    """Whether a local has just been given it, in the same words."""
+    return any(isinstance(stmt, Assign) and stmt.value == term for stmt in draft.block)
 
 
 SLIGHT = 6

@@ -33,6 +33,8 @@ from grammar.types import Array
 def view_problems(kernel: Kernel) -> Iterator[str]:
     """What is wrong with the kernel's views, which stand in none of its branches and loops."""
     made = [stmt for stmt in statements(kernel.body) if isinstance(stmt, View)]
+    if not made:
+        return
     changes = Counter(name for stmt in statements(kernel.body) for name in bound(stmt))
     read = {term.via for term in terms_in(kernel.body) if isinstance(term, Read)}
     for view in made:
