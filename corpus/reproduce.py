@@ -64,7 +64,9 @@ def _made(one: Candidate, row: Row) -> Row | str:
         again = stored(one, made, verdict, recipe(row["profile"], row["depth"], row["lanes"]))
     finally:
         release(block)
-    return f"it is not verified but {verdict.outcome.value}: {verdict.detail}" if again is None else again
+    if again is not None:
+        return again
+    return ": ".join(filter(None, (f"it is not verified but {verdict.outcome.value}", verdict.detail)))
 
 
 def _require_same_versions(row: Row) -> None:

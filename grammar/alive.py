@@ -192,7 +192,8 @@ def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
     element = param.element
     if element.scalar in FLOATS:
         share = 0.3 * (1 + np.arange(element.width) / element.width) if isinstance(element, Composite) else 0.3
-        return np.asarray(values - (values - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
+        there = np.where(np.isfinite(values), values, values.dtype.type(param.low))  # what is missing stays so
+        return np.asarray(values - (there - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
     other = column(param, seed + 1, lanes)
     if isinstance(param.type, Array) or some(other != values):
         return other

@@ -229,11 +229,11 @@ def _guard_count(draft: Draft) -> None:
 def _of_row(draft: Draft, row: Op, depth: int) -> Grown:
     """The value of a row, or one that it chooses; under a name. Raises StuckError."""
     grown = grow_row(draft, row, max(1, depth - 3))
-    if grown is not None and row.result is BOOL:
+    if grown is not None and grown.term.type is BOOL:
         grown = chosen_by(draft, grown, draft.main)
     if grown is None:
         raise StuckError
-    return define(draft, local_role(grown.term.type), grown)
+    return grown if isinstance(grown.term, Var) else define(draft, local_role(grown.term.type), grown)
 
 
 def _is_part(draft: Draft, first: Grown) -> bool:

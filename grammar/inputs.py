@@ -60,14 +60,28 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
             return np.pad(ends, ((0, 0), (1, 1)), constant_values=((0, 0), (0, lanes))).astype(np.int32)
         case Role.INDEX:
             return (uniform(seed, leaf(param.name), shape) * lanes).astype(np.int32)
-        case Role.VALUE | Role.SEED | Role.ACCUMULATOR:
+        case Role.VALUE | Role.MISSING | Role.INFINITE | Role.SEED | Role.ACCUMULATOR:
             if element is BOOL:
                 return uniform(seed, leaf(param.name), shape) < 0.5
             if element in INTEGERS:
                 return _integers(param, seed, shape)
             share = uniform(seed, leaf(param.name), shape)
             values = param.low + (param.high - param.low) * share
-            return turned(values, element).astype(element.dtype)
+            return _with_gaps(param, seed, turned(values, element).astype(element.dtype))
+
+
+GAPS = 0.25
+"""The share of elements that are missing, where some are."""
+
+
+def _with_gaps(param: Param, seed: int, values: Lanes) -> Lanes:
+    if param.role not in (Role.MISSING, Role.INFINITE):
+        return values
+    share = uniform(seed, f"{leaf(param.name)} missing", values.shape)
+    width = param.element.width if isinstance(param.element, Composite) else 1
+    gaps = 1 - (1 - GAPS) ** (1 / width)
+    missing = np.nan if param.role is Role.MISSING else np.copysign(np.inf, share - gaps / 2)
+    return np.where(share < gaps, missing, values).astype(values.dtype)
 
 
 def shape_of(param: Param, lanes: int) -> tuple[int, ...]:

@@ -17,6 +17,10 @@ class Role(Enum):
 
     VALUE = "value"
     """Data: values spread over [low, high]."""
+    MISSING = "missing"
+    """Data of which some are missing: values spread over [low, high], and NaN."""
+    INFINITE = "infinite"
+    """The same, and infinities."""
     SEED = "seed"
     """A whole number in [low, high] from which a random state begins."""
     INDEX = "index"

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from grammar.choose import Choose, chance, weighted
 from grammar.draft import Draft, Grown, define, local_role
 from grammar.families import FAMILIES, Family
+from grammar.gaps import TESTS, filled
 from grammar.op import Chain, Op
 from grammar.ops import ROWS, TABLE
 from grammar.perlin import WEIGHTS
@@ -29,8 +30,8 @@ COMMON = 0.5
 """How often people use what is not rare; 1 is an even share."""
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
-DONE_ELSEWHERE = frozenset(("pos", "len", "isnan", "isinf", "isfinite", "rand_init", *WEIGHTS))
-"""Rows that do nothing to ordinary values, bounds of loops, what begins random states, and those that need one."""
+DONE_ELSEWHERE = frozenset(("pos", "len", "rand_init", *WEIGHTS))
+"""What does nothing, bounds of loops, what begins random states, and what needs one."""
 
 
 def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:
@@ -110,7 +111,12 @@ def _allowed(family: Family) -> frozenset[Element]:
 
 
 def grow_row(draft: Draft, row: Op, height: int) -> Grown | None:
-    """The row on arguments that are at most that high; None where it is defined on nothing that was tried."""
+    """The row on arguments that are at most that high; None where it is defined on nothing that was tried.
+
+    What tells numbers from others gives the element that it has chosen.
+    """
+    if row.name in TESTS:
+        return filled(draft, row)
     draft.patterns = draft.patterns and row.result in PATTERNS
     for k in range(TRIES):
         is_plain = k >= TRIES // 2

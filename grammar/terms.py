@@ -454,7 +454,7 @@ def stored_index(draft: Draft) -> Term:
 
 def new_array(draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: int = 0) -> Param:
     """An array of so many dimensions; of 0, mostly of those that the grid of threads has."""
-    low, high = _range(draft, type, span)
+    low, high = range_for(draft, type, span)
     role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
     if type in INTEGERS:
         role = "array_bits" if is_wide(low, high) else "array_int"
@@ -481,7 +481,7 @@ def _scalar(draft: Draft, type: Element, span: Span) -> Grown | None:
 
 
 def new_scalar(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
-    low, high = _range(draft, type, span)
+    low, high = range_for(draft, type, span)
     role: NameRole = "int_scalar" if type in INTEGERS else "scalar_positive" if low > 0 else "scalar"
     if is_wide(low, high):
         role = "bits_scalar"
@@ -490,7 +490,7 @@ def new_scalar(draft: Draft, type: Element, span: Span = ANYWHERE) -> Param:
     return add_param(draft, Param(draft.name(role), type, Role.VALUE, low, high))
 
 
-def _range(draft: Draft, type: Element, span: Span) -> Span:
+def range_for(draft: Draft, type: Element, span: Span = ANYWHERE) -> Span:
     ranges = spans(type.scalar, draft.patterns)
     options = [s for s in ranges if span == ANYWHERE or (span[0] <= s[0] and s[1] <= span[1])] or [span]
     return options[0] if not chance(draft.choose, 0.4) else pick(draft.choose, options)

@@ -5,6 +5,7 @@ The key insight: columns are functions, so statistics of many draws and equality
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 
@@ -14,9 +15,10 @@ import pytest
 from grammar.atomics import AtomicKind
 from grammar.inputs import COUNT_SLACK, POISON, REGULAR_SETS, column, from_columns, poison, regular, uniform
 from grammar.layout import Inputs
+from grammar.op import Lanes
 from grammar.params import Param, Role
 from grammar.plain import run_plain
-from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Scalar, type_named
+from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Composite, Element, Scalar, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -140,6 +142,18 @@ def test_indices_are_valid_and_reach_everywhere() -> None:
 def test_counts_leave_some_lanes_out() -> None:
     values = column(Param("n", I32, Role.COUNT), 5, LANES)
     assert values.tolist() == [LANES - COUNT_SLACK] * REGULAR_SETS
+
+
+@pytest.mark.parametrize("type", [F32, F64, type_named("vec3f")])
+@pytest.mark.parametrize(("role", "is_missing"), [(Role.MISSING, np.isnan), (Role.INFINITE, np.isinf)])
+def test_a_share_of_elements_is_missing(type: Element, role: Role, is_missing: Callable[[Lanes], Lanes]) -> None:
+    """The others are as ever; of infinities there are both."""
+    param = Param("x", Array(type), role, 1.0, 2.0)
+    values = column(param, 5, 1024).reshape(-1, type.width if isinstance(type, Composite) else 1)
+    missing = is_missing(values)
+    assert 0.2 < missing.any(axis=1).mean() < 0.3
+    assert ((values[~missing] >= 1.0) & (values[~missing] <= 2.0)).all()
+    assert role is Role.MISSING or 0.4 < (values[missing] > 0).mean() < 0.6
 
 
 def test_accumulators_hold_numbers_before_the_launch() -> None:

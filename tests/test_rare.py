@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import grammar.grow
@@ -16,9 +17,12 @@ from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.components import has_parts
 from grammar.families import FAMILIES, Family
+from grammar.gaps import TESTS
 from grammar.grow import grow
+from grammar.inputs import regular
 from grammar.op import Item, Op
 from grammar.ops import ROWS, TABLE
+from grammar.plain import run_plain
 from grammar.profiles import counted_as, profile
 from grammar.rare import COMMON, DONE_ELSEWHERE, main_for, rare
 from grammar.tree import Apply, Kernel, all_terms
@@ -74,7 +78,9 @@ def test_a_kernel_is_about_what_the_row_takes_or_gives() -> None:
         ("loop", ("cw_mul(vec3f,vec3f)", "quat_rotate(quatf,vec3f)", "argmax(vec3f)", "degrees(float32)")),
         ("stencil", ("int8(float32)", "bit_and(uint32,uint32)", "copysign(float64,float64)")),
         ("atomic_reduction", ("cbrt(float32)", "dot(vec3f,vec3f)")),
-        ("conditional", ("where(bool,vec2f,vec2f)", "less(float32,float32)")),
+        ("conditional", ("where(bool,vec2f,vec2f)", "less(float32,float32)", "isnan(float32)", "isfinite(vec3f)")),
+        ("rigid_transform", ("isfinite(quatf)",)),
+        ("combined", ("isnan(float64)", "isinf(float32)")),
     ],
 )
 def test_the_row_is_there(family: str, keys: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +89,23 @@ def test_the_row_is_there(family: str, keys: Sequence[str], monkeypatch: pytest.
         monkeypatch.setattr(grammar.grow, "rare", lambda *_, row=row: row)
         kernels = [_grown(family, seed) for seed in range(3)]
         assert any(_holds(kernel, row) for kernel in kernels), key
+
+
+@pytest.mark.parametrize("name", sorted(TESTS))
+def test_what_tells_missing_data_is_launched_with_some(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else sees what is missing: the outputs are numbers."""
+    row = ROWS[f"{name}(float32)"]
+    monkeypatch.setattr(grammar.grow, "rare", lambda *_: row)
+    for seed in range(8):
+        kernel = _grown("combined", seed)
+        if _holds(kernel, row):
+            gaps = [param for param in kernel.params if param.role in TESTS[name]]
+            inputs = regular(kernel, seed, LANES)
+            assert not any(np.isfinite(inputs.arrays[gap.name]).all() for gap in gaps)
+            assert len(gaps) == 1
+            plain = run_plain(kernel, inputs)
+            for p in kernel.params:
+                assert not p.is_output or np.isfinite(plain.arrays[p.name][plain.written[p.name]]).all()
 
 
 def _grown(family: str, seed: int) -> Kernel:

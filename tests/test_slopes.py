@@ -17,7 +17,7 @@ from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS
 from grammar.tree import Apply, Kernel, Term
-from grammar.types import F64, type_named
+from grammar.types import F32, F64, type_named
 from tests.builders import (
     OUT,
     I,
@@ -72,6 +72,20 @@ def test_slopes_are_derivatives(term: Term, slope: Callable[[Lanes], Lanes]) -> 
     assert np.allclose(found.value, wanted, rtol=1e-6, atol=1e-9)  # the slopes are those at float32's values
     assert (np.abs(found.value - wanted) <= found.tolerance).all()
     assert (found.tolerance <= 1e-4 * (1 + np.abs(wanted))).all()
+
+
+@pytest.mark.parametrize("choice", ["where", "ternary"])
+def test_what_is_not_chosen_has_no_slope_even_if_it_is_no_number(choice: str) -> None:
+    x, y = np.array([0.5, np.nan, np.inf, 2.0], np.float32), np.ones(4, np.float32)
+    params = (X, array("y", F32), OUT)
+    body = put("out", do(choice, do("isfinite", at("x")), at("x"), at("y")))
+    found = slopes(kernel(params, body), inputs_of(x=x, y=y, out=zeros(4)), out=(1.0,) * 4)
+    assert all(one.decided.all() for one in found.values())
+    assert np.allclose(found["x"].value, [1, 0, 0, 1])
+    assert np.allclose(found["y"].value, [0, 1, 1, 0])
+    body = put("out", do("mul", at("x"), at("y")))
+    found = slopes(kernel(params, body), inputs_of(x=x, y=y, out=zeros(4)), out=(1.0,) * 4)
+    assert found["y"].decided.tolist() == [True, False, False, True]
 
 
 def test_slopes_add_up_over_lanes_and_trips() -> None:

@@ -183,7 +183,17 @@ def _slope(kind: _Kind, args: Sequence[Lanes], place: int, value: Variants, draw
     noisy = slope[1:]
     noisy *= 1 + factor * draws(value.size)
     noisy += lost * draws(value.size)
+    slope[:, _unused(kind.op, args, place)] = 0.0
     return slope
+
+
+def _unused(op: Op, args: Sequence[Lanes], place: int) -> Mask:
+    """Where the argument is no number, or infinite, and the value the same whatever it is, as that of `where`."""
+    odd: Mask = ~np.isfinite(args[place][0])
+    if odd.any():
+        others = [np.full_like(arg, np.nan) if k == place else arg for k, arg in enumerate(args)]
+        odd &= (op.meaning(*args) == op.meaning(*others)).all(axis=0)
+    return odd
 
 
 def _quotient(op: Op, args: Sequence[Lanes], place: int, step: Variants) -> tuple[Variants, Variants]:
