@@ -128,6 +128,8 @@ def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
                 names[overload.native_func] = plain
                 if overload.custom_replay_func is not None:
                     overload.custom_replay_func.native_func = f"replay_{overload.native_func}"
+                if overload.custom_grad_func is not None:
+                    overload.custom_grad_func.native_func = overload.native_func
     return names
 
 
@@ -188,12 +190,16 @@ def _split(text: str, head: str) -> tuple[str, str]:
     return text[:at], text[at:]
 
 
-def _called(builder: Any, device: str, backward: bool) -> tuple[str, str]:
-    """The text of the functions that a builder's kernel calls: forward, adjoint."""
+def _called(kernel: Any, builder: Any, device: str, backward: bool) -> tuple[str, str]:
+    """The text of the functions that a kernel calls: forward, adjoint; as one where it calls for gradients."""
     functions = list(builder.functions)
     forward: str = builder._codegen_functions(functions, device, forward_only=True)
-    adjoint: str = builder._codegen_functions(functions, device, reverse_only=True) if backward else ""
-    return forward, adjoint
+    if not (backward or kernel.adj.uses_grad_call):
+        return forward, ""
+    by_hand = {function.custom_grad_func for function in functions}
+    functions.sort(key=lambda function: function not in by_hand)  # as Warp does: others call them
+    adjoint: str = builder._codegen_functions(functions, device, reverse_only=True)
+    return (forward + adjoint, "") if kernel.adj.uses_grad_call else (forward, adjoint)
 
 
 def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, str, str]:
@@ -209,14 +215,14 @@ def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, st
     if options["enable_backward"]:
         text, adjoint = _split(text, _head(codegen.cpu_kernel_template_backward, "{reverse_args}", name=name))
     args, forward = _split(text, _head(codegen.cpu_kernel_template_forward, "{forward_args}", name=name))
-    called = _called(builder, "cpu", options["enable_backward"])
+    called = _called(kernel, builder, "cpu", options["enable_backward"])
     return _declared(builder) + args, called[0] + forward, called[1] + adjoint, entry
 
 
 def cuda_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str]:
     """The CUDA C++ of just this kernel and what it calls, mangled: forward, adjoint (empty if switched off)."""
     text: str = codegen.codegen_kernel(kernel, "cuda", dict(options))
-    called = _called(builder, "cuda", options["enable_backward"])
+    called = _called(kernel, builder, "cuda", options["enable_backward"])
     called = _declared(builder) + called[0], called[1]
     if not options["enable_backward"]:
         return called[0] + text, ""

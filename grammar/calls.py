@@ -12,7 +12,8 @@ from dataclasses import replace
 from itertools import takewhile
 
 from grammar.alive import names_in
-from grammar.choose import chance, pick, weighted
+from grammar.choose import Choose, chance, pick, weighted
+from grammar.derive import adjoint_of
 from grammar.draft import ANYWHERE, Draft, Grown, define, defined, is_like, is_sound, local_role, run
 from grammar.features import combine, infixes
 from grammar.literal import zero
@@ -133,6 +134,8 @@ USUAL = 0.12
 """How often the last parameter of a function has a default."""
 OVERLOADED = 0.5
 """How often a function has the name of another, of those that may."""
+CUSTOM = 0.35
+"""How often a function has an adjoint of its own, of those for which it can be told."""
 ON_ARRAYS = 0.3
 """How often a function takes an array and indices into it."""
 
@@ -149,11 +152,17 @@ def _new(draft: Draft, type: Element, height: int) -> Grown | None:
     own = tuple(params[k] for k in kept)
     generic = all(map(_is_plain, own)) and not any(map(_is_made, terms_in(body))) and chance(draft.choose, GENERIC)
     function = Function(name, own, body, type, defaults=_last_numbers(given), generic=generic)
-    function = _overloading(draft, function)
+    function = _overloading(draft, with_adjoint(draft.choose, function))
     grown = called(draft, function, given)
     if grown is not None:
         draft.functions.append(function)
     return grown
+
+
+def with_adjoint(choose: Choose, function: Function) -> Function:
+    """The function, perhaps with an adjoint of its own."""
+    fits = not function.defaults and adjoint_of(function) is not None
+    return replace(function, custom=True) if fits and chance(choose, CUSTOM) else function
 
 
 def _overloading(draft: Draft, function: Function) -> Function:

@@ -198,8 +198,8 @@ def _called(function: Function, names: _Names, literals: bool) -> Iterator[str]:
         own = _Names(names.functions)
         yield from (f"{own[param.name]}:{taken(param)!r}" for param in function.params)
         yield from (own[struct.path] for struct in function.structs)
-        if function.generic:
-            yield "any"
+        marks = {"any": function.generic, "custom": function.custom, "gradient": function.gradient}
+        yield from (mark for mark, holds in marks.items() if holds)
         for const in function.defaults:
             yield from _term(const, own, literals)
         yield from _block(function.body, own, literals)

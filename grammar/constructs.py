@@ -13,7 +13,7 @@ from functools import cache
 
 import libcst as cst
 
-from grammar.survey import ARRAYS, dotted, mark_of, marked_functions
+from grammar.survey import ARRAYS, dotted, functions_in, mark_of, marked_functions
 from grammar.types import COMPOSITES, ELEMENTS, Composite, Element
 
 _NAMED = [T for T in ELEMENTS.values() if not (isinstance(T, Composite) and T.is_tile)]
@@ -25,6 +25,8 @@ PLAIN_BUILTINS = frozenset(["min", "max", "abs", "round", "pow", "len", "print"]
 
 CALL_OF_OWN = "a call of a function of the module"
 CALL_ON_ARRAY = "a call of a function of the module with an array"
+CALL_OF_GRADIENT = "a call of the gradient of a function of the module"
+CUSTOM = "a function with an adjoint of its own"
 CALL_ELSEWHERE = "a call of a function from elsewhere"
 CALL_COMPUTED = "a call of what a term gives"
 FUNCTION = "a function as a value"
@@ -51,6 +53,8 @@ class Module:
     """By class, the fields with their types, or classes."""
     imported: Mapping[str, str]
     """Names that stand for something of Warp's, `{"vec3": "wp.vec3"}` after `from warp import vec3`, or for a type."""
+    custom: frozenset[str]
+    """Functions whose adjoint is written down, `@wp.func_grad(falloff)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ def constructs_by_function(source: cst.Module) -> Iterator[tuple[cst.FunctionDef
     """All kernels and functions of a module, each with its constructs."""
     module = _module(source)
     for function in marked_functions(source):
-        yield function, frozenset(_of_function(function, module))
+        own = [CUSTOM] if function.name.value in module.custom else []
+        yield function, frozenset([*own, *_of_function(function, module)])
 
 
 def operator_text(operator: cst.CSTNode) -> str:
@@ -140,9 +145,20 @@ def _blanks(count: int) -> str:
 def _module(source: cst.Module) -> Module:
     functions = frozenset(f.name.value for f in marked_functions(source) if mark_of(f) == "func")
     classes = {node.name.value: node for node in _structs(source.body)}
-    module = Module(functions, {name: {} for name in classes}, dict(_imported(source.body)))
+    module = Module(functions, {name: {} for name in classes}, dict(_imported(source.body)), frozenset(_custom(source)))
     module = replace(module, imported={**module.imported, **dict(_own_types(source, module))})
     return replace(module, structs={name: dict(_fields(node, module)) for name, node in classes.items()})
+
+
+def _custom(source: cst.Module) -> Iterator[str]:
+    """The functions for which the module has an adjoint."""
+    for function in functions_in(source):
+        for decorator in function.decorators:
+            match decorator.decorator:
+                case cst.Call(func=func, args=[cst.Arg(value=of)]) if dotted(func) == "wp.func_grad":
+                    yield dotted(of)
+                case _:
+                    pass
 
 
 def _own_types(source: cst.Module, module: Module) -> Iterator[tuple[str, str]]:
@@ -509,6 +525,10 @@ def _dimensions(owner: cst.BaseExpression, field: str, scope: Scope) -> int:
 
 def _of_call(node: cst.Call, scope: Scope) -> Iterator[str]:
     """The call first, then the constructs of its arguments."""
+    if _is_gradient(node.func, scope):
+        yield CALL_OF_GRADIENT
+        yield from _of_terms([arg.value for arg in node.args], scope)
+        return
     name = _resolved(node.func, scope.module)
     keywords = [arg.keyword.value for arg in node.args if arg.keyword]
     called = _called(name, len(node.args) - len(keywords), keywords, scope)
@@ -520,6 +540,15 @@ def _of_call(node: cst.Call, scope: Scope) -> Iterator[str]:
         yield from _of_term(node.func.value, scope)
     for arg in node.args:
         yield from _of_terms(_parts(arg.value) if name.startswith("wp.tile_") else [arg.value], scope)
+
+
+def _is_gradient(node: cst.BaseExpression, scope: Scope) -> bool:
+    """Whether it is `wp.grad(f)`, of a function of the module."""
+    match node:
+        case cst.Call(func=func, args=[cst.Arg(value=of)]):
+            return _resolved(func, scope.module) == "wp.grad" and dotted(of) in scope.module.functions
+        case _:
+            return False
 
 
 def _parts(node: cst.BaseExpression) -> list[cst.BaseExpression]:

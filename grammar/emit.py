@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence, Set
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple, assert_never
 
 import libcst as cst
 
 from grammar.atomics import AtomicKind
+from grammar.derive import adjoint_of, returned
 from grammar.literal import zero
 from grammar.nodes import (
     EMPTY,
@@ -36,10 +37,10 @@ from grammar.nodes import (
 )
 from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Slice, Ternary
 from grammar.ops.tile import written
-from grammar.outline import is_changed_by_replay, replay_name, taken_by
+from grammar.outline import is_changed_by_replay, outlined_parts, replay_name, taken_by
 from grammar.params import Param
 from grammar.paths import ELEMENT, root
-from grammar.signature import annotation, classes, marked, own_types, parameters
+from grammar.signature import annotation, classes, imports, marked, own_types, parameters
 from grammar.tiles import is_tile, offset_of
 from grammar.tree import (
     Apply,
@@ -76,7 +77,6 @@ from grammar.tree import (
     all_functions,
     constants,
     indices_of,
-    outlined_parts,
     statements,
 )
 from grammar.types import BARE, I32, LETTERS, WARPS, Composite, Element, Scalar
@@ -114,10 +114,10 @@ def emit(kernel: Kernel) -> str:
         named[0] = named[0].with_changes(leading_lines=[EMPTY])
     called = all_functions(kernel)
     is_generic = kernel.generic or any(function.generic for function in called)
-    imports = [_import_any(), _import_warp(EMPTY)] if is_generic else [_import_warp()]
     writing = [part for stmt in outlined_parts(kernel) for part in _outlined(stmt, kernel)]
-    definitions = [*classes(kernel), *map(_function, called), *writing, _kernel(kernel)]
-    return printed(cst.Module([*imports, *named, *definitions, *_overload(kernel)]))
+    own = [part for function in called for part in _function(function)]
+    definitions = [*classes(kernel), *own, *writing, _kernel(kernel)]
+    return printed(cst.Module([*imports(is_generic), *named, *definitions, *_overload(kernel)]))
 
 
 def emit_term(term: Term) -> str:
@@ -145,7 +145,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 return _element(term.via, indices_of(index)[-1]), ATOM
             return _tile_load(array, index, type) if is_tile(type) else _element(array, index), ATOM
         case Invoke(called, args):
-            return call(called.name, list(_arguments(called, args))), ATOM
+            return _call_of(called, args), ATOM
         case Size(array, by_len=True):
             return call("len", [dotted(array.partition(ELEMENT)[0])]), ATOM
         case Size(array, _, axis):
@@ -295,6 +295,11 @@ def _element(array: str, index: Term) -> cst.Subscript | cst.Attribute:
 @lru_cache(maxsize=4096)
 def _at(array: str, variable: str) -> cst.Subscript:
     return subscript(dotted(array), dotted(variable), kind=remembered(cst.Subscript))
+
+
+def _call_of(function: Function, args: Sequence[Term]) -> cst.Call:
+    given = call(function.name, list(_arguments(function, args)))
+    return given.with_changes(func=call("wp.grad", [identifier(function.name)])) if function.gradient else given
 
 
 def _arguments(function: Function, args: Sequence[Term]) -> Iterator[cst.BaseExpression]:
@@ -514,13 +519,31 @@ def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
     return cst.SimpleStatementLine([_assign(identifier(name), value)], trailing_whitespace=END)
 
 
-def _function(function: Function) -> cst.FunctionDef:
+def _function(function: Function) -> Iterator[cst.FunctionDef]:
+    """The function, and its adjoint if it has one of its own."""
     free = {param.name for param in function.params if function.generic}
     params, opening = parameters(function.name, function.params, function.structs, free)
     last = function.params[len(function.params) - len(function.defaults) :]
     usual = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
     params = [param.with_changes(default=usual.get(param.name.value, param.default)) for param in params]
-    return _definition(marked("wp.func"), function.name, params, opening, _block(function.body, _names(function.body)))
+    yield _definition(marked("wp.func"), function.name, params, opening, _block(function.body, _names(function.body)))
+    adjoint = adjoint_of(function) if function.custom else None
+    if adjoint is not None:
+        of = cst.Decorator(call("wp.func_grad", [identifier(function.name)]))
+        params, opening = parameters(adjoint.name, adjoint.params, (), frozenset())
+        steps = _block(adjoint.body[:-1], _names(adjoint.body)).body
+        added = [_added(*pair) for pair in zip(function.params, returned(adjoint), strict=True)]
+        lines = cst.IndentedBlock([*steps, *filter(None, added)], header=END)
+        yield _definition(of, adjoint.name, params, opening, lines)
+
+
+def _added(param: Var | Whole, value: Term) -> cst.SimpleStatementLine | None:
+    """`wp.adjoint[x] += value`, or nothing where that is zero."""
+    if value == zero(param.type):
+        return None
+    subtracted = isinstance(value, Apply) and value.op.name == "neg"
+    token, value = ("Subtract", value.args[0]) if subtracted else ("Add", value)
+    return _line(_augmented(subscript(dotted("wp.adjoint"), identifier(param.name)), Infix(token), value))
 
 
 def _outlined(stmt: Outlined, kernel: Kernel) -> Iterator[cst.FunctionDef]:
@@ -563,15 +586,3 @@ def _definition(
         decorators=[decorator],
         leading_lines=[EMPTY, EMPTY],
     )
-
-
-@cache
-def _import_warp(*leading: cst.EmptyLine) -> cst.SimpleStatementLine:
-    alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
-    return remembered(cst.SimpleStatementLine)([cst.Import([alias])], leading_lines=leading)
-
-
-@cache
-def _import_any() -> cst.SimpleStatementLine:
-    given = cst.ImportFrom(identifier("typing"), [cst.ImportAlias(identifier("Any"))])
-    return remembered(cst.SimpleStatementLine)([given])

@@ -15,10 +15,11 @@ from typing import ClassVar, Generic, TypeVar, assert_never
 import numpy as np
 
 from grammar.atomics import MARKING
+from grammar.derive import gradient_of
 from grammar.lanes import every, filled, some
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, coordinates, flat_index, thread_indices
 from grammar.number import Alike, Calculus, composed_each, sampled
-from grammar.op import Lanes, Op
+from grammar.op import Call, Lanes, Op
 from grammar.tree import (
     Apply,
     Assign,
@@ -53,9 +54,12 @@ from grammar.tree import (
     Whole,
     statements,
 )
-from grammar.types import BOOL, I32, Array, Composite, Element, Scalar
+from grammar.types import BOOL, F32, I32, Array, Composite, Element, Scalar
 
 V = TypeVar("V")
+
+SLOPE = Op("grad", (), F32, Call("wp.grad"), lambda: None, differentiable=False)
+"""What is computed for the gradient of a function is computed within: it is no row of the table."""
 
 TRIP_LIMIT = 4096
 """No grown loop comes near it; one that does is taken for endless."""
@@ -113,6 +117,11 @@ class Algebra(ABC, Generic[V]):
     def note_undefined(self, lanes: Mask) -> None:
         """Called with the lanes that do what is undefined behaviour in C++."""
 
+    def held(self, value: V, active: Mask) -> V:
+        """The value, no gradient of which is asked for, and which is to be a number on the active lanes."""
+        del active
+        return value
+
     def fork(self, site: Term, condition: V, active: Mask) -> None:
         """Called where lanes part ways, with the condition as it stands in the tree."""
 
@@ -137,6 +146,8 @@ class Interpreter(Generic[V]):
         """Of the arrays of which statements read the thread's own element to change it, what it holds."""
         self.returned: list[tuple[V, ...]] = []
         """What the functions that are being called have returned so far, the innermost last."""
+        self.within: Op | None = None
+        """What is computed for the sake of."""
         self.thread = thread_indices(inputs.launches, inputs.lanes)
         self.everywhere: Mask = filled(True, BOOL, self.thread.size)
         self.nowhere: Mask = filled(False, BOOL, self.thread.size)
@@ -191,7 +202,7 @@ class Interpreter(Generic[V]):
     def apply(self, op: Op, args: Sequence[V], active: Mask) -> V:
         """Any row."""
         if not op.is_composite:
-            return self.algebra.apply(op, args, active)
+            return self.algebra.apply(op, args, active, self.within)
         return self.each(op, args, active)[0]
 
     def each(self, op: Op, args: Sequence[V], active: Mask) -> list[V]:
@@ -207,8 +218,8 @@ class Interpreter(Generic[V]):
 
     def calculus(self, op: Op, active: Mask) -> Calculus:
         """What the meaning of a composite row or of a sampler is worked out with."""
-        algebra = self.algebra
-        return Calculus(lambda row, values: algebra.apply(row, values, active, op), algebra.const)
+        algebra, within = self.algebra, self.within or op
+        return Calculus(lambda row, values: algebra.apply(row, values, active, within), algebra.const)
 
     def packed(self, type: Element, parts: Sequence[V]) -> V:
         """What has these scalars."""
@@ -220,6 +231,8 @@ class Interpreter(Generic[V]):
 
     def results(self, function: Function, args: Sequence[V | Whole], active: Mask) -> tuple[V, ...]:
         """All that the function returns on the active lanes."""
+        if function.gradient:
+            return self.slopes(function, args, active)
         outer = self.env, self.loops, self.passed
         self.env, self.passed = self.bound(function.params, args)
         self.loops = []
@@ -230,6 +243,17 @@ class Interpreter(Generic[V]):
         self.env, self.loops, self.passed = outer
         assert results, f"{function.name} is called on no lane"
         return results
+
+    def slopes(self, function: Function, args: Sequence[V | Whole], active: Mask) -> tuple[V, ...]:
+        """What its gradient gives: not in Warp's order, and plain numbers to the adjoint of the kernel."""
+        gradient = gradient_of(function)
+        assert gradient is not None, f"{function.name} has no gradient that can be told"
+        held = [arg if isinstance(arg, Whole) else self.algebra.held(arg, active) for arg in args]
+        outer, self.within = self.within, SLOPE
+        self.results(function.primal, held, active)  # what is no number there goes back even where it counts 0 times
+        found = self.results(gradient, held, active)
+        self.within = outer
+        return found
 
     def given(self, args: Sequence[Term], active: Mask) -> list[V | Whole]:
         return [arg if isinstance(arg, Whole) else self.term(arg, active) for arg in args]

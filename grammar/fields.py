@@ -12,6 +12,7 @@ from typing import assert_never
 
 from grammar.choose import Choose, pick
 from grammar.names import StructNames
+from grammar.outline import outlined_parts
 from grammar.params import Param, Struct
 from grammar.paths import ELEMENT, owner
 from grammar.rebuild import Body, with_all_terms, with_statements
@@ -49,7 +50,6 @@ from grammar.tree import (
     all_functions,
     bound,
     constants,
-    outlined_parts,
     statements,
     terms_in,
 )

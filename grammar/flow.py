@@ -53,7 +53,7 @@ def sources(term: Term) -> Iterator[str]:
         case Apply(op, args) if op.differentiable and op.result.scalar in FLOATS:
             for arg in args:
                 yield from sources(arg)
-        case Invoke(function, args) if any(type.scalar in FLOATS for type in function.results):
+        case Invoke(function, args) if not function.gradient and any(t.scalar in FLOATS for t in function.results):
             for arg in args:
                 yield from sources(arg)
         case _:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from grammar.choose import Choose, chance, weighted
+from grammar.derive import differentiated
 from grammar.fields import body_renamed, by_table, free_names, is_record, taken_names, under
 from grammar.names import RECORDS, SETTINGS, STATES, WITHIN, StructNames
+from grammar.outline import bound_in, outlined_parts
 from grammar.params import Role, Struct
 from grammar.paths import ELEMENT, leaf, root, within
 from grammar.rebuild import with_all_terms
@@ -32,8 +34,6 @@ from grammar.tree import (
     Var,
     all_functions,
     bodies,
-    bound_in,
-    outlined_parts,
     statements,
     terms_in,
 )
@@ -170,7 +170,7 @@ def _passed_on(choose: Choose, kernel: Kernel) -> Kernel:
 
 def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
     calls = [t for body in bodies(kernel) for t in terms_in(body) if isinstance(t, Invoke) and t.function == function]
-    if not calls:
+    if not calls or function in differentiated(kernel):
         return kernel
     places = [
         k for k in range(len(function.params)) if len({_field_of(call.args[k], load.target) for call in calls}) == 1
@@ -184,6 +184,7 @@ def _passed_to(kernel: Kernel, load: Fieldwise, function: Function) -> Kernel:
     if (
         function.others
         or function.generic
+        or function.custom
         or any(other.name == function.name for other in all_functions(kernel) if other is not function)
         or len(fields) < 2
         or len(set(fields.values())) < len(fields)

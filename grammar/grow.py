@@ -19,11 +19,13 @@ from grammar.calls import call_function
 from grammar.choose import Choose, chance, pick, weighted
 from grammar.components import assign_parts, has_parts
 from grammar.defects import defect
+from grammar.derive import is_smooth
 from grammar.draft import Draft, Grown, StuckError, add_param, define, local_role, run, start
 from grammar.families import Family
 from grammar.features import INNER, combine
 from grammar.gather import gathered
 from grammar.generics import for_any_type
+from grammar.gradients import call_gradient
 from grammar.heights import height
 from grammar.lanes import some
 from grammar.limits import limitation
@@ -261,6 +263,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
     is_plain = not (is_tile(draft.main) or family.has(call_function))
     if depth >= 4 and is_plain and chance(draft.choose, draft.profile.calling):
         made.append(call_function(draft, draft.main, room))
+    if depth >= 4 and is_plain and is_smooth(draft.main) and chance(draft.choose, DIFFERENTIATED):
+        made += call_gradient(draft, draft.main, room)
     share = APART * (1 + 2 * draft.tolerant)
     if depth >= FEWEST_FOR_PARTS and apart(draft, draft.main) and chance(draft.choose, share):
         made.append(take_apart(draft, draft.main, room))
@@ -279,6 +283,8 @@ def _result(draft: Draft, family: Family, depth: int, first: Grown | None) -> Gr
 
 APART = 0.2
 """How often a kernel takes something apart that falls into several values."""
+DIFFERENTIATED = 0.08
+"""How often a kernel calls for the gradient of a function, of those about what such a function takes."""
 FEWEST_FOR_PARTS = 4
 FEWEST_LEVELS = 3
 """Below this depth there is no room for steps."""

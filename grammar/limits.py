@@ -348,6 +348,7 @@ class _Walk:
             case Invoke(function, args):
                 parts = [self.term(arg) for arg in args]
                 flows = any(type.scalar in FLOATS for type in function.results) and any(on for on, _ in parts)
+                flows = flows and not function.gradient
                 self.needed(flows and any(stale for _, stale in parts))
                 self.divided |= any(stale for _, stale in parts) and _divides(function)
                 self.used |= {arg.name for arg in args if flows and _is_composite(arg)}

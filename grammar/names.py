@@ -32,6 +32,7 @@ NameRole = Literal[
     "bits_scalar",
     "flag",
     "function",
+    "energy",
     "parameter",
     "index",
     "constant",
@@ -194,6 +195,10 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         " compute_force sample_field weight response stress limiter damping eval_profile drag_force remap attenuation"
         " shape_function stiffness_term penalty density_at flux_term basis transfer squash pressure_of growth_rate"
         " contact_force residual_of normal_stress ease reflect_value mobility"
+    ),
+    "energy": _words(
+        "energy potential strain_energy elastic_energy loss objective cost barrier penalty_energy bending_energy"
+        " distance phi psi lagrangian hamiltonian log_likelihood potential_energy signed_distance residual_norm"
     ),
     "array_offsets": _words("offsets row_offsets starts indptr row_ptr cell_start bsr_offsets neighbor_offsets"),
     "position": _words("x pos q position p"),

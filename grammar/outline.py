@@ -16,22 +16,25 @@ from grammar.tree import (
     AssignPart,
     Atomic,
     AugAssign,
+    AugStore,
     Break,
     Continue,
     For,
     If,
+    Kernel,
     Outlined,
     Read,
     Size,
     Stmt,
+    StorePart,
     Term,
     Unpack,
     Var,
     While,
     Whole,
     Writing,
-    bound_in,
-    is_update,
+    bound,
+    called_in,
     own_subterms,
     statements,
     terms_in,
@@ -96,5 +99,22 @@ def outline_problems(stmt: Outlined, before: set[str]) -> Iterator[str]:
         yield f"{stmt.name} finds out what other threads did"
     if any(isinstance(term, Read) and term.via for term in terms_in(stmt.body)):
         yield f"{stmt.name} takes a view"
+    if any(function.gradient for function in called_in(stmt.body)):
+        yield f"{stmt.name} calls for a gradient, and so would have no adjoint"
     if any("." in name for name, _ in used(stmt.body)):
         yield f"{stmt.name} takes fields of structs"
+
+
+def is_update(stmt: Stmt) -> bool:
+    """Whether it makes of what an array holds something else."""
+    return isinstance(stmt, AugStore | Atomic) or (isinstance(stmt, StorePart) and stmt.op is not None)
+
+
+def outlined_parts(kernel: Kernel) -> tuple[Outlined, ...]:
+    """Those of its statements that stand in functions which write to arrays."""
+    return tuple(stmt for stmt in statements(kernel.body) if isinstance(stmt, Outlined))
+
+
+def bound_in(body: tuple[Stmt, ...]) -> set[str]:
+    """The names that its statements give a meaning to, nested ones too."""
+    return {name for stmt in statements(body) for name in bound(stmt)}

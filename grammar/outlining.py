@@ -13,9 +13,9 @@ from grammar.calls import is_slight
 from grammar.choose import Choose, chance, pick
 from grammar.fields import taken_names
 from grammar.names import name_for
-from grammar.outline import outline_problems, taken_by, used
+from grammar.outline import bound_in, outline_problems, taken_by, used
 from grammar.tiles import is_tile
-from grammar.tree import For, If, Kernel, Outlined, While, all_terms, bound_in
+from grammar.tree import For, If, Kernel, Outlined, While, all_terms
 
 SHARE = 0.07
 """How often a kernel has a function that writes to arrays, of those that may."""

@@ -13,6 +13,6 @@ from grammar.tree import Function, taken
 
 def are_told_apart(functions: Sequence[Function]) -> bool:
     """Whether a call says which of the functions it means, if they have one name."""
-    is_clear = not any(function.generic or function.defaults or function.structs for function in functions)
+    is_clear = not any(one.generic or one.defaults or one.structs or one.custom for one in functions)
     signatures = {tuple(map(taken, function.params)) for function in functions}
     return len(functions) == 1 or (is_clear and len(signatures) == len(functions))

@@ -146,7 +146,7 @@ def _static(term: Term) -> Term:
 
 def inlined(term: Term) -> Term:
     """A call of a function that takes one way only, as what it returns; any other term as it is."""
-    if not isinstance(term, Invoke):
+    if not isinstance(term, Invoke) or term.function.gradient:
         return term
     known = {param.name: arg for param, arg in zip(term.function.params, term.args, strict=True)}
     for stmt in term.function.body:

@@ -63,7 +63,7 @@ def _new(draft: Draft, type: Element, height: int) -> list[Grown] | None:
     if body is None or not kept:
         return None
     function = Function(name, tuple(params[k] for k in kept), body, type, (type,) * (count - 1))
-    return _unpacked(draft, function, [args[k] for k in kept])
+    return unpacked(draft, function, [args[k] for k in kept])
 
 
 def _body(draft: Draft, type: Element, height: int, owed: list[Grown], count: int) -> tuple[Stmt, ...] | None:
@@ -93,13 +93,13 @@ def _another(draft: Draft, type: Element, height: int, before: Sequence[Grown]) 
     return None
 
 
-def _unpacked(draft: Draft, function: Function, args: Sequence[Argument]) -> list[Grown] | None:
+def unpacked(draft: Draft, function: Function, args: Sequence[Argument]) -> list[Grown] | None:
     """The locals that get what the function returns, if it is all sound and new."""
     results = defined(draft, lambda: draft.interpreter.results(function, given_by(args), draft.active))
     values = [arg.value for arg in args if not isinstance(arg, Whole)]
     if not _are_new(draft, terms_of(args), values, results):
         return None
-    draft.functions.append(function)
+    draft.functions.append(function.primal)
     names = tuple(draft.name(local_role(type)) for type in function.results)
     return _named(draft, Unpack(names, function, terms_of(args)))
 

@@ -14,10 +14,10 @@ import libcst as cst
 
 from grammar.nodes import EMPTY, END, NOTHING, call, dotted, identifier, remembered, subscript
 from grammar.op import Call, Known
-from grammar.outline import taken_by
+from grammar.outline import outlined_parts, taken_by
 from grammar.params import Param, Struct
 from grammar.paths import ELEMENT, class_fields, root
-from grammar.tree import Apply, Kernel, Var, Whole, all_functions, all_terms, outlined_parts, taken
+from grammar.tree import Apply, Kernel, Var, Whole, all_functions, all_terms, taken
 from grammar.types import COMPOSITES, Array, Composite, Type
 
 
@@ -139,3 +139,20 @@ def _field(name: str, type: Type | str) -> cst.SimpleStatementLine:
 @cache
 def marked(name: str) -> cst.Decorator:
     return remembered(cst.Decorator)(dotted(name))
+
+
+def imports(is_generic: bool) -> list[cst.SimpleStatementLine]:
+    """What a module begins with."""
+    return [_any(), _warp(EMPTY)] if is_generic else [_warp()]
+
+
+@cache
+def _warp(*leading: cst.EmptyLine) -> cst.SimpleStatementLine:
+    alias = cst.ImportAlias(identifier("warp"), asname=cst.AsName(identifier("wp")))
+    return remembered(cst.SimpleStatementLine)([cst.Import([alias])], leading_lines=leading)
+
+
+@cache
+def _any() -> cst.SimpleStatementLine:
+    given = cst.ImportFrom(identifier("typing"), [cst.ImportAlias(identifier("Any"))])
+    return remembered(cst.SimpleStatementLine)([given])

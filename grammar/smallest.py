@@ -55,7 +55,9 @@ from grammar.tree import (
     Continue,
     Fieldwise,
     For,
+    Function,
     If,
+    Invoke,
     Kernel,
     Outlined,
     Read,
@@ -93,6 +95,8 @@ class Trait(Enum):
     STRUCT = "struct parameter"
     RECORD = "array of structs"
     OUTLINED = "function that writes to an array"
+    CUSTOM = "function with an adjoint of its own"
+    GRADIENT = "gradient of a function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ BEYOND = Apply(ROWS["greater_equal(int32,int32)"], (I, Var("n", I32)))
 SUMMED = AugAssign("s", ADD, Read("x", Var("k", I32), F32))
 
 
+SQUARE = Function("square", (Var("a", F32),), (Return(Apply(MUL, (Var("a", F32), Var("a", F32)))),), F32)
 SHEET = Param("table", Array(F32, 2), Role.VALUE, -2.0, 2.0, 4)
 OF_ROW = tuple(Read("table", At((I, Const(I32, k))), F32, "row") for k in range(2))
 V3 = type_named("vec3f")
@@ -166,6 +171,8 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.SCALING: _of((Store(OUT, I, HERE), AugStore(OUT, I, MUL, Const(F32, 2.0))), X),
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.OUTLINED: _of((Outlined("write_value", (Store(OUT, I, HERE),)),), X),
+    Trait.CUSTOM: _of((Store(OUT, I, Invoke(replace(SQUARE, custom=True), (HERE,))),), X),
+    Trait.GRADIENT: _of((Store(OUT, I, Invoke(replace(SQUARE, name="energy", gradient=True), (HERE,))),), X),
     Trait.VIEW: _of((View("row", "table", I), Store(OUT, I, Apply(ADD, OF_ROW))), SHEET),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
     Trait.STRUCT: replace(
@@ -238,6 +245,8 @@ def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
                 found.append(gather)
             case Size():
                 found.append(stencil)
+            case Invoke(function, _) if function.gradient or function.custom:
+                found.append(Trait.GRADIENT if function.gradient else Trait.CUSTOM)
             case _:
                 pass
     found += [param.element for param in kernel.params if param.element in TYPES]

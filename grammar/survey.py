@@ -298,15 +298,15 @@ def survey(module: cst.Module) -> Tally:
 
 def marked_functions(module: cst.Module) -> Iterator[cst.FunctionDef]:
     """All kernels and functions of a module, wherever they are nested."""
-    return (function for function in _functions(module) if mark_of(function))
+    return (function for function in functions_in(module) if mark_of(function))
 
 
-def _functions(node: cst.CSTNode) -> Iterator[cst.FunctionDef]:
+def functions_in(node: cst.CSTNode) -> Iterator[cst.FunctionDef]:
     if isinstance(node, cst.FunctionDef):
         yield node
     if isinstance(node, cst.Module | cst.BaseCompoundStatement | cst.BaseSuite | cst.Else | cst.ExceptHandler):
         for child in node.children:
-            yield from _functions(child)
+            yield from functions_in(child)
 
 
 def mark_of(function: cst.FunctionDef) -> str:

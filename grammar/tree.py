@@ -8,7 +8,7 @@ frozen, picklable and comparable, so a kernel can be stored, replayed, compared 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -391,16 +391,6 @@ def bound(stmt: Stmt) -> tuple[str, ...]:
             return ()
 
 
-def is_update(stmt: Stmt) -> bool:
-    """Whether it makes of what an array holds something else."""
-    return isinstance(stmt, AugStore | Atomic) or (isinstance(stmt, StorePart) and stmt.op is not None)
-
-
-def bound_in(body: tuple[Stmt, ...]) -> set[str]:
-    """The names that its statements give a meaning to, nested ones too."""
-    return {name for stmt in statements(body) for name in bound(stmt)}
-
-
 # -- kernels ----------------------------------------------------------------------------------------------------------
 
 
@@ -422,10 +412,24 @@ class Function:
     """What its last parameters are where a call doesn't say."""
     generic: bool = False
     """Whether it is written for any type, `x: Any`, and made for those that it is called with."""
+    custom: bool = False
+    """Whether its adjoint is written down as well, `@wp.func_grad(falloff)`; it is that which follows from the body."""
+    gradient: bool = False
+    """Whether what is called is its gradient, `wp.grad(falloff)`: the results are the slopes along its parameters."""
 
     @property
     def results(self) -> tuple[Element, ...]:
         return (self.result, *self.others)
+
+    @property
+    def primal(self) -> Function:
+        """The function itself, whose gradient it may stand for."""
+        if not self.gradient:
+            return self
+        last = self.body[-1]
+        assert isinstance(last, Return)
+        assert last.value is not None
+        return replace(self, result=last.value.type, others=(), gradient=False)
 
 
 def taken(term: Term) -> Type:
@@ -546,10 +550,10 @@ def terms_in(body: tuple[Stmt, ...]) -> Iterator[Term]:
 def functions(body: tuple[Stmt, ...]) -> tuple[Function, ...]:
     """The functions that a body calls, directly or not: each once, after those that it calls itself."""
     found: dict[Function, None] = {}
-    for term in _downwards([term for stmt in statements(body) for term in (*own_terms(stmt), *_unpacked(stmt))]):
-        if isinstance(term, Invoke) and term.function not in found:
-            found |= dict.fromkeys(functions(term.function.body))
-            found[term.function] = None
+    for function in called_in(body):
+        if function.primal not in found:
+            found |= dict.fromkeys(functions(function.body))
+            found[function.primal] = None
     return tuple(found)
 
 
@@ -557,14 +561,15 @@ def _unpacked(stmt: Stmt) -> tuple[Term, ...]:
     return (stmt.call,) if isinstance(stmt, Unpack) else ()
 
 
-def outlined_parts(kernel: Kernel) -> tuple[Outlined, ...]:
-    """Those of its statements that stand in functions which write to arrays."""
-    return tuple(stmt for stmt in statements(kernel.body) if isinstance(stmt, Outlined))
-
-
 def all_functions(kernel: Kernel) -> tuple[Function, ...]:
     """Those that the kernel calls, directly or not: each once, after those that it calls itself."""
     return kernel._functions
+
+
+def called_in(body: tuple[Stmt, ...]) -> Iterator[Function]:
+    """Those that it calls itself, once for each call."""
+    for stmt in statements(body):
+        yield from (term.function for term in (*own_subterms(stmt), *_unpacked(stmt)) if isinstance(term, Invoke))
 
 
 def constants(kernel: Kernel) -> dict[str, Const]:

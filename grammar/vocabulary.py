@@ -63,7 +63,8 @@ STATEMENTS = (
     *("return _", "return _, _"),
     said.alone(said.CALL_ON_ARRAY),
 )
-FORMS = (said.SIZE, said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
+CALLS = (said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.CALL_OF_GRADIENT, said.CUSTOM)
+FORMS = (said.SIZE, *CALLS, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
 FOUND = (said.call("wp.atomic_add", 3), said.call("wp.atomic_exch", 3), said.call("wp.atomic_cas", 4))
 """What gives a local the old value: `slot = wp.atomic_add(count, 0, 1)`."""
 STATIC = said.call("wp.static", 1)

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import numpy as np
 
+from grammar.derive import gradient_of
 from grammar.layout import Inputs, grid
 from grammar.number import Calculus, sampled
 from grammar.op import Lanes, Op
@@ -242,8 +243,10 @@ class Lane:
         own = {param.name: self.term(arg) for param, arg in given if not isinstance(arg, Whole)}
         self.arrays = {param.name: arrays[arg.name] for param, arg in given if isinstance(arg, Whole)}
         self.env = own
+        meant = gradient_of(function) if function.gradient else function
+        assert meant is not None
         try:
-            self.block(function.body)
+            self.block(meant.body)
         except ReturnKernel as result:
             returned: list[Lanes] = result.args[0]
         self.env, self.arrays = outer, arrays

@@ -143,6 +143,10 @@ class Reader:
             marks = [ast.unparse(mark) for mark in function.decorator_list]
             if self.outlined and marks == [f"wp.func_replay({self.outlined[-1].name})"]:
                 assert [ast.unparse(stmt) for stmt in function.body] == ["pass"]
+            elif marks[0].startswith("wp.func_grad"):
+                of = marks[0].removeprefix("wp.func_grad(").removesuffix(")")
+                assert function.name == f"adj_{of}"
+                self.functions[of] = [replace(one, custom=True) for one in self.functions[of]]
             elif any(arg.annotation and ast.unparse(arg.annotation) == "Any" for arg in function.args.args):
                 self.generic[function.name] = function
             else:
@@ -166,6 +170,14 @@ class Reader:
             generic=bool(given),
         )
         self.functions.setdefault(self.name, []).append(made)
+
+    def gradient(self, node: ast.Call, args: tuple[Term, ...]) -> Function:
+        """What `wp.grad(name)` calls."""
+        (name,) = node.args
+        assert ast.unparse(node.func) == "wp.grad"
+        of = self.meant(ast.unparse(name), args)
+        result, *others = (arg.type for arg in args)
+        return replace(of, result=result, others=tuple(others), gradient=True)
 
     def meant(self, name: str, args: tuple[Term, ...]) -> Function:
         """The function of that name that takes these."""
@@ -254,9 +266,9 @@ class Reader:
                 (op,) = [op for op in SAMPLERS if op.spelling == spelt and op.params == types]
                 self.types[name] = op.result
                 return Sample(name, op, state, terms)
-            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name(called), args)):
+            case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name() | ast.Call() as called, args)):
                 terms, targets = tuple(map(self.term, args)), tuple(n.id for n in names if isinstance(n, ast.Name))
-                own = self.meant(called, terms)
+                own = self.gradient(called, terms) if isinstance(called, ast.Call) else self.meant(called.id, terms)
                 self.types |= dict(zip(targets, own.results, strict=True))
                 return Unpack(targets, own, terms)
             case ast.Assign([ast.Tuple(names)], ast.Call(function, args)):
@@ -425,6 +437,9 @@ class Reader:
             case ast.Call(ast.Attribute(_, name), [first, *_], _) if name in KNOWN_FIRST:
                 keywords = tuple((k.arg or "", _plain(k.value)) for k in node.keywords)
                 return self.apply(Call(ast.unparse(node.func), keywords, (_plain(first),)), *node.args[1:])
+            case ast.Call(ast.Call() as function, args):
+                terms = tuple(map(self.term, args))
+                return Invoke(self.gradient(function, terms), terms)
             case ast.Call(function, args, keywords):
                 given = tuple((k.arg or "", _plain(k.value)) for k in keywords)
                 return self.call(ast.unparse(function), args, given)

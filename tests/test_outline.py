@@ -11,11 +11,12 @@ from grammar.atomics import AtomicKind
 from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.emit import emit
+from grammar.outline import outlined_parts
 from grammar.outlining import outlined
 from grammar.plain import run_plain
 from grammar.rewrites import REWRITES
 from grammar.serial import kernel_of, plain_of
-from grammar.tree import Break, Kernel, Outlined, Return, Stmt, all_statements, outlined_parts
+from grammar.tree import Break, Kernel, Outlined, Return, Stmt, all_statements
 from tests.builders import (
     LANES,
     OUT,

@@ -171,7 +171,7 @@ def test_some_are_grown_and_compute_what_is_computed_without() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_part_is_named_before_it_is_read(seed: int) -> None:
     made = 0
-    for k, sample in enumerate(samples(1)):
+    for k, sample in enumerate(samples(2)):
         plain = without_views(sample.kernel)
         new = viewed(seeded(Seed(3 * k + seed)), plain)
         made += new != plain

@@ -144,6 +144,17 @@ def drop_generality(kernel: Kernel) -> Iterator[Kernel]:
         yield replace(kernel, generic=False)
 
 
+def drop_adjoints(kernel: Kernel) -> Iterator[Kernel]:
+    """With Warp's own adjoints of functions in place of those that are written down."""
+
+    def plain(term: Term) -> Term:
+        return replace(term, function=replace(term.function, custom=False)) if isinstance(term, Invoke) else term
+
+    body = with_all_terms(kernel.body, plain)
+    if body != kernel.body:
+        yield replace(kernel, body=body)
+
+
 def drop_statements(kernel: Kernel) -> Iterator[Kernel]:
     """Without a run of statements of one block: all of it, halves, quarters, …, single ones."""
     return _bodies(kernel, in_blocks(kernel.body, _shorter))
@@ -448,6 +459,7 @@ PASSES: tuple[Pass, ...] = (
     drop_structs,
     drop_views,
     drop_generality,
+    drop_adjoints,
     flatten,
     isolate,
     drop_statements,

@@ -93,6 +93,13 @@ class Shadowed(Algebra[Value]):
     def parts(self, value: Value) -> Sequence[Value]:
         return value.parts
 
+    def held(self, value: Value, active: Mask) -> Value:
+        if value.parts:
+            return self.pack([self.held(part, active) for part in value.parts])
+        if value.is_float:
+            self.undecided |= active & ~np.isfinite(value.lanes)
+        return Value(value.lanes, value.shadow)
+
     def note_undefined(self, lanes: Mask) -> None:
         self.undefined |= lanes
 
