@@ -19,6 +19,7 @@ from grammar.heights import height, size
 from grammar.layout import grid
 from grammar.op import Op
 from grammar.params import Param
+from grammar.threads import dimensions
 from grammar.tiles import laid_out
 from grammar.tree import (
     Apply,
@@ -45,7 +46,6 @@ from grammar.tree import (
     While,
     all_statements,
     all_terms,
-    dimensions,
 )
 from grammar.types import Array, Type
 from validate.verdict import Verdict

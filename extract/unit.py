@@ -85,6 +85,7 @@ def translate(index: int, name: str, source: str, module: Any, options: Mapping[
         parts = warp_private.name_functions(namespace, symbol) | warp_private.name_structs(namespace, symbol)
         try:
             builder = warp_private.build_adjoint(module, kernel, index.to_bytes(4, "big"), options)
+            parts = warp_private.name_specialised(builder, parts) | parts  # whose names begin alike
             names = {warp_private.mangled_name(kernel): name, **parts}
             assert not any(mangled in source for mangled in names)
             return Unit(name, source, kernel, builder, names, warp_private.cpu_texts(kernel, builder, options))

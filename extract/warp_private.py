@@ -133,6 +133,21 @@ def name_functions(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
     return names
 
 
+def name_specialised(builder: Any, names: Mapping[str, str]) -> dict[str, str]:
+    """What is made of functions for the functions that they are handed, by Warp's names, which are numbered by hashes.
+
+    Returns plain names by those, the first that comes up in a kernel being the first.
+    """
+    found: dict[str, str] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for function in builder.functions:
+        own, made, _ = function.native_func.partition("_callable_")
+        if made:
+            found[function.native_func] = f"{names[own]}_callable_{counts[own]}"
+            counts[own] += 1
+    return found
+
+
 def name_structs(namespace: Mapping[str, Any], symbol: str) -> dict[str, str]:
     """Give the structs of a module names that end in `symbol`; returns Warp's own names by those.
 

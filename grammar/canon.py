@@ -199,6 +199,7 @@ def _called(function: Function, names: _Names, literals: bool) -> Iterator[str]:
         yield from (f"{own[param.name]}:{taken(param)!r}" for param in function.params)
         yield from (own[struct.path] for struct in function.structs)
         marks = {"any": function.generic, "custom": function.custom, "gradient": function.gradient}
+        marks["takes"] = bool(function.takes)
         yield from (mark for mark, holds in marks.items() if holds)
         for const in function.defaults:
             yield from _term(const, own, literals)

@@ -12,13 +12,14 @@ from typing import assert_never
 import numpy as np
 
 from grammar.atomics import BITWISE, MARKING, AtomicKind
-from grammar.derive import adjoint_of, gradient_of
+from grammar.derive import adjoint_problems, gradient_problems
 from grammar.names import RESERVED
 from grammar.op import Chain, Infix, InPlace, Item, Member, Op
 from grammar.ops import SAMPLERS, SEVERAL
 from grammar.outline import outline_problems, outlined_parts, replay_name
 from grammar.overloads import are_told_apart
 from grammar.params import Param, Role
+from grammar.passing import passing_problems
 from grammar.paths import ELEMENT, owner, root
 from grammar.slots import is_kept, slot_problems, slots
 from grammar.structs import Classes, struct_problems
@@ -59,7 +60,6 @@ from grammar.tree import (
     Writing,
     all_functions,
     all_terms,
-    called_in,
     indices_of,
     is_own,
     own_subterms,
@@ -118,10 +118,7 @@ def _of_function(function: Function) -> Iterator[str]:
         yield f"{function.name} takes arrays or structs of any type"
     if any(const.name for const in function.defaults):
         yield f"{function.name} has a constant of the module for a default"
-    if any(called.gradient for called in called_in(function.body)):
-        yield f"{function.name} calls for a gradient, and so would have no adjoint"
-    if function.custom and adjoint_of(function) is None:
-        yield f"{function.name} has no adjoint that could be written down"
+    yield from (*adjoint_problems(function), *passing_problems(function))
     if not _leaves(function.body):
         yield f"{function.name} may end without a result"
     if any(isinstance(stmt, Thread | View | Writing) for stmt in statements(function.body)):
@@ -504,10 +501,7 @@ class _Checker:
             yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope, reader)
         if tuple(map(taken, args)) != tuple(map(taken, function.params)):
             yield f"{function.name} is called with other types"
-        if function.gradient:
-            gradient = gradient_of(function)
-            if gradient is None or gradient.results != function.results:
-                yield f"{function.name} has no such gradient"
+        yield from gradient_problems(function)
 
     def unpacked(self, function: Function | Op, args: tuple[Term, ...], scope: Scope) -> Iterator[str]:
         if isinstance(function, Function):

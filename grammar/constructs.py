@@ -26,6 +26,7 @@ PLAIN_BUILTINS = frozenset(["min", "max", "abs", "round", "pow", "len", "print"]
 CALL_OF_OWN = "a call of a function of the module"
 CALL_ON_ARRAY = "a call of a function of the module with an array"
 CALL_OF_GRADIENT = "a call of the gradient of a function of the module"
+CALL_OF_PASSED = "a call of a function that was handed over"
 CUSTOM = "a function with an adjoint of its own"
 CALL_ELSEWHERE = "a call of a function from elsewhere"
 CALL_COMPUTED = "a call of what a term gives"
@@ -560,6 +561,8 @@ def _called(name: str, args: int, keywords: Sequence[str], scope: Scope) -> str:
     first, _, rest = name.partition(".")
     if name == "?":
         return CALL_COMPUTED
+    if name in scope.bound:
+        return CALL_OF_PASSED
     if first in scope.bound or first == "?":
         return call(member(name.rpartition(".")[2]), args, keywords)
     if name in scope.module.structs:

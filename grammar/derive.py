@@ -8,7 +8,7 @@ and with 1 for what comes back, what `wp.grad` gives.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, reduce
 
@@ -57,6 +57,21 @@ def gradient_of(function: Function) -> Function | None:
     primal = function.primal
     smooth = primal.result in (F32, F64) and all(is_smooth(param.type) for param in primal.params)
     return _reversed(primal, number(primal.result, 1)) if smooth else None
+
+
+def adjoint_problems(function: Function) -> Iterator[str]:
+    """What keeps the function from having an adjoint."""
+    if any(called.gradient for called in called_in(function.body)):
+        yield f"{function.name} calls for a gradient, and so would have no adjoint"
+    if function.custom and adjoint_of(function) is None:
+        yield f"{function.name} has no adjoint that could be written down"
+
+
+def gradient_problems(function: Function) -> Iterator[str]:
+    """What is wrong with a call of the function, should it be one of its gradient."""
+    gradient = gradient_of(function) if function.gradient else None
+    if function.gradient and (gradient is None or gradient.results != function.results):
+        yield f"{function.name} has no such gradient"
 
 
 def differentiated(kernel: Kernel) -> set[Function]:

@@ -39,6 +39,7 @@ from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Pr
 from grammar.ops.tile import written
 from grammar.outline import is_changed_by_replay, outlined_parts, replay_name, taken_by
 from grammar.params import Param
+from grammar.passing import abstracted
 from grammar.paths import ELEMENT, root
 from grammar.signature import annotation, classes, imports, marked, own_types, parameters
 from grammar.tiles import is_tile, offset_of
@@ -115,7 +116,7 @@ def emit(kernel: Kernel) -> str:
     called = all_functions(kernel)
     is_generic = kernel.generic or any(function.generic for function in called)
     writing = [part for stmt in outlined_parts(kernel) for part in _outlined(stmt, kernel)]
-    own = [part for function in called for part in _function(function)]
+    own = [part for function in dict.fromkeys(map(abstracted, called)) for part in _function(function)]
     definitions = [*classes(kernel), *own, *writing, _kernel(kernel)]
     return printed(cst.Module([*imports(is_generic), *named, *definitions, *_overload(kernel)]))
 
@@ -298,7 +299,8 @@ def _at(array: str, variable: str) -> cst.Subscript:
 
 
 def _call_of(function: Function, args: Sequence[Term]) -> cst.Call:
-    given = call(function.name, list(_arguments(function, args)))
+    passed = [identifier(one.function.name) for one in function.takes]
+    given = call(function.name, [*passed, *_arguments(function, args)])
     return given.with_changes(func=call("wp.grad", [identifier(function.name)])) if function.gradient else given
 
 
@@ -522,7 +524,7 @@ def _constant(name: str, const: Const) -> cst.SimpleStatementLine:
 def _function(function: Function) -> Iterator[cst.FunctionDef]:
     """The function, and its adjoint if it has one of its own."""
     free = {param.name for param in function.params if function.generic}
-    params, opening = parameters(function.name, function.params, function.structs, free)
+    params, opening = parameters(function.name, (*function.takes, *function.params), function.structs, free)
     last = function.params[len(function.params) - len(function.defaults) :]
     usual = {param.name: _term(const, 0) for param, const in zip(last, function.defaults, strict=True)}
     params = [param.with_changes(default=usual.get(param.name.value, param.default)) for param in params]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from grammar.applying import call_with_function
 from grammar.calls import call_function
 from grammar.choose import Choose, pick
 from grammar.distances import distance
@@ -128,9 +129,9 @@ ANY: tuple[tuple[Feature, float], ...] = (
     *((loop_nested, 1.0), (loop_parts, 0.3)),
     (stencil, 2.0),
     (gather, 2.0),
-    *((call_function, 1.5), (call_several, 0.4)),
+    *((call_function, 1.5), (call_several, 0.4), (call_with_function, 0.5)),
 )
-CALLS: tuple[tuple[Feature, float], ...] = ((call_function, 3.0), (call_several, 1.0))
+CALLS: tuple[tuple[Feature, float], ...] = ((call_function, 3.0), (call_several, 1.0), (call_with_function, 1.2))
 
 WIDTHS = {F32: 1.0, F64: 0.12, F16: 0.03}
 SCALAR: tuple[tuple[Element, float], ...] = ((F32, 3.0), (F64, 0.3))

@@ -33,6 +33,7 @@ NameRole = Literal[
     "flag",
     "function",
     "energy",
+    "passed",
     "parameter",
     "index",
     "constant",
@@ -200,6 +201,7 @@ CURATED: Mapping[NameRole, tuple[str, ...]] = {
         "energy potential strain_energy elastic_energy loss objective cost barrier penalty_energy bending_energy"
         " distance phi psi lagrangian hamiltonian log_likelihood potential_energy signed_distance residual_norm"
     ),
+    "passed": _words("f fn func g op phi callback inner"),
     "array_offsets": _words("offsets row_offsets starts indptr row_ptr cell_start bsr_offsets neighbor_offsets"),
     "position": _words("x pos q position p"),
     "velocity": _words("v vel qd velocity u"),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from grammar.passing import abstracted
 from grammar.tree import Function, taken
 
 
 def are_told_apart(functions: Sequence[Function]) -> bool:
     """Whether a call says which of the functions it means, if they have one name."""
-    is_clear = not any(one.generic or one.defaults or one.structs or one.custom for one in functions)
+    if len(set(map(abstracted, functions))) == 1:
+        return True
+    is_clear = not any(one.generic or one.defaults or one.structs or one.custom or one.takes for one in functions)
     signatures = {tuple(map(taken, function.params)) for function in functions}
-    return len(functions) == 1 or (is_clear and len(signatures) == len(functions))
+    return is_clear and len(signatures) == len(functions)

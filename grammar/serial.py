@@ -18,7 +18,7 @@ from grammar.errors import UserError
 from grammar.op import Op
 from grammar.ops import ROWS
 from grammar.params import Param, Role, Struct
-from grammar.tree import Const, Function, Kernel, Stmt, Term
+from grammar.tree import Const, Function, Kernel, Passed, Stmt, Term
 from grammar.types import COMPOSITES, ELEMENTS, FLOATS, SCALARS, Array, Composite, Scalar, Type
 
 VERSION = 1
@@ -27,7 +27,7 @@ KIND = "is"
 """The key that holds a node's class."""
 
 NODES: Mapping[str, type] = {
-    node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param, Struct, Function)
+    node.__name__: node for node in (*get_args(Term), *get_args(Stmt), Param, Struct, Function, Passed)
 }
 
 
@@ -213,6 +213,7 @@ READERS: Mapping[str, Reader] = {
     "tuple[Var | Whole, ...]": _each(_node(frozenset({"Var", "Whole"}))),
     "Function": _function,
     "Function | Op": _called,
+    "tuple[Passed, ...]": _each(_node(frozenset({"Passed"}))),
     "tuple[Stmt, ...]": _each(_stmt),
     "tuple[Assign | Store, ...]": _each(_node(frozenset({"Assign", "Store"}))),
     "tuple[Struct, ...]": _each(_node(frozenset({"Struct"}))),

@@ -17,7 +17,7 @@ from grammar.op import Call, Known
 from grammar.outline import outlined_parts, taken_by
 from grammar.params import Param, Struct
 from grammar.paths import ELEMENT, class_fields, root
-from grammar.tree import Apply, Kernel, Var, Whole, all_functions, all_terms, taken
+from grammar.tree import Apply, Kernel, Passed, Var, Whole, all_functions, all_terms, taken
 from grammar.types import COMPOSITES, Array, Composite, Type
 
 
@@ -25,7 +25,7 @@ from grammar.types import COMPOSITES, Array, Composite, Type
 def annotation(type: Type | _Class) -> cst.BaseExpression:
     match type:
         case _Class(name, dimensions):
-            return _array(name, dimensions) if dimensions else identifier(name)
+            return _array(name, dimensions) if dimensions else dotted(name)
         case Array():
             given = type.laid_out
             return _array(given.element.spelling, given.dimensions)
@@ -55,11 +55,21 @@ ANY = "Any"
 """The annotation of what may be of any type, and of the elements of arrays of any type."""
 
 
-def _passed(of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str]) -> dict[str, Type | _Class]:
+FUNCTION = "wp.Function"
+"""The annotation of functions that a function is handed."""
+
+Named = Param | Var | Whole | Passed
+"""What stands in a signature."""
+
+
+def _passed(of: Sequence[Named], structs: Sequence[Struct], free: Set[str]) -> dict[str, Type | _Class]:
     """What is passed, by name; `free` are the names of those of any type."""
     named = {struct.path: struct.name for struct in structs}
     types: dict[str, Type | _Class] = {}
     for param in of:
+        if isinstance(param, Passed):
+            types[param.name] = _Class(FUNCTION)
+            continue
         path = root(param.name)
         type = param.type if isinstance(param, Param) else taken(param)
         dimensions = type.dimensions if path.endswith(ELEMENT) and isinstance(type, Array) else 0
@@ -79,7 +89,7 @@ LINE = 100
 
 
 def parameters(
-    name: str, of: Sequence[Param | Var | Whole], structs: Sequence[Struct], free: Set[str]
+    name: str, of: Sequence[Named], structs: Sequence[Struct], free: Set[str]
 ) -> tuple[list[cst.Param], cst.BaseParenthesizableWhitespace]:
     passed = _passed(of, structs, free)
     width = sum(len(path) + _width(type) for path, type in passed.items())

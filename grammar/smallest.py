@@ -60,6 +60,7 @@ from grammar.tree import (
     Invoke,
     Kernel,
     Outlined,
+    Passed,
     Read,
     Return,
     Size,
@@ -97,6 +98,7 @@ class Trait(Enum):
     OUTLINED = "function that writes to an array"
     CUSTOM = "function with an adjoint of its own"
     GRADIENT = "gradient of a function"
+    PASSED = "function that is handed a function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,9 @@ SUMMED = AugAssign("s", ADD, Read("x", Var("k", I32), F32))
 
 
 SQUARE = Function("square", (Var("a", F32),), (Return(Apply(MUL, (Var("a", F32), Var("a", F32)))),), F32)
+ONCE = replace(SQUARE, name="squared")
+AGAIN = Return(Invoke(ONCE, (Invoke(ONCE, (Var("a", F32),)),)))
+TWICE = Function("twice", (Var("a", F32),), (AGAIN,), F32, takes=(Passed("f", ONCE),))
 SHEET = Param("table", Array(F32, 2), Role.VALUE, -2.0, 2.0, 4)
 OF_ROW = tuple(Read("table", At((I, Const(I32, k))), F32, "row") for k in range(2))
 V3 = type_named("vec3f")
@@ -172,6 +177,7 @@ TRAITS: Mapping[Trait, Kernel] = {
     Trait.RUN_TIME_BOUND: _of(_summed(Var("n", I32), SUMMED), X, N),
     Trait.OUTLINED: _of((Outlined("write_value", (Store(OUT, I, HERE),)),), X),
     Trait.CUSTOM: _of((Store(OUT, I, Invoke(replace(SQUARE, custom=True), (HERE,))),), X),
+    Trait.PASSED: _of((Store(OUT, I, Invoke(TWICE, (HERE,))),), X),
     Trait.GRADIENT: _of((Store(OUT, I, Invoke(replace(SQUARE, name="energy", gradient=True), (HERE,))),), X),
     Trait.VIEW: _of((View("row", "table", I), Store(OUT, I, Apply(ADD, OF_ROW))), SHEET),
     Trait.SCALAR: _of((Store(OUT, I, Apply(MUL, (Var("s", F32), HERE))),), X, FACTOR),
@@ -245,8 +251,13 @@ def constructs_of(kernel: Kernel) -> tuple[Construct, ...]:
                 found.append(gather)
             case Size():
                 found.append(stencil)
-            case Invoke(function, _) if function.gradient or function.custom:
-                found.append(Trait.GRADIENT if function.gradient else Trait.CUSTOM)
+            case Invoke(function, _):
+                marks = {
+                    Trait.GRADIENT: function.gradient,
+                    Trait.CUSTOM: function.custom,
+                    Trait.PASSED: function.takes,
+                }
+                found += [trait for trait, holds in marks.items() if holds]
             case _:
                 pass
     found += [param.element for param in kernel.params if param.element in TYPES]

@@ -18,6 +18,7 @@ from grammar.tree import (
     Store,
     StorePart,
     Term,
+    Thread,
     blocks,
     own_subterms,
     statements,
@@ -59,3 +60,9 @@ def marked_otherwise(kernel: Kernel) -> Iterator[str]:
 
 def _takes_block(term: Term) -> bool:
     return is_of_threads(term.type)
+
+
+def dimensions(kernel: Kernel) -> int:
+    """Of the grid in which its threads are launched."""
+    first = kernel.body[0]
+    return len(first.names) if isinstance(first, Thread) else 1

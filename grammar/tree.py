@@ -416,6 +416,8 @@ class Function:
     """Whether its adjoint is written down as well, `@wp.func_grad(falloff)`; it is that which follows from the body."""
     gradient: bool = False
     """Whether what is called is its gradient, `wp.grad(falloff)`: the results are the slopes along its parameters."""
+    takes: tuple[Passed, ...] = ()
+    """Functions that it is handed over, `def apply(f: wp.Function, x: float)`, each of which it calls under a name."""
 
     @property
     def results(self) -> tuple[Element, ...]:
@@ -430,6 +432,12 @@ class Function:
         assert isinstance(last, Return)
         assert last.value is not None
         return replace(self, result=last.value.type, others=(), gradient=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    name: str
+    function: Function
 
 
 def taken(term: Term) -> Type:
@@ -590,9 +598,3 @@ def all_statements(kernel: Kernel) -> tuple[Stmt, ...]:
 def all_terms(kernel: Kernel) -> tuple[Term, ...]:
     """Those of the kernel, and of the functions that it calls."""
     return kernel._terms
-
-
-def dimensions(kernel: Kernel) -> int:
-    """Of the grid in which its threads are launched."""
-    first = kernel.body[0]
-    return len(first.names) if isinstance(first, Thread) else 1

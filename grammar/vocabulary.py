@@ -21,6 +21,7 @@ from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Pr
 from grammar.ops import ROWS
 from grammar.outputs import PART_UPDATES
 from grammar.profiles import PROFILES
+from grammar.signature import FUNCTION
 from grammar.tiles import is_tile
 from grammar.types import ELEMENTS, LETTERS, WARPS, Array
 
@@ -63,7 +64,7 @@ STATEMENTS = (
     *("return _", "return _, _"),
     said.alone(said.CALL_ON_ARRAY),
 )
-CALLS = (said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.CALL_OF_GRADIENT, said.CUSTOM)
+CALLS = (said.CALL_OF_OWN, said.CALL_ON_ARRAY, said.CALL_OF_GRADIENT, said.CALL_OF_PASSED, said.FUNCTION, said.CUSTOM)
 FORMS = (said.SIZE, *CALLS, said.DEFAULT, said.FROM_OUTSIDE, said.STRUCT, said.FIELD)
 FOUND = (said.call("wp.atomic_add", 3), said.call("wp.atomic_exch", 3), said.call("wp.atomic_cas", 4))
 """What gives a local the old value: `slot = wp.atomic_add(count, 0, 1)`."""
@@ -111,7 +112,7 @@ def written(op: Op) -> str:
 def vocabulary() -> frozenset[str]:
     """All constructs, named as `grammar.constructs` names those of real kernels."""
     parameters = [said.parameter(mark, type) for mark, types in parameter_types().items() for type in types]
-    parameters.append(said.parameter("func", "any"))
+    parameters += [said.parameter("func", type) for type in ("any", FUNCTION)]
     return frozenset([*STATEMENTS, *TERMS, *map(written, ROWS.values()), *passed(), *parameters])
 
 

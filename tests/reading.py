@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,7 @@ from grammar.tree import (
     If,
     Invoke,
     Outlined,
+    Passed,
     Read,
     Return,
     Sample,
@@ -78,6 +80,8 @@ TOKENS = {
 """The operators that `ast` names otherwise than the table does."""
 
 CASTS = {scalar.spelling: scalar for scalar in SCALARS}
+LATE = ("Any", "wp.Function")
+"""Annotations of what is read only where it is called."""
 ANNOTATIONS: dict[str, Type] = {
     **{type.spelling: type for type in ELEMENTS.values() if not is_tile(type)},
     **{f"wp.array[{type.spelling}]": Array(type) for type in ELEMENTS.values() if not is_tile(type)},
@@ -147,14 +151,18 @@ class Reader:
                 of = marks[0].removeprefix("wp.func_grad(").removesuffix(")")
                 assert function.name == f"adj_{of}"
                 self.functions[of] = [replace(one, custom=True) for one in self.functions[of]]
-            elif any(arg.annotation and ast.unparse(arg.annotation) == "Any" for arg in function.args.args):
+            elif any(arg.annotation and ast.unparse(arg.annotation) in LATE for arg in function.args.args):
                 self.generic[function.name] = function
             else:
                 self.function(function)
         self.body = self.definition(kernel, "wp.kernel")
 
-    def function(self, function: ast.FunctionDef, *given: Type) -> None:
-        """Of what is written for any type, made for the given ones."""
+    def function(self, function: ast.FunctionDef, *given: Type, handed: Sequence[Function] = ()) -> None:
+        """Of what is written for any type, made for the given ones; of what is handed functions, for these."""
+        inner = _inner(function)
+        takes = tuple(Passed(name, one) for name, one in zip(inner, handed, strict=True))
+        self.functions |= {passed.name: [passed.function] for passed in takes}
+        function.args.args = function.args.args[len(inner) :]
         body = self.definition(function, "wp.func", given)
         of = tuple(Whole(n, T) if isinstance(T, Array) else Var(n, T) for n, T in self.params.items())
         returned = [own_terms(stmt) for stmt in statements(body) if isinstance(stmt, Return)]
@@ -168,7 +176,10 @@ class Reader:
             others=tuple(each.type for each in rest),
             defaults=self.numbers(function),
             generic=bool(given),
+            takes=takes,
         )
+        for passed in takes:
+            del self.functions[passed.name]
         self.functions.setdefault(self.name, []).append(made)
 
     def gradient(self, node: ast.Call, args: tuple[Term, ...]) -> Function:
@@ -456,6 +467,8 @@ class Reader:
 
     def call(self, function: str, args: list[ast.expr], keywords: tuple[tuple[str, Known], ...]) -> Term:
         """A cast of a literal is a literal of that type."""
+        if function in self.generic and _inner(self.generic[function]):
+            return self.handed(self.generic[function], args)
         if function in self.generic and function not in self.functions:
             node, outer = self.generic[function], (self.name, self.params, self.types)
             types = [*(term.type for term in map(self.term, args)), *(const.type for const in self.numbers(node))]
@@ -472,9 +485,25 @@ class Reader:
             return same  # what makes a variable of a constant
         return self.apply(Call(function, keywords), *args)
 
+    def handed(self, node: ast.FunctionDef, args: list[ast.expr]) -> Term:
+        """A call of a function that takes functions, which is made for them."""
+        count = len(_inner(node))
+        outer = self.name, self.params, self.types
+        given = tuple(map(self.term, args[count:]))
+        handed = [self.functions[ast.unparse(arg)][0] for arg in args[:count]]
+        self.function(deepcopy(node), handed=handed)
+        self.name, self.params, self.types = outer
+        return Invoke(self.functions.pop(node.name)[-1], given)
+
     def apply(self, spelling: object, *nodes: ast.expr) -> Apply:
         args = tuple(map(self.term, nodes))
         return Apply(op_of(spelling, args), args)
+
+
+def _inner(function: ast.FunctionDef) -> list[str]:
+    """What a function calls the functions that it is handed."""
+    args = function.args.args
+    return [arg.arg for arg in args if arg.annotation and ast.unparse(arg.annotation) == "wp.Function"]
 
 
 def _is_call(op: Op, function: ast.expr, args: tuple[Term, ...]) -> bool:
