@@ -14,7 +14,7 @@ import numpy as np
 from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.derive import adjoint_problems, gradient_problems
 from grammar.names import RESERVED
-from grammar.op import Chain, Infix, InPlace, Item, Member, Op
+from grammar.op import Chain, Infix, InPlace, Item, Member, Op, is_changing
 from grammar.ops import SAMPLERS, SEVERAL
 from grammar.outline import outline_problems, outlined_parts, replay_name
 from grammar.overloads import are_told_apart
@@ -196,7 +196,7 @@ class _Checker:
                         yield f"{array} is indexed by a {part.type}"
                 self.counters.append(name)
                 self.views[name] = stmt
-            case Assign(name, Apply(Op(spelling=InPlace()) as op, (Var(same) as old, *others))) if same == name:
+            case Assign(name, Apply(op, (Var(same) as old, *others))) if same == name and is_changing(op):
                 yield from self.changed_in_place(op, old, tuple(others), scope)
             case Assign(name, value):
                 if _shares(value):
@@ -478,7 +478,7 @@ class _Checker:
                     yield from self.term(arg, scope, reader)
                 if tuple(arg.type for arg in args) != op.params:
                     yield f"{op.key} is applied to other types"
-                if isinstance(op.spelling, InPlace):
+                if is_changing(op):
                     yield f"{op.key} stands where a value should, or changes another local than it is assigned to"
                 if isinstance(op.spelling, Chain) and _is_element(args[-1]):
                     yield f"{op.key} has an element of an array for the last of three"

@@ -11,13 +11,13 @@ from functools import cache
 import numpy as np
 
 from grammar.choose import chance, pick, weighted
-from grammar.draft import Draft, Grown, define, local, local_role, nested, run
+from grammar.draft import Draft, Grown, StuckError, define, local, local_role, nested, run
 from grammar.features import infix
-from grammar.limits import keeps_result
+from grammar.limits import keeps_result, replaced
 from grammar.literal import number, zero
-from grammar.op import Item, Member, Op
+from grammar.op import Item, Member, Op, Pasted, Slice
 from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
-from grammar.terms import grow_condition, grow_term, read_element
+from grammar.terms import TRIES, grow_condition, grow_term, read_element
 from grammar.tree import Apply, Assign, AssignPart, At, Const, For, If, Stmt, Term, Var
 from grammar.types import FLOATS, I32, LETTERS, SPATIAL_MATRICES, Composite, Element
 
@@ -36,11 +36,14 @@ def assign_parts(draft: Draft, type: Element, height: int) -> Grown:
     if type.kind == "transform":
         return _placed(draft, type, height)
     styles = [("some", 4.0), ("all", 4.0 if type.kind == "vector" else 0.0), ("loop", 2.0)]
+    styles.append(("pasted", 2.0 if _ways_to_paste(type) else 0.0))
     match weighted(draft.choose, styles):
         case "some":
             return _changed(draft, type, height)
         case "all":
             return _built(draft, type, height)
+        case "pasted":
+            return _pasted(draft, type, height)
         case _:
             return _looped(draft, type, height)
 
@@ -67,6 +70,48 @@ def _built(draft: Draft, type: Composite, height: int) -> Grown:
         value = grow_term(draft, type.scalar, 1 + draft.choose(max(1, height - 1)))
         run(draft, AssignPart(name, type, Const(I32, place), value.term, lettered=lettered))
     return local(draft, name, type)
+
+
+def _pasted(draft: Draft, type: Composite, height: int) -> Grown:
+    """`m = wp.mat22()`, `m[0] = v`, `m[1] = w`; what no slice covers, of vectors, is set by itself.
+
+    Of what an element is, one part is replaced by those who don't mind the gradient.
+    """
+    ways = _ways_to_paste(type)
+    rows: tuple[Op, ...] = (pick(draft.choose, pick(draft.choose, ways)),)
+    if (draft.tolerant or type.scalar not in FLOATS) and draft.choose(2):
+        name = draft.name(local_role(type))
+        run(draft, Assign(name, read_element(draft, type).term))
+    else:
+        name, rows = _begun(draft, type), pick(draft.choose, ways)
+        for place in sorted(set(range(type.width)).difference(*map(replaced, rows))):
+            value = grow_term(draft, type.scalar, 1 + draft.choose(2))
+            run(draft, AssignPart(name, type, Const(I32, place), value.term))
+    values: list[Term] = []
+    for op in rows:
+        tried = (grow_term(draft, op.params[1], 1 + draft.choose(max(1, height - 1))).term for _ in range(TRIES))
+        part = next((term for term in tried if term not in values), None)
+        if part is None:
+            raise StuckError
+        values.append(part)
+        run(draft, Assign(name, Apply(op, (Var(name, type), part))))
+    return local(draft, name, type)
+
+
+@cache
+def _ways_to_paste(type: Composite) -> tuple[tuple[Op, ...], ...]:
+    """Rows of the table that together fill a matrix, by rows or by columns; single ones for a vector."""
+    rows = [op for op in CHANGERS if op.result is type and isinstance(op.spelling, Pasted)]
+    if type.kind == "vector":
+        return tuple((op,) for op in rows)
+    lines = [op for op in rows if len(replaced(op)) in type.shape]
+    by_row = tuple(op for op in lines if not _is_sliced(op))
+    by_column = tuple(op for op in lines if _is_sliced(op) and len(replaced(op)) == type.shape[0])
+    return tuple(way for way in (by_row, by_column) if sum(map(len, map(replaced, way))) == type.width)
+
+
+def _is_sliced(op: Op) -> bool:
+    return isinstance(op.spelling, Pasted) and any(isinstance(index, Slice) for index in op.spelling.indices)
 
 
 def _begun(draft: Draft, type: Composite) -> str:

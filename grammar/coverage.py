@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from grammar import constructs as said
-from grammar.op import Call, InPlace, Item, Member, Op, Placed
+from grammar.op import Call, InPlace, Item, Member, Op, Pasted, Placed
 from grammar.ops import OUT_OF_SCOPE, ROWS
 from grammar.registry import Signature, signatures, warp_version
 from grammar.types import Composite, Element, Kind
@@ -101,7 +101,7 @@ def _builtin(op: Op) -> str:
         case Call(function, _) | InPlace(function, _) | Placed(function):
             name = function.removeprefix("wp.")
             return SYNONYMS.get(name, name)
-        case Member() | Item():
+        case Member() | Item() | Pasted():
             return ""
         case _:
             return SYNONYMS.get(op.name, op.name)

@@ -35,7 +35,7 @@ from grammar.nodes import (
     remembered,
     subscript,
 )
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Slice, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Pasted, Placed, Prefix, Slice, Ternary
 from grammar.ops.tile import written
 from grammar.outline import is_changed_by_replay, outlined_parts, replay_name, taken_by
 from grammar.params import Param
@@ -172,7 +172,7 @@ def _bare(term: Term) -> tuple[cst.BaseExpression, int]:
                 case Item(indices):
                     known = [_known_index(index) for index in indices]
                     return subscript(_term(args[0], ATOM), *known, *(_term(index, 0) for index in args[1:])), ATOM
-                case InPlace() | Placed():
+                case InPlace() | Pasted() | Placed():
                     raise AssertionError(f"{op.key} is a statement")
                 case _:
                     assert_never(op.spelling)
@@ -379,6 +379,8 @@ def _small(stmt: Stmt, names: _Names) -> cst.BaseSmallStatement:
             return cst.Expr(
                 call(spelling.function, [_term(each, 0) for each in spelling.ordered(operands)], spelling.keywords)
             )
+        case Assign(name, Apply(Op(spelling=Pasted(indices)), (_, part))):
+            return _assign(subscript(identifier(name), *map(_known_index, indices)), _term(part, 0))
         case Assign(name, value):
             return _assign(dotted(name), _initial(value, names) if name in names.rebound else _term(value, 0))
         case AugAssign(name, op, value):

@@ -17,7 +17,8 @@ from typing import TypeGuard
 import numpy as np
 
 from grammar.atomics import AtomicKind
-from grammar.op import InPlace, Lanes, Op
+from grammar.op import Lanes, Op, Pasted, is_changing
+from grammar.ops.parts import places
 from grammar.paths import fieldwise
 from grammar.tree import (
     Apply,
@@ -115,7 +116,7 @@ def _may_be_limited(stmt: Stmt) -> bool:
 def _changer(stmt: Stmt) -> Op | None:
     """The operation by which a local is changed in place."""
     op = stmt.value.op if isinstance(stmt, Assign) and isinstance(stmt.value, Apply) else None
-    return op if op is not None and isinstance(op.spelling, InPlace) else None
+    return op if op is not None and is_changing(op) else None
 
 
 def _is_approximate(stmt: Stmt) -> bool:
@@ -176,8 +177,8 @@ class _Walk:
 
     def statement(self, stmt: Stmt) -> None:
         match stmt:
-            case Assign(name, Apply(op, (_, value))) if op.name in REPLACED:
-                self.placed(name, REPLACED[op.name], *self.term(value))
+            case Assign(name, Apply(op, (_, value))) if places_of := replaced(op):
+                self.placed(name, places_of, *self.term(value))
             case Assign(name, value):
                 changer = _changer(stmt)
                 if name in self.active and changer is not None and not changer.differentiable:
@@ -383,7 +384,14 @@ REPLACED: Mapping[str, frozenset[int]] = {
     "transform_set_translation": frozenset(range(3)),
     "transform_set_rotation": frozenset(range(3, 7)),
 }
-"""Operations that replace scalars of a local, and which."""
+"""Builtins that replace scalars of a local, and which."""
+
+
+def replaced(op: Op) -> frozenset[int]:
+    """The scalars of its first operand that it replaces."""
+    if isinstance(op.spelling, Pasted) and isinstance(op.result, Composite):
+        return frozenset(places(op.result.shape, *op.spelling.indices))
+    return REPLACED.get(op.name, NONE)
 
 
 def _is_composite(term: Term) -> TypeGuard[Var]:

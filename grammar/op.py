@@ -116,7 +116,17 @@ class Placed:
     function: str
 
 
-Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item | InPlace | Placed
+@dataclass(frozen=True, slots=True)
+class Pasted:
+    """A statement that puts its second operand in place of a part of the first: `m[0] = row`, `v[1:] = w`.
+
+    Like `InPlace`, it stands nowhere but in `m = …`, `m` being a local, as all of the value.
+    """
+
+    indices: tuple[int | Slice, ...]
+
+
+Spelling = Infix | Prefix | Call | Ternary | Chain | Member | Item | InPlace | Pasted | Placed
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -194,10 +204,15 @@ class Op:
         return _row, (self.key,)
 
 
+def is_changing(op: Op) -> bool:
+    """Whether it changes a local that has a value: it is a statement, `m = op(m, …)`."""
+    return isinstance(op.spelling, InPlace | Pasted)
+
+
 def _variant(spelling: Spelling) -> str:
     """What tells rows of one name on the same types apart: `[0,1]`."""
     fixed: tuple[Known | Slice, ...] = ()
-    if isinstance(spelling, Item):
+    if isinstance(spelling, Item | Pasted):
         fixed = spelling.indices
     elif isinstance(spelling, Call):
         fixed = (*spelling.first, *(value for _, value in spelling.keywords))

@@ -17,7 +17,7 @@ from grammar import constructs as said
 from grammar.atomics import AtomicKind
 from grammar.components import SIGNS
 from grammar.families import FAMILIES
-from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Placed, Prefix, Slice, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Member, Op, Pasted, Placed, Prefix, Slice, Ternary
 from grammar.ops import ROWS
 from grammar.outputs import PART_UPDATES
 from grammar.profiles import PROFILES
@@ -92,6 +92,9 @@ def written(op: Op) -> str:
             return said.prefix(said.operator_text(getattr(cst, token)()))
         case Call(function, keywords, first):
             return said.call(function, len(first) + len(op.params), [name for name, _ in keywords])
+        case Pasted(indices):
+            sliced = any(isinstance(index, Slice) for index in indices)
+            return said.given(said.SLICE if sliced else said.component(len(indices)))
         case InPlace(function, _, keywords):
             return said.alone(said.call(function, len(op.params), [name for name, _ in keywords]))
         case Placed(function):
@@ -136,7 +139,7 @@ def parameter_types() -> Mapping[str, list[str]]:
 def as_data() -> dict[str, Any]:
     """Plain JSON: each construct under its kind; operators and builtins with the types that they take and give."""
     is_operator = {op: isinstance(op.spelling, Infix | Prefix | Ternary | Chain) for op in ROWS.values()}
-    is_part = {op: isinstance(op.spelling, Member | Item) for op in ROWS.values()}
+    is_part = {op: isinstance(op.spelling, Member | Item | Pasted) for op in ROWS.values()}
     return {
         "statements": list(STATEMENTS),
         "terms": list(TERMS),

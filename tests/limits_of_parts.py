@@ -12,7 +12,7 @@ from dataclasses import replace
 from grammar.limits import HANDED_ON, REASSIGNED, UPDATED
 from grammar.ops import ROWS
 from grammar.params import Param, Struct
-from grammar.tree import Apply, Assign, AugStore, Fieldwise, Kernel, Stmt
+from grammar.tree import Apply, Assign, AugStore, Fieldwise, Kernel, Stmt, Term, Var
 from grammar.types import BOOL, I32, type_named
 from tests.builders import (
     OUT,
@@ -61,6 +61,19 @@ T = var("t", FRAME)
 MOVE = let("t", Apply(ROWS["transform_set_translation(transformf,vec3f)"], (T, at("vs", I, V3))))
 EMPTY = let("v", Apply(ROWS["vec3f()"], ()))
 ALL = (VS, X, OUT, VOUT)
+
+
+def pasted(name: str, whole: Var, place: str, part: Term | None = None) -> Assign:
+    """`m[0] = vs[i]`, or what else is put there."""
+    part = at("vs", I, V3) if part is None else part
+    return let(name, Apply(ROWS[f"paste{place}({whole.type.name},{part.type.name})"], (whole, part)))
+
+
+PAIR = type_named("vec2f")
+US = array("us", PAIR)
+TAIL = pasted("v", WHOLE, "[1:]", at("us", I, PAIR))
+M, MOUT = var("m", type_named("mat33f")), out("frames", type_named("mat33f"))
+COLUMNS = tuple(pasted("m", M, f"[:,{k}]") for k in range(3))
 FLAG, SET_FLAG = var("node.flag", BOOL), let("node.flag", number(False))
 
 
@@ -98,6 +111,8 @@ PARTS_FINE: Mapping[str, Kernel] = {
         begin=EMPTY,
         params=(X, VOUT),
     ),
+    "slice of an empty vector": moved(TAIL, part("v", 0, at("x")), begin=EMPTY, params=(US, X, VOUT)),
+    "matrix by its columns": kernel((VS, MOUT), let("m", Apply(ROWS["mat33f()"], ())), *COLUMNS, put("frames", M)),
     "part added to": moved(part("v", 1, at("x"), "add")),
     "part of an empty vector added to by its letter": moved(
         part("v", 1, at("x"), "sub", lettered=True), begin=EMPTY, params=(X, VOUT)
@@ -145,6 +160,7 @@ REASONS: Mapping[str, str] = {
     **dict.fromkeys(["part with a gradient assigned to", "part scaled"], REASSIGNED),
     **dict.fromkeys(["part given in a loop at run time", "part assigned to twice"], REASSIGNED),
     **dict.fromkeys(["translation replaced", "translation set twice"], REASSIGNED),
+    **dict.fromkeys(["slice with a gradient replaced", "row across a column"], REASSIGNED),
     "tile solved in place": HANDED_ON,
     **dict.fromkeys(["element multiplied in place", "element divided in place"], UPDATED),
 }
@@ -154,6 +170,10 @@ PARTS_LIMITED: Mapping[str, Kernel] = {
     "part assigned to twice": moved(part("v", 0, at("x")), part("v", 0, 2.0), begin=EMPTY, params=(X, VOUT)),
     "part given in a loop at run time": moved(loop("j", n, part("v", 0, at("x", j))), begin=EMPTY, params=(X, N, VOUT)),
     "translation replaced": kernel((VS, TS, TOUT), let("t", at("ts", I, FRAME)), MOVE, put("frames", T)),
+    "slice with a gradient replaced": moved(TAIL, params=(VS, US, VOUT)),
+    "row across a column": kernel(
+        (VS, MOUT), let("m", Apply(ROWS["mat33f()"], ())), COLUMNS[0], pasted("m", M, "[0]"), put("frames", M)
+    ),
     "translation set twice": kernel(
         (VS, TOUT), let("t", Apply(ROWS["transform_identity()"], ())), MOVE, MOVE, put("frames", T)
     ),

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from grammar.atomics import AtomicKind
-from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Placed, Prefix, Slice, Ternary
+from grammar.op import Call, Chain, Infix, InPlace, Item, Known, Member, Op, Pasted, Placed, Prefix, Slice, Ternary
 from grammar.ops import CHANGERS, SAMPLERS, SEVERAL, TABLE
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -301,6 +301,13 @@ class Reader:
                 term = self.term(value)
                 self.types[name] = term.type
                 return Assign(name, term)
+            case ast.Assign([ast.Subscript(ast.Name(name), index)], value) if name in self.types and isinstance(
+                (part := self.term(value)).type, Composite
+            ):
+                indices = tuple(one for one in map(_known, _parts(index)) if one is not None)
+                pasting = (op for op in CHANGERS if op.spelling == Pasted(indices))
+                op = next(op for op in pasting if op.params == (self.types[name], part.type))
+                return Assign(name, Apply(op, (Var(name, op.result), part)))
             case ast.Assign([ast.Subscript(ast.Name(name), index)], value) if name in self.types:
                 type = self.types[name]
                 assert isinstance(type, Composite)

@@ -22,6 +22,7 @@ from grammar.ops import (
     integer,
     matrix,
     noise,
+    pasting,
     quaternion,
     random,
     rounding,
@@ -54,7 +55,8 @@ TABLE: tuple[Op, ...] = _sharing_weight(
 SCALAR_ROWS = tuple(op for op in TABLE if not op.is_composite)
 COMPOSITE_ROWS = tuple(op for op in TABLE if op.is_composite)
 SAMPLERS, NOISE = random.SAMPLERS, noise.ROWS
-CHANGERS, SEVERAL = (*transform.CHANGERS, *tile.CHANGERS, *vector_tile.CHANGERS), several.ROWS
+CHANGERS = (*transform.CHANGERS, *tile.CHANGERS, *vector_tile.CHANGERS, *pasting.CHANGERS)
+SEVERAL = several.ROWS
 """What is done in place, and what gives several values: by statements only."""
 _OF_STATEMENTS = (*SAMPLERS, *CHANGERS, *SEVERAL)
 ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *_OF_STATEMENTS)}

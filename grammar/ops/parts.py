@@ -101,10 +101,22 @@ def parts(*places: int) -> Callable[[Numbers], Numbers]:
     return lambda a: tuple(a[k] for k in places)
 
 
-def cut(shape: tuple[int, ...], *indices: int | Slice) -> Callable[[Numbers], Numbers]:
+def places(shape: tuple[int, ...], *indices: int | Slice) -> list[int]:
     """The scalars that such a subscript leaves, row by row."""
     known = tuple(slice(index.start, index.stop) if isinstance(index, Slice) else index for index in indices)
-    return parts(*np.arange(math.prod(shape)).reshape(shape)[known].reshape(-1).tolist())
+    found: list[int] = np.arange(math.prod(shape)).reshape(shape)[known].reshape(-1).tolist()
+    return found
+
+
+def cut(shape: tuple[int, ...], *indices: int | Slice) -> Callable[[Numbers], Numbers]:
+    """What such a subscript leaves."""
+    return parts(*places(shape, *indices))
+
+
+def pasted(shape: tuple[int, ...], *indices: int | Slice) -> Callable[[Numbers, Numbers], Numbers]:
+    """The whole, with something else in place of that."""
+    where = {place: k for k, place in enumerate(places(shape, *indices))}
+    return lambda whole, part: tuple(part[where[k]] if k in where else old for k, old in enumerate(whole))
 
 
 def element(*shape: int) -> Callable[..., Number]:
