@@ -315,7 +315,12 @@ class _Checker:
         if old.name in self.read:
             yield f"{old.name} is changed in place, which has been read before"
         for other in others:
+            both = isinstance(op.spelling, InPlace) and op.spelling.both
+            if both and not (isinstance(other, Var) and other.name not in self.read | self.sharing):
+                yield f"{op.key} changes what has been read before, or has no name"
             yield from self.term(other, scope)
+            if both and isinstance(other, Var):
+                scope.pop(other.name, None)
         if old.name in self.read:
             yield f"{old.name} is changed in place by what is made of it"
         if old.name in self.sharing:

@@ -102,6 +102,8 @@ class InPlace:
     place: int
     """Where the first operand stands among the others."""
     keywords: tuple[tuple[str, Known], ...] = ()
+    both: bool = False
+    """Whether the others are changed as well, locals that nobody reads any more."""
 
     def ordered(self, operands: Sequence[T]) -> list[T]:
         """As they are written."""

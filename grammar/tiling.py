@@ -91,18 +91,36 @@ def _new_tile(draft: Draft, type: Composite) -> Grown:
     return _named(draft, Read(param.name, index, type))
 
 
+SORTED = 5.0
+"""How much rather a tile is sorted than changed otherwise, as that is for those who don't mind the gradient."""
+
+
+def _keys(draft: Draft, op: Op) -> Grown:
+    """By which a tile is sorted: any whole numbers, no two of which are the same."""
+    type = op.params[1]
+    param = add_param(draft, Param(draft.name("array_int"), Array(type), Role.VALUE, *ANY_KEY))
+    return _named(draft, Read(param.name, draft.own, type))
+
+
+ANY_KEY = (-(2.0**30), 2.0**30 - 1)
+"""Of which differences are whole numbers of 32 bits, too."""
+
+
 def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     """`wp.tile_axpy(alpha, x, y)` or `wp.tile_assign(y, x, …)` of a tile y that was just loaded; perhaps its sum."""
-    ops = [op for op in CHANGERS if op.name in ("tile_axpy", "tile_assign") and op.result in draft.kin]
+    names = ("tile_axpy", "tile_assign", *["tile_sort"] * draft.tolerant)
+    ops = [op for op in CHANGERS if op.name in names and op.result in draft.kin]
     ops = [op for op in ops if op.result is type or _sum_of(op.result, type) is not None]
     if not ops or not is_tile(type):
         return tile_reduced(draft, type, height)
-    op = weighted(draft.choose, [(op, 1.0 / sum(op.name == other.name for other in ops)) for op in ops])
-    others = [_given(draft, wanted) for wanted in op.params[1:]]  # first, as the tile that is changed has no other use
+    shares = ((op, SORTED if op.name == "tile_sort" else 1.0) for op in ops)
+    op = weighted(draft.choose, [(op, share / sum(op.name == other.name for other in ops)) for op, share in shares])
+    others = [_keys(draft, op)] if op.name == "tile_sort" else [_given(draft, wanted) for wanted in op.params[1:]]
     assert isinstance(op.result, Composite)
     old = _new_tile(draft, op.result)
     assert isinstance(old.term, Var)
     run(draft, Assign(old.term.name, Apply(op, (old.term, *(other.term for other in others)))))
+    draft.scope = [known for known in draft.scope if op.name != "tile_sort" or known != others[0].term]
     changed = local(draft, old.term.name, op.result)
     if op.result is type:
         return changed

@@ -67,6 +67,10 @@ T, ACC = at("t", I, TILE), var("acc", TILE)
 TILES, TILES_OUT = array("t", TILE), out("tiles", TILE)
 MATMUL = ROWS["tile_matmul(tile4x4f,tile4x4f,tile4x4f)"]
 ADD_PRODUCT, PUT_ACC = let("acc", Apply(MATMUL, (ACC, var("s", TILE), var("s", TILE)))), put("tiles", ACC)
+LINE, KEYS, PAYLOAD = type_named("tile4f"), var("keys", type_named("tile4i")), var("v", type_named("tile4f"))
+SORTED = (array("t", LINE), array("cells", KEYS.type), out("line", LINE))
+BY_KEYS = ROWS["tile_sort(tile4f,tile4i)"]
+SORT = (let("v", at("t", I, LINE)), let("keys", at("cells", I, KEYS.type)), let("v", Apply(BY_KEYS, (PAYLOAD, KEYS))))
 OUTS, EMPTY = out("outs", V3), let("w", Apply(ROWS["vec3f()"], ()))
 AT_VS = at("vs", I, V3)
 MOMENTA, V5 = accumulator("momenta", V3, None), type_named("vec5f")
@@ -446,6 +450,18 @@ FAULTY: dict[str, tuple[Kernel, str]] = {
     "product added in place, as a value": (
         kernel((TILES, TILES_OUT), let("acc", T), put("tiles", Apply(MATMUL, (ACC, T, T)))),
         "stands where a value should",
+    ),
+    "keys read after they were sorted": (
+        kernel(SORTED, *SORT, put("line", do("tile_sum", KEYS))),
+        "keys may be unassigned here",
+    ),
+    "keys without a name": (
+        kernel(SORTED, SORT[0], let("v", Apply(BY_KEYS, (PAYLOAD, at("cells", I, KEYS.type)))), put("line", PAYLOAD)),
+        "changes what has been read before, or has no name",
+    ),
+    "keys that were read before": (
+        kernel(SORTED, *SORT[:2], let("sum", do("tile_sum", KEYS)), SORT[2], put("line", PAYLOAD)),
+        "changes what has been read before, or has no name",
     ),
     "product added in place to nothing": (
         kernel((TILES, TILES_OUT), let("s", T), ADD_PRODUCT, PUT_ACC),

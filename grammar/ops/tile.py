@@ -429,8 +429,30 @@ def _solving(T: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
         yield _step(f"{name}_inplace", (line, T), line, spelt, lambda y, a, meaning=meaning: meaning(a, y))
 
 
+def _sorting(T: Composite, keys: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
+    """Which moves what goes with equal keys as it comes: that is as undefined as a division by their difference."""
+    yield _step("tile_sort", (T, keys), T, InPlace("wp.tile_sort", 1, both=True), _sorted_by)
+
+
+def _sorted_by(values: Numbers, keys: Numbers) -> Numbers:
+    """Pairs change places, as in Batcher's network, until the keys ascend."""
+    pairs = list(zip(keys, values, strict=True))
+    for i, j in SORTED_BY:
+        (low, first), (high, second) = pairs[i], pairs[j]
+        call("floordiv", 1, call("sub", low, high))
+        over = call("greater", low, high)
+        pairs[i] = where(over, high, low), where(over, second, first)
+        pairs[j] = where(over, low, high), where(over, first, second)
+    return tuple(value for _, value in pairs)
+
+
+SORTED_BY = ((0, 1), (2, 3), (0, 2), (1, 3), (1, 2))
+"""What is compared where there are four."""
+
+
 CHANGERS: tuple[Op, ...] = (
     *(row for scalar in (F32, F64) for row in _changing(scalar)),
     *(row for T in TILES if T.width > 1 for rows in (_increased, _overwritten) for row in rows(T)),
     *(row for T in _GRIDS if T.shape[0] == T.shape[1] for row in _solving(T)),
+    *(row for T in (*TILES, *INT_TILES) if T.shape == (4,) for row in _sorting(T, INT_TILES[-1])),
 )
