@@ -60,7 +60,7 @@ def _new(draft: Draft, type: Element, height: int, handed: Function) -> tuple[Fu
     with inside(draft, name, args) as params:
         given = [param for param in params if isinstance(param, Var)]
         inner = draft.name("passed")
-        calls = list(_calls(draft, type, handed, given))
+        calls = _calls(draft, type, handed, given)
         draft.pending[:] = calls
         value = grow_term(draft, type, max(2, height - 2)) if calls else None
         left = [] if value is None else [one for one in draft.pending if one.term != value.term]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, reduce
+from functools import lru_cache, reduce
 
 from grammar.literal import number, zero
 from grammar.ops import ROWS
@@ -41,7 +41,7 @@ class NoRuleError(Exception):
     """Something in a function has no rule."""
 
 
-@cache
+@lru_cache(maxsize=1024)
 def adjoint_of(function: Function) -> Function | None:
     """Takes the parameters and the adjoint of the result, and returns what is added to the adjoint of each parameter.
 
@@ -51,7 +51,7 @@ def adjoint_of(function: Function) -> Function | None:
     return _reversed(primal, Var("adj_ret", primal.result))
 
 
-@cache
+@lru_cache(maxsize=1024)
 def gradient_of(function: Function) -> Function | None:
     """Takes the parameters, and returns the slope of the result, which is one number, along each of them."""
     primal = function.primal

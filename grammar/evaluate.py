@@ -147,7 +147,7 @@ class Interpreter(Generic[V]):
         self.returned: list[tuple[V, ...]] = []
         """What the functions that are being called have returned so far, the innermost last."""
         self.within: Op | None = None
-        """What is computed for the sake of."""
+        """What it is for that is computed now, if not for the kernel itself."""
         self.thread = thread_indices(inputs.launches, inputs.lanes)
         self.everywhere: Mask = filled(True, BOOL, self.thread.size)
         self.nowhere: Mask = filled(False, BOOL, self.thread.size)

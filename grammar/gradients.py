@@ -33,13 +33,14 @@ def call_gradient(draft: Draft, type: Element, height: int) -> list[Grown]:
     if chance(draft.choose, SECOND):
         args.append(grow_argument(draft, type, 1, ANYWHERE))
     for _ in range(ATTEMPTS):
-        if found := _slopes(draft, *_new(draft, type, height, args)):
+        made = _new(draft, type, height, args)
+        if made is not None and (found := _slopes(draft, *made)):
             return found
     return []
 
 
-def _new(draft: Draft, type: Element, height: int, args: list[Argument]) -> tuple[Function | None, Sequence[Argument]]:
-    """A function of the arguments, or of those of them that it needs, that has a gradient."""
+def _new(draft: Draft, type: Element, height: int, args: list[Argument]) -> tuple[Function, Sequence[Argument]] | None:
+    """A function that is called for its gradient, and those of the arguments that it needs."""
     name, profile = draft.name("energy"), draft.profile
     draft.profile = _smooth(profile)
     with inside(draft, name, args) as params:
@@ -52,15 +53,13 @@ def _new(draft: Draft, type: Element, height: int, args: list[Argument]) -> tupl
     function = Function(name, own, body, type.scalar)
     gradient = gradient_of(function) if kept else None
     if gradient is None:
-        return None, ()
+        return None
     called_for = replace(function, result=gradient.result, others=gradient.others, gradient=True)
     return called_for, [args[k] for k in kept]
 
 
-def _slopes(draft: Draft, function: Function | None, args: Sequence[Argument]) -> list[Grown]:
+def _slopes(draft: Draft, function: Function, args: Sequence[Argument]) -> list[Grown]:
     """Those along all parameters, if each is new and differs from lane to lane."""
-    if function is None:
-        return []
     if function.others:
         return unpacked(draft, function, args) or []
     grown = called(draft, function, args)

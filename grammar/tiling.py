@@ -120,7 +120,8 @@ def tile_changed(draft: Draft, type: Element, height: int) -> Grown:
     old = _new_tile(draft, op.result)
     assert isinstance(old.term, Var)
     run(draft, Assign(old.term.name, Apply(op, (old.term, *(other.term for other in others)))))
-    draft.scope = [known for known in draft.scope if op.name != "tile_sort" or known != others[0].term]
+    if op.name == "tile_sort":
+        draft.scope.remove(others[0].term)  # type: ignore[arg-type] # a local, and sorted as well
     changed = local(draft, old.term.name, op.result)
     if op.result is type:
         return changed

@@ -13,12 +13,13 @@ from grammar.types import Composite
 
 
 def _pasting(taken: Op) -> Iterator[Op]:
-    (whole,), part = taken.params[:1], taken.result
-    known = isinstance(taken.spelling, Item) and bool(taken.spelling.indices)
-    if known and isinstance(taken.spelling, Item) and isinstance(whole, Composite) and isinstance(part, Composite):
-        indices = taken.spelling.indices
-        meaning = parts.pasted(whole.shape, *indices)
-        yield Op("paste", (whole, part), whole, Pasted(indices), meaning, exact=True, group=taken.group, weight=0.1)
+    match taken:
+        case Op(params=(Composite() as whole, *_), result=Composite() as part, spelling=Item((_, *_) as indices)):
+            meaning = parts.pasted(whole.shape, *indices)
+            spelt = Pasted(tuple(indices))
+            yield Op("paste", (whole, part), whole, spelt, meaning, exact=True, group=taken.group, weight=0.1)
+        case _:
+            pass
 
 
-CHANGERS: tuple[Op, ...] = tuple(row for op in (*vector.ROWS, *matrix.ROWS) if op.params for row in _pasting(op))
+CHANGERS: tuple[Op, ...] = tuple(row for op in (*vector.ROWS, *matrix.ROWS) for row in _pasting(op))
