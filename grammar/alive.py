@@ -187,13 +187,12 @@ def _with_changes(kernel: Kernel, inputs: Inputs, changed: list[Param], seed: in
 def _other(param: Param, values: Lanes, seed: int, lanes: int) -> Lanes:
     """Other values of the same range: floats closer to its low end, which costs less than to draw them anew.
 
-    The parts of composites come closer by different shares, lest directions and orders stay.
+    That is, if all are there. The parts of composites come closer by different shares, lest directions and orders stay.
     """
     element = param.element
-    if element.scalar in FLOATS:
+    if element.scalar in FLOATS and param.role not in (Role.MISSING, Role.INFINITE):
         share = 0.3 * (1 + np.arange(element.width) / element.width) if isinstance(element, Composite) else 0.3
-        there = np.where(np.isfinite(values), values, values.dtype.type(param.low))  # what is missing stays so
-        return np.asarray(values - (there - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
+        return np.asarray(values - (values - values.dtype.type(param.low)) * np.asarray(share, values.dtype))
     other = column(param, seed + 1, lanes)
     if isinstance(param.type, Array) or some(other != values):
         return other

@@ -16,7 +16,7 @@ from grammar.alive import is_alive
 from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.choose import Seed, replaying
 from grammar.defects import defect
-from grammar.draft import Draft, start
+from grammar.draft import Draft, add_param, start
 from grammar.families import ANY, Family
 from grammar.features import (
     Feature,
@@ -29,6 +29,7 @@ from grammar.features import (
     loop_while,
 )
 from grammar.fields import names_of, renamed
+from grammar.gaps import TESTS
 from grammar.grow import grow
 from grammar.heights import height
 from grammar.literal import number
@@ -40,6 +41,7 @@ from grammar.ops import ROWS, TABLE
 from grammar.params import Param, Role, Struct
 from grammar.paths import owner, root
 from grammar.profiles import profile
+from grammar.ranges import Span
 from grammar.terms import new_array
 from grammar.tiles import is_of_threads, is_tile
 from grammar.tree import (
@@ -419,9 +421,18 @@ def _elements(draft: Draft, op: Op, nesting: Nesting | None = None) -> list[Term
     return [
         Apply(nesting.inner, tuple(_elements(draft, nesting.inner)))
         if nesting is not None and place == nesting.place
-        else Read(new_array(draft, type, span).name, draft.thread, type)
+        else Read(_array_for(draft, op, type, span).name, draft.thread, type)
         for place, (type, span) in enumerate(zip(op.params, spans_for(op), strict=True))
     ]
+
+
+def _array_for(draft: Draft, op: Op, type: Element, span: Span) -> Param:
+    """Of what tells missing data from others, one in which some are missing."""
+    param = new_array(draft, type, span)
+    if op.name not in TESTS:
+        return param
+    draft.params.remove(param)
+    return add_param(draft, replace(param, role=TESTS[op.name][0]))
 
 
 @cache
