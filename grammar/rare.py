@@ -7,7 +7,7 @@ the kernel is about, and its value is a feature like any other: it is used, made
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 
 from grammar.choose import Choose, chance, weighted
@@ -44,7 +44,7 @@ def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:
     options = _options(family)
     if not options:
         return None
-    rows = weighted(choose, [(rows, 1.0 / _families_with(rows)) for rows in options if _is_rare(profile, rows)])
+    rows = weighted(choose, [(rows, _weights()[_called(rows[0])]) for rows in options if _is_rare(profile, rows)])
     row = weighted(choose, [(row, _share(profile, row)) for row in rows])
     return None if row.name in profile.off else row
 
@@ -82,21 +82,41 @@ def _is_rare(profile: Profile, rows: tuple[Op, ...]) -> bool:
     return all(profile.operations.get(counted_as(row), 0.0) < COMMON for row in rows)
 
 
+ROUNDS = 20
+"""After which the weights of operations hardly change any more."""
+
+
 @cache
-def _families_with(rows: tuple[Op, ...]) -> int:
-    """How many families have kernels around one of the rows."""
-    return sum(any(main_for(family, row) for row in rows) for family in FAMILIES)
+def _weights() -> Mapping[Name, float]:
+    """By operation, what makes each as likely as any other over all families, of which some have many and some few."""
+    sets = [[_called(rows[0]) for rows in options] for family in FAMILIES if (options := _options(family))]
+    weights = {name: 1.0 for names in sets for name in names}
+    for _ in range(ROUNDS):
+        reached = dict.fromkeys(weights, 0.0)
+        for names in sets:
+            total = sum(weights[name] for name in names)
+            for name in names:
+                reached[name] += weights[name] / total
+        weights = {name: weight / reached[name] for name, weight in weights.items()}
+    return weights
 
 
 @cache
 def _operations() -> tuple[Sequence[Op], ...]:
-    found: dict[tuple[str, str], list[Op]] = {}
+    found: dict[Name, list[Op]] = {}
     for row in TABLE:
         if row.params and row.name not in DONE_ELSEWHERE and not isinstance(row.spelling, Chain):
-            constructs = isinstance(row.result, Composite) and row.name == row.result.name
-            name = row.result.kind if constructs and isinstance(row.result, Composite) else row.name
-            found.setdefault((row.group, name), []).append(row)
+            found.setdefault(_called(row), []).append(row)
     return tuple(found.values())
+
+
+Name = tuple[str, str]
+"""Of an operation: its group, and what it is called there, or what kind of composite it makes."""
+
+
+def _called(row: Op) -> Name:
+    constructs = isinstance(row.result, Composite) and row.name == row.result.name
+    return row.group, row.result.kind if constructs and isinstance(row.result, Composite) else row.name
 
 
 @lru_cache(maxsize=64)
