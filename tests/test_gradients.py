@@ -6,7 +6,7 @@ against both: a rule that is wrong is caught where it is written down as where i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -122,10 +122,6 @@ def values(function: Function, env: Mapping[str, Lanes]) -> list[Lanes]:
     return [value(term, known) for term in returned(function)]
 
 
-def width(type: Any) -> int:
-    return type.width if isinstance(type, Composite) else 1
-
-
 def has_rule(op: Op) -> bool:
     """None has what takes matrices, extremes of vectors, and a number over a vector."""
     vectors = [type for type in op.params if isinstance(type, Composite)]
@@ -143,27 +139,34 @@ def test_a_rule_says_what_differences_say(op: Op) -> None:
     assert (adjoint is not None) == has_rule(op)
     if adjoint is None:
         return
-    draw = np.random.Generator(np.random.PCG64(3))
-    env = {
-        p.name: draw.uniform(0.4, 2.0, (width(p.type), LANES)).reshape(-1, LANES) if width(p.type) > 1 else
-        draw.uniform(0.4, 2.0, LANES) if is_smooth(p.type) else draw.random(LANES) < 0.5
-        for p in params
-    }  # fmt: skip
-    back = draw.uniform(-1.0, 1.0, (width(op.result), LANES))
-    env["adj_ret"] = back if width(op.result) > 1 else back[0]
-    found = values(adjoint, env)
+    env = {param.name: drawn(param.type, (0.4, 2.0), k) for k, param in enumerate(params)}
+    found = values(adjoint, env | {"adj_ret": drawn(op.result, (-1.0, 1.0), 9)})
+    back = drawn(op.result, (-1.0, 1.0), 9).reshape(-1, LANES)
     for param, told in zip(params, found, strict=True):
         if not is_smooth(param.type):
             assert not told.any()
             continue
-        for k in range(width(param.type)):
-            ends = []
-            for side in (STEP, -STEP):
-                moved = env[param.name].copy().reshape(-1, LANES)
-                moved[k] += side
-                ends.append(op(*(moved.reshape(env[p.name].shape) if p is param else env[p.name] for p in params)))
-            slope = ((ends[0] - ends[1]) / (2 * STEP)).reshape(-1, LANES)
-            assert np.allclose(told.reshape(-1, LANES)[k], (slope * back).sum(axis=0), rtol=1e-6, atol=1e-7), param
+        for k, one in enumerate(told.reshape(-1, LANES)):
+            slope = difference(op, [env[p.name] for p in params], params.index(param), k)
+            assert np.allclose(one, (slope * back).sum(axis=0), rtol=1e-6, atol=1e-7), param
+
+
+def drawn(type: Any, span: tuple[float, float], seed: int) -> Lanes:
+    """Values of the type; the first axis of a composite numbers its scalars."""
+    numbers = np.random.Generator(np.random.PCG64(seed))
+    if not is_smooth(type):
+        return np.asarray(numbers.random(LANES) < 0.5)
+    return numbers.uniform(*span, (type.width, LANES) if isinstance(type, Composite) else LANES)
+
+
+def difference(op: Op, args: Sequence[Lanes], place: int, part: int) -> Lanes:
+    """The slope of each scalar of the result along one scalar of an argument."""
+    ends = []
+    for side in (STEP, -STEP):
+        moved = args[place].copy()
+        moved.reshape(-1, LANES)[part] += side
+        ends.append(op(*args[:place], moved, *args[place + 1 :]).reshape(-1, LANES))
+    return np.asarray((ends[0] - ends[1]) / (2 * STEP))
 
 
 def test_every_rule_is_for_some_operation() -> None:
