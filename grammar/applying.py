@@ -61,12 +61,14 @@ def _new(draft: Draft, type: Element, height: int, handed: Function) -> tuple[Fu
         given = [param for param in params if isinstance(param, Var)]
         inner = draft.name("passed")
         calls = _calls(draft, type, handed, given)
+        if not calls:
+            return None
         draft.pending[:] = calls
-        value = grow_term(draft, type, max(2, height - 2)) if calls else None
-        left = [] if value is None else [one for one in draft.pending if one.term != value.term]
+        value = grow_term(draft, type, max(2, height - 2))
+        left = [one for one in draft.pending if one.term != value.term]
         draft.pending.clear()
-        value = None if value is None else combine(draft, [value, *left], height)
-        body = () if value is None else (*draft.block, Return(value.term))
+        value = combine(draft, [value, *left], height)  # which may add steps to the block
+        body = (*draft.block, Return(value.term))
     kept = needed(params, body)
     if not kept or handed not in called_in(body):
         return None

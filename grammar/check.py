@@ -314,8 +314,8 @@ class _Checker:
         """A local that no adjoint needs as it was, nor holds what others do."""
         if old.name in self.read:
             yield f"{old.name} is changed in place, which has been read before"
+        both = isinstance(op.spelling, InPlace) and op.spelling.both
         for other in others:
-            both = isinstance(op.spelling, InPlace) and op.spelling.both
             if both and not (isinstance(other, Var) and other.name not in self.read | self.sharing):
                 yield f"{op.key} changes what has been read before, or has no name"
             yield from self.term(other, scope)

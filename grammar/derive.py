@@ -27,6 +27,7 @@ from grammar.tree import (
     bodies,
     called_in,
     own_subterms,
+    own_terms,
     subterms,
 )
 from grammar.types import F32, F64, Composite, Element
@@ -59,10 +60,15 @@ def gradient_of(function: Function) -> Function | None:
     return _reversed(primal, number(primal.result, 1)) if smooth else None
 
 
+def without_adjoint(name: str, body: tuple[Stmt, ...]) -> Iterator[str]:
+    """Of a function, what keeps Warp from making its adjoint."""
+    if any(called.gradient for called in called_in(body)):
+        yield f"{name} calls for a gradient, and so would have no adjoint"
+
+
 def adjoint_problems(function: Function) -> Iterator[str]:
     """What keeps the function from having an adjoint."""
-    if any(called.gradient for called in called_in(function.body)):
-        yield f"{function.name} calls for a gradient, and so would have no adjoint"
+    yield from without_adjoint(function.name, function.body)
     if function.custom and adjoint_of(function) is None:
         yield f"{function.name} has no adjoint that could be written down"
 
@@ -91,7 +97,7 @@ def _reversed(function: Function, back: Term) -> Function | None:
         body = _body([step for step in steps if isinstance(step, Assign)], last.value, back, params)
     except NoRuleError:
         return None
-    results = [value.type for value in _values(body)]
+    results = [value.type for value in own_terms(body[-1])]
     if sum(1 for stmt in body for _ in own_subterms(stmt)) > MOST_NODES:
         return None
     params += [back] if isinstance(back, Var) else []
@@ -119,18 +125,6 @@ def _body(steps: Sequence[Assign], value: Term, back: Term, params: Sequence[Var
             again.insert(0, step)
             wanted |= {term.name for term in subterms(step.value) if isinstance(term, Var)}
     return (*again, *after)
-
-
-def returned(function: Function) -> tuple[Term, ...]:
-    """What a function that takes one way only returns."""
-    return _values(function.body)
-
-
-def _values(body: Sequence[Stmt]) -> tuple[Term, ...]:
-    last = body[-1]
-    assert isinstance(last, Return)
-    assert last.value is not None
-    return (last.value, *last.others)
 
 
 def _pass_back(term: Term, back: Term, came: Mapping[str, list[Term]], known: Term | None = None) -> None:

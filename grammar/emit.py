@@ -15,7 +15,7 @@ from typing import NamedTuple, assert_never
 import libcst as cst
 
 from grammar.atomics import AtomicKind
-from grammar.derive import adjoint_of, returned
+from grammar.derive import adjoint_of
 from grammar.literal import zero
 from grammar.nodes import (
     EMPTY,
@@ -78,6 +78,7 @@ from grammar.tree import (
     all_functions,
     constants,
     indices_of,
+    own_terms,
     statements,
 )
 from grammar.types import BARE, I32, LETTERS, WARPS, Composite, Element, Scalar
@@ -536,7 +537,7 @@ def _function(function: Function) -> Iterator[cst.FunctionDef]:
         of = cst.Decorator(call("wp.func_grad", [identifier(function.name)]))
         params, opening = parameters(adjoint.name, adjoint.params, (), frozenset())
         steps = _block(adjoint.body[:-1], _names(adjoint.body)).body
-        added = [_added(*pair) for pair in zip(function.params, returned(adjoint), strict=True)]
+        added = [_added(*pair) for pair in zip(function.params, own_terms(adjoint.body[-1]), strict=True)]
         lines = cst.IndentedBlock([*steps, *filter(None, added)], header=END)
         yield _definition(of, adjoint.name, params, opening, lines)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from grammar.derive import without_adjoint
 from grammar.params import Param
 from grammar.tiles import is_tile
 from grammar.tree import (
@@ -34,7 +35,6 @@ from grammar.tree import (
     Whole,
     Writing,
     bound,
-    called_in,
     own_subterms,
     statements,
     terms_in,
@@ -99,8 +99,7 @@ def outline_problems(stmt: Outlined, before: set[str]) -> Iterator[str]:
         yield f"{stmt.name} finds out what other threads did"
     if any(isinstance(term, Read) and term.via for term in terms_in(stmt.body)):
         yield f"{stmt.name} takes a view"
-    if any(function.gradient for function in called_in(stmt.body)):
-        yield f"{stmt.name} calls for a gradient, and so would have no adjoint"
+    yield from without_adjoint(stmt.name, stmt.body)
     if any("." in name for name, _ in used(stmt.body)):
         yield f"{stmt.name} takes fields of structs"
 

@@ -428,10 +428,8 @@ class Function:
         """The function itself, whose gradient it may stand for."""
         if not self.gradient:
             return self
-        last = self.body[-1]
-        assert isinstance(last, Return)
-        assert last.value is not None
-        return replace(self, result=last.value.type, others=(), gradient=False)
+        (value,) = own_terms(self.body[-1])
+        return replace(self, result=value.type, others=(), gradient=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import grammar.grow
 from grammar.canon import canonical_hash
 from grammar.check import problems
 from grammar.choose import Seed, seeded
-from grammar.derive import RULES, adjoint_of, gradient_of, is_smooth, returned
+from grammar.derive import RULES, adjoint_of, gradient_of, is_smooth
 from grammar.emit import emit
 from grammar.families import family_named
 from grammar.flow import active_names
@@ -46,6 +46,7 @@ from grammar.tree import (
     all_functions,
     bodies,
     called_in,
+    own_terms,
 )
 from grammar.types import F32, F64, I32, Array, Composite, type_named
 from tests.builders import LANES, OUT, X, Y, array, at, change, do, ints, kernel, let, loop, out, put, var, when
@@ -119,7 +120,7 @@ def values(function: Function, env: Mapping[str, Lanes]) -> list[Lanes]:
     for stmt in function.body[:-1]:
         assert isinstance(stmt, Assign)
         known[stmt.name] = value(stmt.value, known)
-    return [value(term, known) for term in returned(function)]
+    return [value(term, known) for term in own_terms(function.body[-1])]
 
 
 def has_rule(op: Op) -> bool:
