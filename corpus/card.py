@@ -40,6 +40,7 @@ of a composite's shape numbers its scalars, as Warp's own arrays take them. Type
 `mat23f`, are among the names that the row's module defines:
 
 ```python
+import ml_dtypes  # by which NumPy has bfloat16
 import numpy as np
 import warp as wp
 

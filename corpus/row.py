@@ -112,7 +112,7 @@ def row_of(identity: Identity, recipe: Recipe, kernel: Kernel, build: Build, ver
         "gradient_checked": float(verdict.gradient_checked),
         "gradient_residual": float(verdict.gradient_residual),
         "table_digest": recipe.table_digest,
-        **{f"{name}_version": recipe.versions[name] for name in ("warp", "llvm", "nvrtc", "numpy")},
+        **{f"{name}_version": recipe.versions[name] for name in ("warp", "llvm", "nvrtc", "numpy", "ml_dtypes")},
         "flags": [{"name": name, "value": str(value)} for name, value in sorted(recipe.flags.items())],
     }
 

@@ -106,6 +106,7 @@ COLUMNS = (
     Column("llvm_version", TEXT, "Version of the LLVM inside warp-lang.", repeats=True),
     Column("nvrtc_version", TEXT, "Version of the NVRTC inside warp-lang.", repeats=True),
     Column("numpy_version", TEXT, "Version of NumPy, which the reference ran on.", repeats=True),
+    Column("ml_dtypes_version", TEXT, "Version of ml_dtypes, of which the reference has bfloat16.", repeats=True),
     Column("flags", FLAGS, "Compiler options that bear on values or text.", repeats=True),
 )
 

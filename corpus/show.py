@@ -18,6 +18,7 @@ from corpus.row import Row, array_of
 from corpus.store import column, opened, read, shards
 from extract.build import PIECES, Target
 from grammar.errors import UserError
+from grammar.floats import FLOATING
 from grammar.types import ELEMENTS as ELEMENT_TYPES
 
 LEXERS = {Target.CPP: "cpp", Target.CUDA: "cuda", Target.LLVM: "llvm", Target.PTX: "ptx"}
@@ -105,7 +106,7 @@ def facts(row: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _number(value: np.generic) -> str:
-    return f"{value:.6g}" if np.issubdtype(value.dtype, np.floating) else str(value)
+    return f"{value:.6g}" if value.dtype.kind in FLOATING else str(value)
 
 
 def _heading(console: Console, text: str) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 from extract.warp_private import ARRAY_LAYOUT
 from grammar.params import Param
 from grammar.paths import ELEMENT, root
-from grammar.types import Array, Composite, Element, Type
+from grammar.types import BF16, Array, Composite, Element, Scalar, Type
 
 CODES = {
     "float16": "e",
+    "bfloat16": "H",  # its bits
     "float32": "f",
     "float64": "d",
     "bool": "?",
@@ -31,6 +32,13 @@ CODES = {
     },
 }
 """The letters of `struct` by scalar."""
+
+
+def scalars(values: Any, scalar: Scalar) -> list[Any]:
+    """What `struct` takes for one number or the scalars of a composite."""
+    array = np.asarray(values, scalar.dtype).reshape(-1)
+    return (array.view(np.uint16) if scalar is BF16 else array).tolist()
+
 
 Named = tuple[str, Type]
 

@@ -23,9 +23,10 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from extract.arguments import layout, passed, record_type
+from extract.arguments import layout, passed, record_type, scalars
 from extract.machine import Handle
 from extract.warp_private import ADJOINT_ENTRY, BOUNDS_LAYOUT, ENTRY
+from grammar.floats import FLOATING
 from grammar.layout import grid
 from grammar.params import Param
 from grammar.paths import ELEMENT, owner, root
@@ -114,7 +115,7 @@ def _check(handle: Handle, params: Sequence[Param]) -> None:
 
 
 def _is_differentiable(param: Param) -> bool:
-    return isinstance(param.type, Array) and param.element.dtype.kind == "f"
+    return isinstance(param.type, Array) and param.element.dtype.kind in FLOATING
 
 
 # -- guarded memory ---------------------------------------------------------------------------------------------------
@@ -269,7 +270,7 @@ def _arguments(
         if isinstance(param.type, Array):
             fields += _descriptor(param, _itemsize(param, memory), memory[_place(param)], gradients.get(_place(param)))
         else:
-            fields += np.asarray(values[param.name], param.element.dtype).reshape(-1).tolist()
+            fields += scalars(values[param.name], param.element.scalar)
     return _packed(params, fields)
 
 

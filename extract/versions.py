@@ -14,6 +14,7 @@ from extract import warp_private
 
 @cache
 def versions() -> Mapping[str, str]:
-    """Of `warp`, `llvm`, `nvrtc` and `numpy`. Warp must have been initialised."""
+    """Of `warp`, `llvm`, `nvrtc`, `numpy` and `ml_dtypes`. Warp must have been initialised."""
     llvm, nvrtc = warp_private.compiler_versions()
-    return {"warp": version("warp-lang"), "llvm": llvm, "nvrtc": nvrtc, "numpy": version("numpy")}
+    arithmetic = {"numpy": version("numpy"), "ml_dtypes": version("ml-dtypes")}
+    return {"warp": version("warp-lang"), "llvm": llvm, "nvrtc": nvrtc, **arithmetic}

@@ -248,10 +248,15 @@ def cuda_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str]:
     return called[0] + forward, called[1] + adjoint
 
 
+NO_BFLOAT16 = "#define WP_NO_BFLOAT16\n"
+"""What Warp puts before modules without such floats, which are then not parsed: in a precompiled header they are."""
+
+
 def header(module: Any, options: Options, device: str) -> str:
-    """What Warp puts before the first kernel of a translation unit for "cpu" or "cuda" (no kernel uses bfloat16)."""
+    """What Warp puts before the first kernel of a translation unit for "cpu" or "cuda", where any may use bfloat16."""
     text: str = context.ModuleBuilder(module, dict(options), hasher=_Only({}), target=device).codegen(device)
-    return text
+    assert text.startswith(NO_BFLOAT16), f"Warp's text no longer begins with {NO_BFLOAT16!r}"
+    return text.removeprefix(NO_BFLOAT16)
 
 
 FIXED_PARAMETER = "static constexpr bool wp_linear_contiguous = true;\n"

@@ -17,6 +17,7 @@ import numpy as np
 
 from grammar.choose import Choose, pick
 from grammar.evaluate import Interpreter
+from grammar.floats import FLOATING
 from grammar.inputs import REGULAR_SETS, column
 from grammar.lanes import greatest, least, some
 from grammar.layout import Inputs, Mask
@@ -319,7 +320,7 @@ def gives_back(draft: Draft, value: Lanes, part: Lanes) -> bool:
     one, other = abs(value.item(lane)), abs(part.item(lane))
     if value.dtype.kind != "u" and abs(one - other) > NEAR * other:
         return False  # as nearly always, which need not be seen on all lanes
-    if value.dtype.kind == "f":
+    if value.dtype.kind in FLOATING:
         near = np.abs(np.abs(value) - np.abs(part)) <= NEAR * np.abs(part)
     else:
         near = (value == part) | (value == np.negative(part)) | (value == ~part)

@@ -32,6 +32,7 @@ POISON = {
     "float32": 0x7FC5A5A5,
     "float64": 0x7FF85A5A5A5A5A5A,
     "float16": 0x7E5A,
+    "bfloat16": 0x7FDA,
     "bool": 1,
     **{scalar.name: 0x5A5A5A5A5A5A5A5A >> (64 - scalar.bits) for scalar in INTEGERS},
 }

@@ -15,6 +15,11 @@ COMPOSITE_KINDS = ("transform", "twist", "matrix", "quaternion", "vector")
 KINDS = (*COMPOSITE_KINDS, *SCALAR_KINDS)
 
 
+def scalar_kind(name: str) -> str:
+    """Of a scalar type of any width, such as `uint8`; empty if it is none."""
+    return next((kind for kind in SCALAR_KINDS if kind in name), "")
+
+
 def strongest(kinds: Iterable[str]) -> str:
     """The most structured of the kinds; empty where none is known, or where only scalars are known and not all."""
     found = set(kinds)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.op import Lanes
-from grammar.types import F16, Scalar
+from grammar.types import HALVES, Scalar
 
 
 def some(mask: NDArray[np.bool_]) -> bool:
@@ -45,6 +45,7 @@ def filled(value: float | int | bool, type: Scalar, lanes: int) -> Lanes:
 def _filled(value: float | int | bool, type: Scalar, lanes: int, text: str) -> Lanes:
     """`text` tells apart what compares equal: the two zeros."""
     del text
-    array = np.full(lanes, type.dtype.type(np.float32(value) if type is F16 else value))  # Warp goes by way of float32
+    number = np.float32(value) if type in HALVES else value  # Warp goes by way of float32
+    array = np.full(lanes, type.dtype.type(number))
     array.setflags(write=False)
     return array

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from grammar.floats import FLOATING
 from grammar.op import Lanes, Op
 from grammar.types import FLOATS, I8, I16, I32, I64, INTEGERS, U8, U16, U32, U64, Scalar
 
@@ -63,7 +64,7 @@ def spans(scalar: Scalar, patterns: bool = False) -> tuple[Span, ...]:
 
 def wrapped(op: Op, values: list[Lanes], result: Lanes) -> Lanes:
     """Lanes on which an operation on integers, or a cast of one, gives another number than arithmetic does."""
-    if op.result not in INTEGERS or any(value.dtype.kind == "f" for value in values):
+    if op.result not in INTEGERS or any(value.dtype.kind in FLOATING for value in values):
         return np.zeros(result.shape, np.bool_)
     if op.group == "cast":
         exact = values[0].astype(np.float64)

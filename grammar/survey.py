@@ -21,6 +21,7 @@ from grammar.kinds import (
     RESULTS,
     SCALAR_KINDS,
     product,
+    scalar_kind,
     strongest,
     subject,
     type_spelt,
@@ -74,7 +75,7 @@ PREFIX: Mapping[type[cst.CSTNode], str] = {
 
 ORDERINGS = (cst.LessThan, cst.LessThanEqual, cst.GreaterThan, cst.GreaterThanEqual)
 BOOLEAN = _words("between less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not")
-SIZED = _words("float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool")
+SIZED = _words("bfloat16 float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool")
 CASTS: Mapping[str, str] = {"float": "float32", "int": "int32", "bool": "bool"} | {f"wp.{n}": n for n in sorted(SIZED)}
 FLOAT_CALLS = _words(
     "sin cos tan asin acos atan atan2 sinh cosh tanh exp log log2 log10 pow power sqrt cbrt erf erfc erfinv erfcinv"
@@ -234,7 +235,7 @@ def _call(function: str, args: Sequence[cst.BaseExpression], scope: Scope) -> Te
 
 def _cast(name: str, operand: Term) -> Term:
     """A cast of a literal, such as `float(0.0)`, declares a variable rather than computes: it counts as a constant."""
-    kind = name.removeprefix("u").rstrip("0123456789")
+    kind = scalar_kind(name)
     if operand.literals and operand.height == 1:
         return replace(operand, kind=kind)
     return _above(kind, [operand], _operation(name, operand.kind))
@@ -365,7 +366,7 @@ def _type_name(spelling: str) -> str:
 def _kind(spelling: str) -> str:
     if spelling.removeprefix("wp.") in COMPOSITES:
         return COMPOSITES[spelling.removeprefix("wp.")][1]
-    return CASTS.get(spelling, "").removeprefix("u").rstrip("0123456789")
+    return scalar_kind(CASTS.get(spelling, ""))
 
 
 def _survey_block(block: cst.BaseSuite, scope: Scope, nesting: int) -> None:

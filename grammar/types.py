@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from ml_dtypes import bfloat16
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,7 +27,7 @@ class Scalar:
     is_own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", np.dtype(self.name))
+        object.__setattr__(self, "dtype", np.dtype(bfloat16 if self.name == "bfloat16" else self.name))
 
     @property
     def bits(self) -> int:
@@ -51,12 +52,15 @@ class Scalar:
 F32 = Scalar("float32", "float")
 F64 = Scalar("float64", "wp.float64")
 F16 = Scalar("float16", "wp.float16")
+BF16 = Scalar("bfloat16", "wp.bfloat16")
 I32 = Scalar("int32", "int")
 I64, I16, I8 = (Scalar(name, f"wp.{name}") for name in ("int64", "int16", "int8"))
 U32, U64, U16, U8 = (Scalar(name, f"wp.{name}") for name in ("uint32", "uint64", "uint16", "uint8"))
 BOOL = Scalar("bool", "bool")
 
-FLOATS = (F32, F64, F16)
+FLOATS = (F32, F64, F16, BF16)
+HALVES = (F16, BF16)
+"""Of two bytes: what is done with them is done in float32 and rounded."""
 SIGNED, UNSIGNED = (I32, I64, I16, I8), (U32, U64, U16, U8)
 INTEGERS = (*SIGNED, *UNSIGNED)
 NUMBERS = (*FLOATS, *INTEGERS)
@@ -64,7 +68,7 @@ SCALARS = (*NUMBERS, BOOL)
 
 ATOMIC = (*FLOATS, I32, I64, U32, U64)
 """Types that atomic operations, and so updates of elements in place, exist for."""
-ORDERED = (F32, F64, I32, I64, U32, U64)
+ORDERED = (F32, F64, BF16, I32, I64, U32, U64)
 """Those that the atomic minimum and maximum exist for."""
 BITS = (I32, I64, U32, U64)
 """Those that the atomic operations on bits exist for."""

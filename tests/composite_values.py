@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from grammar.floats import precision
 from grammar.number import Calculus, composed_each, is_defined
 from grammar.op import Lanes, Op
 from grammar.types import BOOL, F32, F64, FLOATS, I32, INTEGERS, Composite, Element, Scalar
@@ -45,7 +46,7 @@ def special_values(type: Scalar, exact: bool = True) -> Lanes:
         bounds = np.iinfo(type.name)
         values = (*INTEGER_SPECIALS, bounds.max, bounds.min, bounds.max - 1, bounds.min + 1)
         return np.array([value % 2**64 for value in values], np.uint64).astype(type.dtype)
-    info = np.finfo(type.name)
+    info = precision(type.dtype)
     most = float(info.max) ** (0.3 if type is F64 and not exact else 1.0)
     sizes = (0.0, 0.5, 1.0, 1.5, 3.0, 1e4, most, float(info.smallest_subnormal), np.inf)
     return np.array([np.nan, *sizes, *(-size for size in sizes)], type.dtype)

@@ -35,6 +35,7 @@ FACTS = {
     "llvm": "2",
     "nvrtc": "3",
     "numpy": "4",
+    "ml_dtypes": "5",
 }
 GUILTY = 37
 SPACE = 4

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from grammar.floats import precision
 from grammar.op import Lanes, Op
 from grammar.ops import numerics
 from grammar.types import BOOL, F16, FLOATS, INTEGERS, SIGNED, UNSIGNED, Element
@@ -65,8 +66,8 @@ def _slightly_off(op: Op, ulps: float) -> Meaning:
         if op.result not in FLOATS:
             return np.logical_not(right) if op.result is BOOL else np.bitwise_xor(right, 1)
         if op.exact:
-            return np.asarray(np.nextafter(right, np.inf))
-        return np.asarray(right * (1 + 4 * ulps * float(np.finfo(op.result.name).eps)))
+            return np.asarray(np.nextafter(right, right.dtype.type(np.inf)))
+        return np.asarray(right * (1 + 4 * ulps * float(precision(op.result.dtype).eps)))
 
     return wrong
 
@@ -141,7 +142,7 @@ OBVIOUS: Mapping[str, tuple[Meaning, ...]] = {
     "pow": (lambda a, b: np.power(np.abs(a), b), lambda a, b: np.exp(b * np.log(a))),
     "radians": (numerics.degrees,),
     "rint": (numerics.round_half_away, lambda x: np.floor(x + 0.5)),
-    "round": (np.rint, lambda x: np.trunc(x + np.copysign(0.5, x))),
+    "round": (np.rint, lambda x: np.trunc(x + np.copysign(x.dtype.type(0.5), x))),
     "sign": (np.sign,),
     "sign float": (lambda x: np.copysign(1.0, x),),
     "sin": (np.cos,),

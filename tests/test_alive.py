@@ -21,6 +21,7 @@ from grammar.check import problems
 from grammar.choose import Seed, seeded
 from grammar.evaluate import EndlessLoopError, Interpreter
 from grammar.families import family_named
+from grammar.floats import FLOATING
 from grammar.grow import grow
 from grammar.inputs import column
 from grammar.layout import Inputs, Mask
@@ -204,7 +205,7 @@ def is_near(one: Lanes, other: Lanes) -> bool:
     """Whether they are the same but for signs and rounding."""
     if one.dtype == np.bool_:
         return bool((one == other).all())
-    if one.dtype.kind != "f":
+    if one.dtype.kind not in FLOATING:
         return bool(((one == other) | (one == 0 - other)).all())
     return bool((np.abs(np.abs(one) - np.abs(other)) <= 1e-4 * np.abs(other)).all())
 

@@ -18,6 +18,7 @@ from extract.build import BuildFailure
 from extract.launch import of_warp
 from extract.options import CompileOptions
 from grammar.emit import emit
+from grammar.floats import FLOATING
 from grammar.layout import Inputs
 from grammar.op import Call, InPlace, Item, Lanes, Member, Op, Pasted, Ternary
 from grammar.ops import CHANGERS, COMPOSITE_ROWS, ROWS
@@ -245,7 +246,7 @@ DIFFERENTIATED = frozenset(op for op in CONTINUOUS if in_float64(op) is op)
 
 def slopes(op: Op, points: tuple[Lanes, ...], k: int) -> tuple[Lanes, Lanes]:
     """The derivatives by each scalar of the k-th argument, in float64, and where they can be told."""
-    wide = [point.astype(np.float64) if point.dtype.kind == "f" else point for point in points]
+    wide = [point.astype(np.float64) if point.dtype.kind in FLOATING else point for point in points]
     flat = wide[k].reshape(len(wide[k]), -1)
 
     def total(moved: Lanes) -> Lanes:

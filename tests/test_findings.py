@@ -18,9 +18,10 @@ from extract.options import CompileOptions
 from grammar.errors import UserError
 from grammar.inputs import REGULAR_SETS
 from grammar.ops import ROWS
+from grammar.params import Struct
 from grammar.serial import plain_of
 from grammar.tree import Apply, Break, Kernel
-from grammar.types import COMPOSITES, F32, I32, type_named
+from grammar.types import BF16, COMPOSITES, F32, I32, type_named
 from synth.findings import FOLDER, save_finding
 from synth.result import Finding as Found
 from synth.settings import Settings
@@ -100,10 +101,11 @@ def test_a_file_that_holds_no_finding_is_refused(tmp_path: Path, text: str) -> N
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome.is_finding])
 def test_reproducers_need_only_warp_and_numpy(outcome: Outcome, tmp_path: Path) -> None:
+    """And what NumPy has bfloat16 of, which is imported where there is some."""
     path = tmp_path / "script.py"
     path.write_text(reproducer(finding(outcome, EARLY, 'out[1]: wrong \\ and a "quote"')))
     needed = roots(path) - set(sys.stdlib_module_names)
-    assert needed == {"warp", "numpy"}
+    assert needed == {"warp", "numpy", "ml_dtypes"}
     assert not needed & set(ROOMS)
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert text.startswith(f"{outcome.value}: out[1]: wrong")
@@ -201,6 +203,23 @@ def test_reproducers_pass_values_of_every_composite_type(tmp_path: Path) -> None
     code, text = replayed(reproducer(replace(one, options=CompileOptions(enable_backward=False))), tmp_path)
     assert code == 1, text
     assert "all elements are as expected" in text
+
+
+@pytest.mark.warp
+def test_reproducers_take_bfloat16(tmp_path: Path) -> None:
+    """In arrays, as numbers and as fields of structs, of which Warp gives the bits."""
+    params = (array("bodies[].m", BF16), array("bodies[].x", F32), array("y", BF16), scalar("k", BF16), out(type=BF16))
+    factor = do("mul", at("bodies[].m", I, BF16), do("mul", at("y", I, BF16), var("k", BF16)))
+    value = Apply(
+        ROWS["bfloat16(float32)"], (do("mul", at("bodies[].x"), Apply(ROWS["float32(bfloat16)"], (factor,))),)
+    )
+    right = replace(kernel(params, put("out", value)), structs=(Struct("bodies[]", "Body"),))
+    for outcome in (Outcome.VALUE, Outcome.GRADIENT):
+        script = reproducer(finding(outcome, right))
+        code, text = replayed(script, tmp_path)
+        assert (code, "all elements are as expected" in text) == (1, True), text
+        code, text = replayed(script.replace("(y[i] * k)", "(y[i] + k)"), tmp_path)
+        assert code == 0, text
 
 
 @pytest.mark.warp

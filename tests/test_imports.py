@@ -100,12 +100,13 @@ def test_what_is_declared_is_what_is_imported() -> None:
 def distributions(*rooms: str) -> set[str]:
     """What has to be installed for the imports of some folders."""
     ours, known = {*ROOMS, "tests", *sys.stdlib_module_names}, packages_distributions()
-    return {known[root][0].lower() for path in modules(*rooms) for root in roots(path) - ours}
+    return {distribution(known[root][0]) for path in modules(*rooms) for root in roots(path) - ours}
 
 
 def distribution(requirement: str) -> str:
-    """`numpy>=2.1` is a requirement of `numpy`."""
-    return "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0].lower()
+    """`numpy>=2.1` is a requirement of `numpy`; `_` is no other name than `-`."""
+    name = "".join(c if c.isalnum() or c in "-_." else " " for c in requirement).split()[0]
+    return name.lower().replace("_", "-")
 
 
 def test_top_level_folders_are_the_rooms_and_the_tests() -> None:

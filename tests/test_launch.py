@@ -16,6 +16,7 @@ from extract.compile import Compiled, CompileOptions, Handle, compile_block, rel
 from extract.launch import differentiate, run
 from extract.warp_private import ENTRY
 from grammar.emit import emit
+from grammar.floats import FLOATING
 from grammar.params import Param, Role
 from grammar.types import BOOL, F32, F64, I32, Array, Scalar
 from tests.builders import samples
@@ -135,7 +136,7 @@ def values_of(case: Case, seed: int = 0) -> dict[str, Any]:
 
 def cotangents_of(case: Case, values: Mapping[str, Any]) -> dict[str, Any]:
     rng = np.random.default_rng(9)
-    outputs = [p for p in case.params if p.is_output and p.element.dtype.kind == "f"]
+    outputs = [p for p in case.params if p.is_output and p.element.dtype.kind in FLOATING]
     return {p.name: rng.uniform(-1.0, 1.0, values[p.name].shape).astype(p.element.dtype) for p in outputs}
 
 
@@ -152,7 +153,7 @@ def taped(case: Case, handle: Handle, values: Mapping[str, Any], cotangents: Map
     for param in case.params:
         value = values[param.name]
         if isinstance(param.type, Array):
-            real = param.element.dtype.kind == "f"
+            real = param.element.dtype.kind in FLOATING
             value = wp.array(value, dtype=getattr(wp, param.element.name), device="cpu", requires_grad=real)
             arrays[param.name] = value
         inputs.append(value if isinstance(param.type, Array) else param.element.dtype.type(value).item())
@@ -161,7 +162,7 @@ def taped(case: Case, handle: Handle, values: Mapping[str, Any], cotangents: Map
         wp.launch(handle.kernel, dim=LANES, inputs=inputs, device="cpu")
     after = {name: np.copy(array.numpy()) for name, array in arrays.items()}
     tape.backward(grads={arrays[name]: wp.array(c, device="cpu") for name, c in cotangents.items()})
-    wanted = [p.name for p in case.params if p.name in arrays and not p.is_output and p.element.dtype.kind == "f"]
+    wanted = [p.name for p in case.params if p.name in arrays and not p.is_output and p.element.dtype.kind in FLOATING]
     return Taped(after, {name: gradient_of(arrays[name]) for name in wanted})
 
 
@@ -329,7 +330,9 @@ def test_the_way_for_other_devices_knows_composites_and_grids() -> None:
         assert isinstance(compiled, Compiled)
         handle, params = compiled.handle, sample.kernel.params
         values = {name: given[0] for name, given in {**sample.inputs.arrays, **sample.inputs.scalars}.items()}
-        ones = {p.name: np.ones_like(values[p.name]) for p in params if p.is_output and p.element.dtype.kind == "f"}
+        ones = {
+            p.name: np.ones_like(values[p.name]) for p in params if p.is_output and p.element.dtype.kind in FLOATING
+        }
         there = launch._differentiate_publicly(handle, params, values, ones, sample.inputs.lanes, "cpu")
         here = differentiate(handle, params, values, ones, sample.inputs.lanes)
         assert same(there.forward.arrays, here.forward.arrays)

@@ -17,6 +17,7 @@ import pytest
 from grammar.check import problems
 from grammar.emit import emit
 from grammar.evaluate import EndlessLoopError
+from grammar.floats import FLOATING
 from grammar.limits import CARRIED, has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS, TABLE
@@ -293,7 +294,7 @@ def _bits(values: Lanes) -> bytes:
     """But for those that NaN has: of two that are added, one or the other is left."""
     return (
         np.where(np.isnan(values), values.dtype.type(np.nan), values).tobytes()
-        if values.dtype.kind == "f"
+        if values.dtype.kind in FLOATING
         else values.tobytes()
     )
 

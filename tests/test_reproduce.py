@@ -103,7 +103,10 @@ def test_nan_and_the_sign_of_zero_count(made: list[Row]) -> None:
     assert [column.name for column in compared(one, other) if not column.is_same] == ["checked"]
 
 
-@pytest.mark.parametrize("column", ["table_digest", "warp_version", "llvm_version", "nvrtc_version", "numpy_version"])
+VERSIONS = ["table_digest", *(f"{of}_version" for of in ("warp", "llvm", "nvrtc", "numpy", "ml_dtypes"))]
+
+
+@pytest.mark.parametrize("column", VERSIONS)
 def test_other_versions_are_one_line(
     column: str, made: list[Row], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

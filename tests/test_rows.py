@@ -40,7 +40,7 @@ from grammar.tree import (
     View,
     While,
 )
-from grammar.types import BOOL, COMPOSITES, F32, F64, I32, Array, Composite, Element
+from grammar.types import BF16, BOOL, COMPOSITES, F32, F64, I32, Array, Composite, Element
 from tests import fakes
 from tests.builders import put_part
 
@@ -126,7 +126,7 @@ def test_stored_values_are_launched_with_as_the_card_says() -> None:
     code = card({}, {}).split("```python\n")[2].partition("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)
-    types: tuple[Element, ...] = (*COMPOSITES, F64, I32)
+    types: tuple[Element, ...] = (*COMPOSITES, F64, BF16, I32)
     module = SimpleNamespace(**{type.spelling: of_warp(type) for type in COMPOSITES if type.is_own})
     for type in types:
         shape = (5, type.width) if isinstance(type, Composite) else (5,)

@@ -15,13 +15,14 @@ import pytest
 
 from grammar.atomics import MARKING, AtomicKind
 from grammar.evaluate import Interpreter
+from grammar.floats import precision
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.ops import ROWS, SCALAR_ROWS
 from grammar.params import Param, Role
 from grammar.plain import Plain
 from grammar.tree import Apply, Kernel, Read, Term
-from grammar.types import F64, FLOATS, I32, Array
+from grammar.types import F32, F64, FLOATS, HALVES, I32, Array, Scalar
 from tests.builders import (
     OUT,
     I,
@@ -92,11 +93,31 @@ def test_only_inexact_rows_leave_a_shadow(op: Op) -> None:
     by_hand, inputs = kernel_of(op)
     algebra = shadowed(by_hand, inputs)
     (event,) = algebra.events
-    loose = op.result in FLOATS and not op.exact
+    loose = op.result in (F32, F64) and not op.exact
     assert (event.value.shadow is not None) == loose
     judgement = expected(algebra, "out")
-    assert judgement.decided.all()
+    assert judgement.decided.sum() >= (4 if loose or op.exact else 3)
     assert (judgement.tolerance > 0).all() == loose
+
+
+@pytest.mark.parametrize("type", HALVES)
+@pytest.mark.parametrize("name", ["exp", "sin", "cbrt", "erf"])
+def test_functions_of_two_bytes_are_exact_but_next_to_a_tie(name: str, type: Scalar) -> None:
+    """Of all numbers: where it is decided, a few ulp of float32 make no difference."""
+    op = ROWS[f"{name}({type})"]
+    x = np.arange(2**16, dtype=np.uint16).view(type.dtype)
+    value = Apply(op, (Read("a", I, type),))
+    by_hand = kernel((Param("a", Array(type), Role.VALUE), out(type=type)), put("out", value))
+    with np.errstate(all="ignore"):
+        algebra = shadowed(by_hand, inputs_of(a=x, out=np.zeros(x.size, type.dtype)))
+        single = op.meaning(x.astype(np.float32))
+        ends = [single * np.float32(1 + side * 2.0**-22) for side in (1, -1)]
+        results = [end.astype(type.dtype) for end in ends]
+    (event,) = algebra.events
+    finite, decided = np.isfinite(results[0].astype(np.float32)), ~algebra.undecided
+    assert np.count_nonzero(~decided) < 0.01 * x.size
+    for result in results:
+        assert (result == event.value.lanes)[finite & decided].all()
 
 
 def test_exact_rows_of_exact_values_are_exact() -> None:
@@ -148,7 +169,7 @@ def test_tolerance_knows_of_rounding_inside_an_operation() -> None:
     allowed = judged(same, inputs_of(x=x, y=np.full(40, 6.0, np.float32), out=zeros(40)))
     assert (allowed.tolerance >= 0.5 * ULP * 400 * x).mean() > 0.7
     assert [key for key, op in ROWS.items() if rounds_inside(op)] == [
-        f"{name}({T},{T},{T})" for name in ("lerp", "smoothstep") for T in ("float32", "float16")
+        f"{name}({T},{T},{T})" for name in ("lerp", "smoothstep") for T in ("float32", "float16", "bfloat16")
     ]
 
 
@@ -195,10 +216,13 @@ class Erring(Plain):
             return value
         self.seed += 1
         noise = np.random.Generator(np.random.PCG64(self.seed)).uniform(-1, 1, value.shape)
-        return np.asarray(value * (1 + noise * self.error[value.dtype])).astype(value.dtype)
+        wide = [arg.astype(np.float64) if arg.dtype in self.error else arg for arg in args]
+        right = Plain.apply(self, op, wide, active, within) if op.result in HALVES else value
+        return np.asarray(right * (1 + noise * self.error[value.dtype])).astype(value.dtype)
 
 
-TWO_ULPS = {t.dtype: 2 * float(np.finfo(t.dtype).eps) for t in FLOATS}
+TWO_ULPS = {t.dtype: 2 * precision(F32.dtype if t in HALVES else t.dtype).eps for t in FLOATS}
+"""Of functions of two bytes, before they are rounded."""
 MUCH = {t.dtype: 1e-4 for t in FLOATS}
 NOTHING = {t.dtype: 0.0 for t in FLOATS}
 

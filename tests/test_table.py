@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grammar.floats import FLOATING
 from grammar.op import Chain, Infix, Lanes, Op, Prefix, Ternary
 from grammar.ops import CHANGERS, OUT_OF_SCOPE, ROWS, SAMPLERS, SCALAR_ROWS, SEVERAL, TABLE, row, table_digest
 from grammar.types import BOOL, F32, FLOATS
@@ -32,7 +33,7 @@ def generator(op: Op) -> np.random.Generator:
 
 def widened(args: tuple[Lanes, ...]) -> tuple[Lanes, ...]:
     """The arguments as variants of themselves at float64: floats in one more axis."""
-    return tuple(arg.astype(np.float64)[np.newaxis] if arg.dtype.kind == "f" else arg for arg in args)
+    return tuple(arg.astype(np.float64)[np.newaxis] if arg.dtype.kind in FLOATING else arg for arg in args)
 
 
 def quietly(pieces: Callable[..., Lanes] | None, *args: Lanes) -> Lanes:
@@ -139,7 +140,7 @@ def slopes(op: Op, args: tuple[Lanes, ...]) -> list[Lanes]:
     """∂f/∂x for each float argument x, by central differences in float64."""
     found = []
     for position, arg in enumerate(args):
-        if arg.dtype.kind == "f":
+        if arg.dtype.kind in FLOATING:
             step = 1e-6 * np.maximum(1.0, np.abs(arg))
             up, down = list(args), list(args)
             up[position], down[position] = arg + step, arg - step
@@ -157,7 +158,7 @@ def test_float32_and_float64_are_the_same_function(op: Op) -> None:
     for pieces in (op.jump, op.kink):
         smooth &= (quietly(pieces, *wide) == quietly(pieces, *(w * (1 + 1e-5) for w in wide)))[0] | (op.jump is None)
     exact = op(*wide)[0]
-    floats = [w for w in wide if w.dtype.kind == "f"]
+    floats = [w for w in wide if w.dtype.kind in FLOATING]
     reach = np.abs(exact) + sum(np.abs(w * s)[0] for w, s in zip(floats, slopes(op, wide), strict=True))
     error = np.abs(op(*args) - exact)[smooth]
     assert smooth.sum() > 100

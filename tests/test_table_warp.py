@@ -15,11 +15,12 @@ import pytest
 
 from extract.build import BuildFailure
 from grammar.emit import emit
+from grammar.floats import FLOATING, precision
 from grammar.op import Chain, Lanes, Op, Ternary
 from grammar.ops import OUT_OF_SCOPE, ROWS, SCALAR_ROWS
 from grammar.params import Param, Role
 from grammar.tree import Apply, Assign, Kernel, Read, Store, Thread, Var
-from grammar.types import BOOL, F16, FLOATS, I32, INTEGERS, NUMBERS, SCALARS, Array
+from grammar.types import BF16, BOOL, F16, F32, FLOATS, HALVES, I32, INTEGERS, NUMBERS, SCALARS, Array, Element
 from tests.each import each
 from tests.mistakes import Meaning, mistakes
 from tests.special_values import arguments, regular_arguments
@@ -29,8 +30,14 @@ pytestmark = pytest.mark.warp
 ULPS = 8
 """How far a row that is not exact may be off, in units in the last place: both libraries err by a few."""
 
+IN_SINGLE = ULPS / 2 * precision(F32.dtype).eps
+"""The same as a share of a float32, by way of which rows of two bytes go: so much of it the reference allows."""
+
 ROWS_PER_MODULE = 48
 GRADIENT_LANES = 400
+
+NEAR: Mapping[Element, float] = {F16: 0.02, BF16: 0.16}
+"""How far adjoints may be off that compute in so few bits."""
 
 WRONG_ADJOINTS: Mapping[str, frozenset[int]] = {
     f"{name}({T},{T})": frozenset([1]) for name in ("mod", "modulo") for T in FLOATS
@@ -109,7 +116,8 @@ def answer(op: Op, kernel: Kernel, handle: Any) -> Answer:
 def agrees(op: Op, answer: Answer) -> Lanes:
     """The lanes on which the row's meaning is what Warp computed: the same bits, or a few ulp off if not `exact`.
 
-    Any NaN equals any other. Rows that are not exact are evaluated in float64 and then rounded.
+    Any NaN equals any other. Rows that are not exact are evaluated in float64 and then rounded, those of two bytes from
+    numbers that are a few ulp of float32 off.
     """
     got = answer.result
     if op.exact:
@@ -118,16 +126,21 @@ def agrees(op: Op, answer: Answer) -> Lanes:
         distance = ulps_between(got, want)
         return np.equal(distance, 0)
     with np.errstate(all="ignore"):
-        want = op(*(arg.astype(np.float64) for arg in answer.args)).astype(got.dtype)
-    return np.less_equal(ulps_between(got, want), ULPS)
+        want = op(*(arg.astype(np.float64) for arg in answer.args))
+        if op.result not in HALVES:
+            return np.less_equal(ulps_between(got, want.astype(got.dtype)), ULPS)
+        ends = [(want * (1 + side)).astype(np.float32).astype(got.dtype) for side in (-IN_SINGLE, IN_SINGLE)]
+    return np.equal(ulps_between(got, ends[0]), 0) | np.equal(ulps_between(got, ends[1]), 0)
 
 
 def ulps_between(a: Lanes, b: Lanes) -> Lanes:
     """How many numbers of the type lie between; -0 and +0 are two numbers, all NaN are one."""
-    if a.dtype.kind != "f":
+    if a.dtype.kind not in FLOATING:
         return np.not_equal(a, b)
     distance = np.abs(position(a) - position(b))
-    return np.where(np.isnan(a) | np.isnan(b), np.where(np.isnan(a) & np.isnan(b), 0.0, np.inf), distance)
+    with np.errstate(invalid="ignore"):  # of a signalling one
+        no_a, no_b = np.isnan(a), np.isnan(b)
+    return np.where(no_a | no_b, np.where(no_a & no_b, 0.0, np.inf), distance)
 
 
 def position(x: Lanes) -> Lanes:
@@ -170,7 +183,7 @@ def _of_the_type(op: Op, wrong: Meaning) -> Meaning:
 
 def central_difference(op: Op, points: tuple[Lanes, ...], position: int) -> tuple[Lanes, Lanes]:
     """∂f/∂x of the argument at that position, in float64, and on which lanes no jump or kink is near."""
-    wide = [point.astype(np.float64)[np.newaxis] if point.dtype.kind == "f" else point for point in points]
+    wide = [point.astype(np.float64)[np.newaxis] if point.dtype.kind in FLOATING else point for point in points]
 
     def moved(share: float) -> list[Lanes]:
         return [*wide[:position], wide[position] * (1 + share), *wide[position + 1 :]]
@@ -187,7 +200,7 @@ def central_difference(op: Op, points: tuple[Lanes, ...], position: int) -> tupl
 def test_adjoint_is_the_derivative(op: Op, answers: Mapping[str, Answer]) -> None:
     """Zero, where Warp's registry says that a builtin is not differentiable."""
     answer = answers[op.key]
-    near = 0.02 if F16 in (*op.params, op.result) else 1e-3
+    near = max(NEAR.get(scalar, 1e-3) for scalar in (*op.params, op.result))
     wrong = set()
     for position, gradient in enumerate(answer.gradients):
         if gradient is not None:

@@ -20,6 +20,7 @@ from extract.compile import BlockBuild, Compiled, CompileOptions, Handle, compil
 from extract.launch import run
 from grammar.defects import WIDENING
 from grammar.emit import emit
+from grammar.floats import FLOATING
 from grammar.inputs import column, regular, shape_of
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
@@ -266,7 +267,7 @@ def _same_gradients(one: Subject, before: Ran, after: Ran, loose: bool) -> Verdi
 def _same_bits(one: Lanes, other: Lanes) -> Mask:
     """Equal to the bit; a NaN is like any other, but for the poison of what was not written."""
     same = one.view(f"u{one.dtype.itemsize}") == other.view(f"u{one.dtype.itemsize}")
-    return np.asarray(same | (np.isnan(one) & np.isnan(other)) if one.dtype.kind == "f" else same)
+    return np.asarray(same | (np.isnan(one) & np.isnan(other)) if one.dtype.kind in FLOATING else same)
 
 
 def _told(name: str, wrong: Mask, one: Lanes, other: Lanes, tolerance: Lanes) -> str:

@@ -14,32 +14,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.atomics import AtomicKind
+from grammar.floats import precision
 from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.params import Param
 from grammar.tree import Atomic, AugStore, Kernel, Store, all_terms
-from grammar.types import F16, FLOATS
+from grammar.types import F16, FLOATS, HALVES
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import Slopes, slopes_of
 from validate.tape import Applied, Chosen, Fetched, Value
 from validate.variants import MARGIN, Draws, Variants
 
 UNDERFLOW = {
-    **{np.dtype(t): 1e4 * float(np.finfo(t).tiny) for t in (np.float32, np.float64)},
-    np.dtype(np.float16): 1e4 * float(np.finfo(np.float16).smallest_subnormal),
+    **{type.dtype: 1e4 * precision(type.dtype).tiny for type in FLOATS if type not in HALVES},
+    **{half.dtype: 1e4 * precision(half.dtype).smallest_subnormal for half in HALVES},
 }
-"""What an adjoint may lose where a product on the way underflows; of float16, which is done in float32 and rounded, to
-the last bit of its range."""
+"""What an adjoint may lose where a product on the way underflows; of two bytes, which is done in float32 and rounded,
+to the last bit of its range."""
 
-OVERFLOW = float(np.finfo(np.float16).max) / 16
+OVERFLOW = precision(F16.dtype).max / 16
 """Gradients larger than this may have overflowed float16 on the way."""
 
 TELLING, NEGLIGIBLE = 0.1, 1e-5
 """A tolerance above this share of the gradient, and above this, says that float precision can't tell what it is."""
 
 COARSE = (0.3, 3e-3)
-"""The two where float16 takes part, which has but eleven bits."""
+"""The two where floats of two bytes take part, which have but eleven bits or eight."""
 
 CLOSER = 12
 """Noise variants at a second look."""
@@ -78,8 +79,9 @@ def expected_gradients(
     lanes = inputs.launches * inputs.lanes
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     uncertain = (first.undecided | first.undefined)[:lanes]
-    half = [F16.dtype] if any(term.type.scalar is F16 for term in all_terms(kernel)) else []
-    dtypes = [*half, *(weight.dtype for weight in weights.values())]
+    types = {term.type.scalar for term in all_terms(kernel)}
+    halves = [half.dtype for half in HALVES if half in types]
+    dtypes = [*halves, *(weight.dtype for weight in weights.values())]
     with np.errstate(all="ignore"):
         back = _seeded(first, weights, inputs, uncertain)
         came = list(_walked(first, back, lanes, uncertain))
@@ -91,10 +93,10 @@ def expected_gradients(
         for entry in first.tape:
             if isinstance(entry, Fetched):
                 results[entry.array].decided[entry.where[:lanes][uncertain]] = False
-    telling, negligible = COARSE if half else (TELLING, NEGLIGIBLE)
+    telling, negligible = COARSE if halves else (TELLING, NEGLIGIBLE)
     for result in results.values():
         result.decided &= result.tolerance <= telling * result.magnitude + negligible
-        if half:
+        if F16 in types:
             result.decided &= result.magnitude <= OVERFLOW
     return results
 
@@ -122,7 +124,7 @@ class _Backwards:
         self.adjoints[value] = adjoint if before is None else before + self.rounded(adjoint, value.lanes.dtype)
 
     def rounded(self, adjoint: Variants, dtype: np.dtype[Any]) -> Variants:
-        return self.draws.disturbed(adjoint, float(np.finfo(dtype).eps))
+        return self.draws.disturbed(adjoint, precision(dtype).eps)
 
     def pass_on(self, entry: Applied, adjoint: Variants, slopes: Slopes, makers: Mapping[Value, Op | None]) -> None:
         """To the arguments, of whose values `makers` says in which composite row they were made.
@@ -140,7 +142,7 @@ class _Backwards:
                 if is_inside:
                     self.sizes[arg] = self.sizes[arg] + size if arg in self.sizes else size
                 else:
-                    returned[1:] += float(np.finfo(arg.lanes.dtype).eps) * size * self.draws(size.size)
+                    returned[1:] += precision(arg.lanes.dtype).eps * size * self.draws(size.size)
             self.add(arg, returned)
 
 
@@ -179,7 +181,7 @@ def _add(
     uncertain |= ~known.reshape(len(came), -1).all(axis=0)
     here = (adjoint != 0).any(axis=0) & known
     adjoint, where = adjoint[:, here], target[here]
-    eps, lost = max(float(np.finfo(dtype).eps) for dtype in by_way_of), max(map(UNDERFLOW.__getitem__, by_way_of))
+    eps, lost = max(precision(dtype).eps for dtype in by_way_of), max(map(UNDERFLOW.__getitem__, by_way_of))
     share, size = adjoint[0], np.abs(adjoint[0])
     error = MARGIN * np.abs(adjoint[1:] - share).max(axis=0) + 16 * eps * size + lost
     np.add.at(result.value, where, share)

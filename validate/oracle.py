@@ -16,6 +16,7 @@ import numpy as np
 
 from extract.compile import Handle
 from extract.launch import AdjointResult, LaunchResult, differentiate, run
+from grammar.floats import FLOATING
 from grammar.inputs import regular
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
@@ -124,7 +125,7 @@ def _told(name: str, wrong: Mask, wanted: Lanes, tolerance: Lanes, computed: Lan
 def _agrees(wanted: Expected, computed: Lanes) -> Mask:
     """Equal, both NaN, or within the tolerance. What must not be written is poisoned, so a NaN compares by its bits."""
     same = _bits(wanted.lanes) == _bits(computed)
-    if computed.dtype.kind != "f":
+    if computed.dtype.kind not in FLOATING:
         return np.asarray(same)
     both_nan = np.isnan(wanted.lanes) & np.isnan(computed)
     with np.errstate(all="ignore"):

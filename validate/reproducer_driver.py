@@ -1,11 +1,12 @@
 """How a reproducer runs: the constant part of every one, which is copied behind the kernel and the data.
 
 The key insight: what differs between reproducers is a kernel and one literal, `CASE`, so this part is a module like any
-other, checked as such, and needs only Warp and NumPy.
+other, checked as such, and needs only Warp and NumPy, and of bfloat16 ml_dtypes.
 """
 
 import subprocess
 import sys
+from importlib import import_module
 from math import inf, nan  # noqa: F401 # the data holds them
 from typing import Any
 
@@ -24,6 +25,8 @@ DEAD = -1
 
 def main() -> int:
     """0 while the bug stands, 1 once it is mended."""
+    if any(dtype == "bfloat16" for _, dtype, _ in CASE["arguments"].values()):
+        import_module("ml_dtypes")  # by which NumPy has it
     wp.set_module_options(CASE["options"])
     if "--launch" in sys.argv:
         launch(is_differentiated())
@@ -103,7 +106,7 @@ def by_name(arrays: dict[str, Any]) -> dict[str, Any]:
 def field(values: Any, name: str) -> Any:
     for part in name.split(".")[1:] if "[]" in name else []:
         values = values[part]
-    return values
+    return values.view(CASE["arguments"][name][1])  # of a struct, Warp gives the bits of bfloat16
 
 
 def filled(values: Any, names: list[str], given: dict[str, Any]) -> Any:
@@ -146,9 +149,9 @@ def array_of(place: str, names: list[str], guard: int) -> Any:
     if "[]" in place:
         kind = globals()[CASE["structs"][place]]
         inner = filled(np.zeros(CASE["shapes"][place], kind.numpy_dtype()), names, CASE["arguments"])
-    edge = np.ones((guard, *inner.shape[1:]), inner.dtype)
-    is_float = any(CASE["arguments"][name][1].startswith("float") for name in names)
-    whole = np.concatenate([edge, inner, edge])
+    whole = np.ones((len(inner) + 2 * guard, *inner.shape[1:]), inner.dtype)
+    whole[guard : guard + len(inner)] = inner
+    is_float = any(CASE["arguments"][name][1].startswith(("float", "bfloat")) for name in names)
     return wp.array(whole, dtype=kind, device="cpu", requires_grad=is_float and not guard)
 
 

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.evaluate import Algebra, Interpreter
+from grammar.floats import FLOATING, precision
 from grammar.lanes import filled
 from grammar.layout import WHOLE, Index, Inputs, Mask, Part, flat_index
 from grammar.op import Lanes, Op
 from grammar.params import Param
 from grammar.plain import fold, kind_of
 from grammar.tree import Atomic, AugStore, For, Invoke, Kernel, Read, Store, Term, Thread, Var, statements, subterms
-from grammar.types import F16, F32, FLOATS, INTEGERS, Array, Scalar
+from grammar.types import F32, F64, FLOATS, HALVES, INTEGERS, Array, Scalar
 from validate.tape import Applied, Chosen, Entry, Fetched, Value
 from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Draws, Variants, differ, float_of
 
@@ -36,7 +37,7 @@ TELLING, NEGLIGIBLE = 0.02, 1e-4
 """A spread above this share of the value, and above this, says that float precision can't tell what the value is."""
 
 TELLING_HALF, NEGLIGIBLE_HALF = 0.1, 1e-3
-"""The same of float16, which has but eleven bits."""
+"""The same of floats of two bytes, which have but eleven bits or eight."""
 
 SIGN_OF_ZERO = 5e-324
 """A tolerance that only tells zeros apart no longer: which of them wins a minimum depends on the order of the lanes."""
@@ -144,6 +145,9 @@ class Shadowed(Algebra[Value]):
                 self.undecided |= nowhere
         if exact and certain:
             return Value(lanes)
+        if op.result in HALVES and certain and (within is None or within.exact):
+            self.undecided |= active & ~_rounds_alike(op, args)
+            return Value(lanes)
         variants = [arg.variants if arg.is_float else arg.lanes[np.newaxis] for arg in args]
         if not certain:
             self._watch_jumps(op, args, variants, active)
@@ -155,7 +159,7 @@ class Shadowed(Algebra[Value]):
         if not certain:
             self.undecided |= active & _may_overflow(lanes, shadow)
         if rounds_inside(op):
-            rounded = op.meaning(*(v.astype(op.result.dtype) if v.dtype.kind == "f" else v for v in variants))
+            rounded = op.meaning(*(v.astype(op.result.dtype) if v.dtype.kind in FLOATING else v for v in variants))
             shadow[1:] = rounded[1:]
         return Value(lanes, shadow)
 
@@ -192,7 +196,7 @@ def _blurred(value: Value, variants: Lanes, margin: float) -> Lanes:
 
 def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
     """Finite lanes that rounding may carry beyond the largest number of their type."""
-    most = np.finfo(lanes.dtype).max
+    most = precision(lanes.dtype).max
     large = np.abs(shadow) > most / 1024
     if not large.any():
         return np.zeros(lanes.shape, np.bool_)
@@ -201,10 +205,18 @@ def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
     return np.asarray(near & ~(np.abs(lanes.astype(np.float64)) + away <= float(most)), np.bool_)
 
 
+def _rounds_alike(op: Op, args: Sequence[Value]) -> Mask:
+    """Lanes on which a function of a float of two bytes is the same number wherever in its error float32's may lie."""
+    wide = op.meaning(*(arg.lanes.astype(np.float64) if arg.is_float else arg.lanes for arg in args))
+    off = LIBRARY[F32] * EPSILON[F32]
+    ends = [(wide * (1 + side)).astype(np.float32).astype(op.result.dtype) for side in (off, -off)]
+    return ~differ(*ends)
+
+
 @cache
 def rounds_inside(op: Op) -> bool:
     """Whether an exact row rounds more than its result, as a·(1 − t) + b·t does, which may cancel; not of float64."""
-    if not op.exact or op.result not in (F32, F16) or any(param not in FLOATS for param in op.params):
+    if not op.exact or op.result is F64 or op.result not in FLOATS or any(param not in FLOATS for param in op.params):
         return False
     dtype = op.result.dtype
     points = np.random.Generator(np.random.PCG64(0)).uniform(0.1, 2.0, (len(op.params), 256)).astype(dtype)
@@ -311,16 +323,16 @@ def _accumulate(
         return
     if kind in (AtomicKind.MIN, AtomicKind.MAX):
         np.maximum.at(result.tolerance, where, spread)
-        if values.dtype.kind == "f":
+        if values.dtype.kind in FLOATING:
             np.maximum.at(result.tolerance, where, SIGN_OF_ZERO)
         return
     np.add.at(result.tolerance, where, spread)
-    if values.dtype.kind == "f":
+    if values.dtype.kind in FLOATING:
         rounded = np.spacing(np.abs(result.lanes[where])).astype(np.float64)
         np.add.at(result.tolerance, where, np.where(spread > 0, rounded, 0.0))
         shared = several or np.unique(where).size < where.size
         if shared:
-            np.add.at(result.tolerance, where, np.abs(values.astype(np.float64)) * (8 * np.finfo(values.dtype).eps))
+            np.add.at(result.tolerance, where, np.abs(values.astype(np.float64)) * (8 * precision(values.dtype).eps))
 
 
 def _spread(value: Value) -> NDArray[np.float64]:
@@ -332,7 +344,7 @@ def _spread(value: Value) -> NDArray[np.float64]:
     finite = np.isfinite(center) & np.isfinite(away)
     ulp = np.spacing(np.abs(np.where(finite, value.lanes, 0))).astype(np.float64)
     spread = MARGIN * away + 4 * ulp
-    share, least = (TELLING_HALF, NEGLIGIBLE_HALF) if value.lanes.dtype == np.float16 else (TELLING, NEGLIGIBLE)
+    share, least = (TELLING_HALF, NEGLIGIBLE_HALF) if value.lanes.dtype.itemsize == 2 else (TELLING, NEGLIGIBLE)
     spread = np.where(finite & (spread <= share * np.abs(center) + least), spread, np.inf)
     settled = ~np.isfinite(center) & _same_kind(value.shadow, center)
     return np.where(settled, 0.0, spread)

@@ -14,9 +14,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.floats import FLOATING, precision
 from grammar.layout import Mask
 from grammar.op import Lanes, Op
-from grammar.types import F16, F32, FLOATS, Scalar
+from grammar.types import F16, F32, FLOATS, HALVES, Scalar
 from validate.tape import Applied, Value
 from validate.variants import EPSILON, LIBRARY, MARGIN, ROUNDED, Draws, Variants, differ, float_of
 
@@ -98,8 +99,9 @@ def _passing_back(op: Op, within: Op | None) -> Scalar:
 
     What it passes back to an argument of a narrower type than the result, as casts do, is rounded to that.
     """
-    if F16 in op.params:
-        return F16
+    half = next((type for type in reversed(HALVES) if type in op.params), None)
+    if half is not None:
+        return half
     narrow = F32 in op.params or (within is not None and within.result.scalar is F32)
     return F32 if narrow else float_of(op)
 
@@ -231,7 +233,7 @@ def _ask_again(
 def _doubtful(kind: _Kind, args: Sequence[Lanes], value: Variants) -> Mask:
     """Lanes near a jump or a kink, where the slope may be infinite, or where a number has lost its bits."""
     op = kind.op
-    doubtful: Mask = (value != 0) & (np.abs(value) < np.finfo(float_of(op).dtype).smallest_subnormal)
+    doubtful: Mask = (value != 0) & (np.abs(value) < precision(float_of(op).dtype).smallest_subnormal)
     if op.result is F16 and (op.domain is not None or not op.exact):
         for one in (*(arg[0] for arg in args), value):
             doubtful |= _out_of_square(one, fourth=len(op.params) > 2)
@@ -240,7 +242,7 @@ def _doubtful(kind: _Kind, args: Sequence[Lanes], value: Variants) -> Mask:
     seams = [seam for seam in (op.jump, op.kink) if seam is not None]
     if not seams and op.domain is None:
         return doubtful
-    away = [_apart(arg) if arg.dtype.kind == "f" else 0 for arg in args]
+    away = [_apart(arg) if arg.dtype.kind in FLOATING else 0 for arg in args]
     near = [[arg[:1] + side * far for arg, far, side in zip(args, away, way, strict=True)] for way in _ways(len(args))]
     for seam in seams:
         piece = seam(*(arg[:1] for arg in args))
@@ -280,6 +282,6 @@ def _out_of_square(lanes: Lanes, fourth: bool) -> Mask:
 
 def _out_of_cube(lanes: Lanes, type: Scalar) -> Mask:
     """Where the cube of a number, or of its inverse, is none that can be told: adjoints divide by that of a length."""
-    least = float(np.finfo(type.dtype).tiny) ** (1 / 3)
+    least = precision(type.dtype).tiny ** (1 / 3)
     size: Lanes = np.abs(lanes)
     return np.asarray((size != 0) & ~((size >= 2 * least) & (size <= 0.5 / least)))

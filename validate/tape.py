@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.floats import FLOATING
 from grammar.layout import Mask
 from grammar.op import Lanes, Op
 from validate.variants import Variants
@@ -33,7 +34,7 @@ class Value:
 
     @property
     def is_float(self) -> bool:
-        return self.lanes.dtype.kind == "f"
+        return self.lanes.dtype.kind in FLOATING
 
 
 @dataclass(eq=False, frozen=True, slots=True)

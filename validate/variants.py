@@ -13,19 +13,20 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from grammar.floats import FLOATING, precision
 from grammar.layout import Mask
 from grammar.op import Lanes, Op
-from grammar.types import F16, F32, F64, FLOATS, Scalar
+from grammar.types import F32, F64, FLOATS, HALVES, Scalar
 
 Variants = NDArray[np.float64]
 """Shape (variants, lanes); (1, lanes) where all variants agree. The first doesn't err, all others do."""
 
-EPSILON = {type: float(np.finfo(type.dtype).eps) for type in FLOATS}
+EPSILON = {type: precision(type.dtype).eps for type in FLOATS}
 
 ROUNDED = 0.5
-LIBRARY = {F32: 4.0, F64: 4.0, F16: ROUNDED + 4.0 * EPSILON[F32] / EPSILON[F16]}
-"""By how many epsilons of its type a result is off: that of an exact row is only rounded. Functions of a float16 are
-those of float32, rounded."""
+LIBRARY = {F32: 4.0, F64: 4.0, **{half: ROUNDED + 4.0 * EPSILON[F32] / EPSILON[half] for half in HALVES}}
+"""By how many epsilons of its type a result is off: that of an exact row is only rounded. Functions of a float of two
+bytes are those of float32, rounded."""
 
 MARGIN = 8.0
 """How much farther than the noise variants Warp's own rounding may lead."""
@@ -66,7 +67,7 @@ def float_of(op: Op) -> Scalar:
 def differ(pieces: Lanes, from_these: Lanes) -> Mask:
     """Lanes on which some variant lies in another piece; NaN is a piece of its own."""
     other = pieces != from_these
-    if pieces.dtype.kind == "f":
+    if pieces.dtype.kind in FLOATING:
         other &= ~(np.isnan(pieces) & np.isnan(from_these))
     return np.asarray(other.any(axis=0) if other.ndim > 1 else other, np.bool_)
 

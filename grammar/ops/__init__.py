@@ -35,7 +35,7 @@ from grammar.ops import (
     vector,
     vector_tile,
 )
-from grammar.types import SCALARS
+from grammar.types import HALVES, SCALARS
 
 
 def _sharing_weight(rows: Iterable[Op]) -> tuple[Op, ...]:
@@ -62,17 +62,15 @@ _OF_STATEMENTS = (*SAMPLERS, *CHANGERS, *SEVERAL)
 ROWS: Mapping[str, Op] = {op.key: op for op in (*TABLE, *_OF_STATEMENTS)}
 assert len(ROWS) == len(TABLE) + len(_OF_STATEMENTS), "two rows have the same key"
 
-_NO_NUMPY = "NumPy has no such type, so there is nothing to check it against"
-_AMBIGUOUS = "its C++ does not compile: Warp's half turns into any number, and so in several ways into a bool"
+_AMBIGUOUS = "its C++ does not compile: a float of two bytes turns into any number, and so in several ways into a bool"
 _IDENTITY = "it changes nothing"
 
 OUT_OF_SCOPE: Mapping[str, str] = {
     "div_approx": "its result depends on the device: CUDA has an instruction of lower precision",
     "int": "a synonym of int32; the rows named int32 are spelt this way",
     "float": "a synonym of float32; the rows named float32 are spelt this way",
-    "bool(float16)": _AMBIGUOUS,
-    "float16(bool)": f"{_AMBIGUOUS}, which the adjoint does",
-    "bfloat16": _NO_NUMPY,
+    **{f"bool({T})": _AMBIGUOUS for T in HALVES},
+    **{f"{T}(bool)": f"{_AMBIGUOUS}, which the adjoint does" for T in HALVES},
     **{f"{T}({T})": _IDENTITY for T in SCALARS},
 }
 """Builtins of Warp's groups Operators and Scalar Math on our types that the table leaves out: name or key → why."""

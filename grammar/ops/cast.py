@@ -11,9 +11,10 @@ from functools import partial
 
 import numpy as np
 
+from grammar.floats import precision
 from grammar.number import Number
 from grammar.op import Call, Lanes, Op
-from grammar.types import BOOL, F16, F32, F64, FLOATS, INTEGERS, NUMBERS, SIGNED, U32, U64, Scalar
+from grammar.types import BOOL, F16, F32, F64, FLOATS, HALVES, INTEGERS, NUMBERS, SIGNED, U32, U64, Scalar
 
 _row = partial(Op, exact=True, group="cast", weight=0.5)
 
@@ -24,16 +25,20 @@ def _to(target: Scalar) -> Callable[[Lanes], Lanes]:
 
 
 def _rounded(target: Scalar) -> Callable[[Lanes], Lanes]:
-    """Variants of a value, which is what more than one axis means, are not rounded. To float16 by way of float32."""
-    if target is F16:
-        return lambda x: x.astype(np.float32).astype(np.float16) if x.ndim <= 1 else x
+    """Variants of a value, which is what more than one axis means, are not rounded. To two bytes by way of float32."""
+    if target in HALVES:
+        return lambda x: x.astype(np.float32).astype(target.dtype) if x.ndim <= 1 else x
     return lambda x: x.astype(target.dtype) if x.ndim <= 1 else x.astype(np.result_type(x, target.dtype))
 
 
 def _is_finite(target: Scalar) -> Callable[[Lanes], Lanes]:
     """Where the rounded value is finite."""
-    most = 65520.0 if target is F16 else float(np.finfo(target.dtype).max)
-    return lambda x: np.asarray(np.abs(x) < np.float64(most) if target is F16 else np.abs(x) <= most)
+    largest = precision(target.dtype).max
+    if target not in HALVES:
+        return lambda x: np.asarray(np.abs(x) <= largest)
+    eps = precision(target.dtype).eps
+    beyond = largest / (2 - eps) * (2 - eps / 2)  # half a step further
+    return lambda x: np.asarray(np.abs(x) < np.float64(beyond))
 
 
 def _fits(target: Scalar) -> Callable[[Lanes], Lanes]:

@@ -1,7 +1,7 @@
 """What Warp's scalar functions mean where that is not one call of NumPy.
 
 The key insight: every function here is C's or Warp's own definition, written with elementwise NumPy so that it works
-at any float width; constants are Python floats, which NumPy lets take the width of the array they meet.
+at any float width; constants are Python's whole numbers, which NumPy lets take the type of the array they meet.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from grammar.op import Lanes
+from grammar.types import BF16
 
 DEGREES_PER_RADIAN = 57.29577951308232087679
 RADIANS_PER_DEGREE = 0.01745329251994329577
@@ -79,7 +80,9 @@ def truncated_quotient(a: Lanes, b: Lanes) -> Lanes:
 
 
 def scaled(x: Lanes, factor: float) -> Lanes:
-    """The product in double precision or wider, rounded once; by way of float32 to float16."""
+    """The product in double precision or wider, rounded once; of bfloat16 in float32, by way of which float16 goes."""
+    if x.dtype == BF16.dtype:
+        return np.asarray(x * np.float32(factor)).astype(x.dtype)
     product = x.astype(np.result_type(x, np.float64)) * factor
     return (product.astype(np.float32) if x.dtype == np.float16 else product).astype(x.dtype)
 
@@ -93,22 +96,22 @@ def radians(x: Lanes) -> Lanes:
 
 
 def lerp(a: Lanes, b: Lanes, t: Lanes) -> Lanes:
-    return np.asarray(a * (1.0 - t) + b * t)
+    return np.asarray(a * (1 - t) + b * t)
 
 
 def smoothstep(edge0: Lanes, edge1: Lanes, x: Lanes) -> Lanes:
-    t = clamp((x - edge0) / (edge1 - edge0), 0.0, 1.0)
-    return np.asarray(t * t * (3.0 - 2.0 * t))
+    t = clamp((x - edge0) / (edge1 - edge0), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def arc_cosine(x: Lanes) -> Lanes:
     """Clamps first, by which NaN becomes -1."""
-    return np.arccos(fmin(fmax(x, -1.0), 1.0))
+    return np.arccos(fmin(fmax(x, -1), 1))
 
 
 def arc_sine(x: Lanes) -> Lanes:
     """Clamps first, by which NaN becomes -1."""
-    return np.arcsin(fmin(fmax(x, -1.0), 1.0))
+    return np.arcsin(fmin(fmax(x, -1), 1))
 
 
 def bit_count(x: Lanes) -> Lanes:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extract.compile import Handle
 from extract.launch import run
 from grammar.evaluate import EndlessLoopError
+from grammar.floats import FLOATING
 from grammar.inputs import regular
 from grammar.layout import Inputs, Mask
 from grammar.limits import has_gradient, limitation
@@ -192,7 +193,7 @@ def _differs(one: Lanes, other: Lanes) -> Mask:
     """Bit for bit, but that one NaN is as good as another."""
     bits = f"u{one.dtype.itemsize}"
     differs = one.view(bits) != other.view(bits)
-    if one.dtype.kind == "f":
+    if one.dtype.kind in FLOATING:
         differs &= ~(np.isnan(one) & np.isnan(other))
     return np.asarray(differs, np.bool_)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-FLOATS = ("wp::float32", "wp::float64", "wp::float16")
+FLOATS = ("wp::float32", "wp::float64", "wp::float16", "wp::bfloat16")
 INTS = tuple(f"wp::{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 COMPOSITES = tuple(f"wp::{name}<" for name in ("vec_t", "mat_t", "quat_t", "transform_t"))
