@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-FORMAT = "1"
+FORMAT = "2"
 """Changes when a column changes its meaning."""
 
 

@@ -212,8 +212,9 @@ class _Checker:
                 yield from self.part(stmt, scope)
             case Sample(name, op, state, args):
                 for arg in args:
-                    yield from self.term(arg, scope)
-                if (scope.get(state), *(arg.type for arg in args)) != op.params or op not in SAMPLERS:
+                    yield from self.passed(arg) if isinstance(arg, Whole) else self.term(arg, scope)
+                wanted = (*op.params[1:], *([Array(op.searched)] if op.searched else ()))
+                if scope.get(state) is not op.params[0] or tuple(map(taken, args)) != wanted or op not in SAMPLERS:
                     yield f"{op.key} does not sample with {state}"
                 self.read.add(state)
                 yield from self.define(name, op.result, scope)

@@ -110,13 +110,15 @@ def _builtin(op: Op) -> str:
 def _is_instance(op: Op, signature: Signature) -> bool:
     """Whether a call that the row is written as is one by that signature."""
     spelt = op.spelling if isinstance(op.spelling, Call) else Call("")
-    operands = _operands(op)
+    operands = list(map(_shape, _operands(op)))
+    if op.searched:
+        operands.append(("", (), "array"))
     keywords = [name for name, _ in spelt.keywords]
     params = [(name, type) for name, type in signature.params[len(spelt.first) :] if name not in keywords]
     if any(name.startswith("*") for name, _ in params):
         return all(name in dict(signature.params) for name in keywords)
     needed = [name for name, _ in params if name not in signature.optional]
-    fits = all(_fits(_shape(type), _pattern(text)) for type, (_, text) in zip(operands, params, strict=False))
+    fits = all(_fits(shape, _pattern(text)) for shape, (_, text) in zip(operands, params, strict=False))
     return fits and len(needed) <= len(operands) <= len(params)
 
 

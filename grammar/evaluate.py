@@ -342,10 +342,24 @@ class Interpreter(Generic[V]):
         return active
 
     def sample(self, stmt: Sample, active: Mask) -> None:
-        args = [self.env[stmt.state], *(self.term(arg, active) for arg in stmt.args)]
+        given = self.given(stmt.args, active)
+        args = [self.env[stmt.state], *(arg for arg in given if not isinstance(arg, Whole))]
         parts, state = sampled(stmt.op, args, self.calculus(stmt.op, active))
+        for array in given:
+            if isinstance(array, Whole):
+                parts = [self.searched(array.name, self.algebra.discrete(parts[0]))]
         self.assign(stmt.name, self.packed(stmt.op.result, parts), active)
         self.assign(stmt.state, state, active)
+
+    def searched(self, array: str, wanted: Lanes) -> V:
+        """Where in an array of growing numbers one could go, as Warp finds it; of others, where its search ends."""
+        numbers, launch = self.inputs.arrays[array], np.arange(wanted.size) // self.inputs.lanes
+        low, high = np.zeros(wanted.shape, np.int32), np.full(wanted.shape, numbers.shape[1] - 1, np.int32)
+        while some(low < high):
+            middle = low + (high - low) // 2
+            beyond = (low < high) & (numbers[launch, middle] < wanted)
+            low, high = np.where(beyond, middle + 1, low), np.where(beyond, high, middle)
+        return self.algebra.lift(low, I32)
 
     def unpacked(self, stmt: Unpack, active: Mask) -> Sequence[V]:
         """All that the function or the builtin gives."""

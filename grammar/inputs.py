@@ -59,6 +59,10 @@ def _column(param: Param, seed: int, lanes: int, launches: int) -> Lanes:
         case Role.OFFSETS:
             ends = np.floor(np.sort(uniform(seed, leaf(param.name), (launches, lanes - 1))) * (lanes + 1))
             return np.pad(ends, ((0, 0), (1, 1)), constant_values=((0, 0), (0, lanes))).astype(np.int32)
+        case Role.SHARES:
+            shares = np.sort(uniform(seed, leaf(param.name), shape))
+            shares[..., -1] = 1.0
+            return shares.astype(element.dtype)
         case Role.INDEX:
             return (uniform(seed, leaf(param.name), shape) * lanes).astype(np.int32)
         case Role.VALUE | Role.MISSING | Role.INFINITE | Role.SEED | Role.ACCUMULATOR:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from grammar.types import Composite, Element
+from grammar.types import Composite, Element, Scalar
 
 T = TypeVar("T")
 
@@ -163,11 +163,13 @@ class Op:
     """What it counts as: `arithmetic`, `math`, `comparison`, `logic`, `integer`, `cast`, `select`, `vector`,
     `matrix`, `quaternion`, `transform`, `spatial` or `tile`."""
     weight: float = 1.0
-    """Relative frequency under the `uniform` profile; 0 for what nobody writes, as `+x` or the sign of an unsigned."""
+    """Relative frequency under the `uniform` profile; 0 for what nobody writes, as the sign of an unsigned."""
     is_composite: bool = False
     """Whether its meaning is written in numbers: always, where it takes or gives composites."""
     others: tuple[Element, ...] = ()
     """Further results, which make it one for `grammar.tree.Unpack` only."""
+    searched: Scalar | None = None
+    """Of a sampler: what the array holds, its last argument, in which what the meaning draws is looked up."""
     approximate: bool = False
     """Warp documents that it gives an approximation, while the adjoint is that of the exact result, and unstable."""
     key: str = field(init=False)

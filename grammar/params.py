@@ -27,6 +27,8 @@ class Role(Enum):
     """Valid indices into the kernel's arrays."""
     OFFSETS = "offsets"
     """Where each lane's entries begin in arrays of one element per lane, and where the last one's end."""
+    SHARES = "shares"
+    """Of things, one of which is drawn: each with all before it, so that they grow to 1."""
     COUNT = "count"
     """The number of elements to process, at most the length of the arrays."""
     OUT = "out"

@@ -30,7 +30,7 @@ COMMON = 0.5
 """How often people use what is not rare; 1 is an even share."""
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
-DONE_ELSEWHERE = frozenset(("pos", "len", "rand_init", *WEIGHTS))
+DONE_ELSEWHERE = frozenset(("len", "rand_init", *WEIGHTS))
 """What does nothing, bounds of loops, what begins random states, and what needs one."""
 
 

@@ -54,7 +54,7 @@ from grammar.views import without_views
 
 Rewrite = Callable[[Kernel], Kernel | None]
 
-SIGNED = ("add", "sub", "mul", "div", "floordiv", "mod", "neg", "pos")
+SIGNED = ("add", "sub", "mul", "div", "floordiv", "mod", "neg")
 BITWISE = ("bit_and", "bit_or", "bit_xor", "lshift", "rshift", "invert")
 BUILTINS = frozenset((*SIGNED, *BITWISE))
 """Operators that Warp also has as functions of these names."""

@@ -16,9 +16,10 @@ from grammar.neighbours import grow_with
 from grammar.op import Op
 from grammar.ops import ROWS, SAMPLERS
 from grammar.params import Param, Role
+from grammar.ranges import spans
 from grammar.terms import grow_term
-from grammar.tree import Apply, Assign, AugAssign, Const, For, Sample, Term, Var
-from grammar.types import F32, I32, U32, Element
+from grammar.tree import Apply, Assign, AugAssign, Const, For, Read, Sample, Term, Var, Whole
+from grammar.types import F32, I32, U32, Array, Element
 
 SEEDS = (1, 10000)
 """Range of the parameter from which states begin."""
@@ -34,6 +35,10 @@ SIZES = (10, 8, 4, 16, 100)
 """What a whole number of any size is taken modulo."""
 WHOLE = 0.25
 """Share of the samples that are drawn as whole numbers."""
+BY_SHARES = 0.12
+"""Of those that are drawn from an array."""
+FEW = (4, 8, 16, 5)
+"""Lengths of arrays from which an element is drawn."""
 
 
 def sample(draft: Draft, type: Element, height: int) -> Grown:
@@ -93,7 +98,10 @@ def _drawn(draft: Draft, state: str, type: Element) -> Grown:
     """A sample of that type; among the numbers, some that are whole ones by birth."""
     if type is F32 and chance(draft.choose, WHOLE):
         return _whole(draft, state)
-    samplers = [(op, op.weight) for op in SAMPLERS if op.result is type] or [(op, op.weight) for op in SAMPLERS]
+    if type is F32 and chance(draft.choose, BY_SHARES):
+        return _by_shares(draft, state)
+    drawing = [(op, op.weight) for op in SAMPLERS if not op.searched]
+    samplers = [(op, weight) for op, weight in drawing if op.result is type] or drawing
     op, name = weighted(draft.choose, samplers), draft.name("local")
     run(draft, Sample(name, op, state, _bounds(draft, op)))
     return local(draft, name, op.result)
@@ -101,7 +109,7 @@ def _drawn(draft: Draft, state: str, type: Element) -> Grown:
 
 def _whole(draft: Draft, state: str) -> Grown:
     """`k = wp.randi(state, 0, 8)`, or `k = wp.randi(state)` and `k % 8`, as a float."""
-    op = weighted(draft.choose, [(op, op.weight) for op in SAMPLERS if op.result in (I32, U32)])
+    op = weighted(draft.choose, [(op, op.weight) for op in SAMPLERS if op.result in (I32, U32) and not op.searched])
     name, type = draft.name("local_int"), op.result
     run(draft, Sample(name, op, state, _bounds(draft, op)))
     sample: Term = Var(name, type)
@@ -110,6 +118,18 @@ def _whole(draft: Draft, state: str) -> Grown:
     else:
         sample = Apply(ROWS[f"mod({type.name},{type.name})"], (sample, number(type, pick(draft.choose, SIZES))))
     return draft.grown(Apply(ROWS[f"{F32.name}({type.name})"], (sample,)))
+
+
+def _by_shares(draft: Draft, state: str) -> Grown:
+    """`k = wp.sample_cdf(state, cdf)`, and `weights[k]`: an element of an array, drawn by its share."""
+    op, size = next(op for op in SAMPLERS if op.searched), pick(draft.choose, FEW)
+    shares = add_param(draft, Param(draft.name("array_shares"), Array(F32), Role.SHARES, 0.0, 1.0, size))
+    span = spans(F32)[draft.choose(len(spans(F32)))]
+    drawn = add_param(draft, Param(draft.name("array_in"), Array(F32), Role.VALUE, *span, size))
+    place = Var(draft.name("index"), I32)
+    run(draft, Sample(place.name, op, state, (Whole(shares.name, Array(F32)),)))
+    draft.scope.append(place)
+    return draft.grown(Read(drawn.name, place, F32))
 
 
 def _bounds(draft: Draft, op: Op) -> tuple[Term, ...]:

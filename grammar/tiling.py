@@ -315,16 +315,16 @@ def grow_with_one(draft: Draft, read: Grown, height: int) -> Grown:
     if height < 2 or chance(draft.choose, 0.4):
         return read
     type = read.term.type
-    op = offered(draft, [op for op in TILE_ROWS if op.result is type and op.params == (type,)]).spin(draft.choose)
-    square = ROWS[f"mul({type.name},{type.name})"]
+    ops = [op for op in TILE_ROWS if op.result is type and op.params == (type,)]
+    op = offered(draft, ops).spin(draft.choose) if ops else None
+    square = ROWS.get(f"mul({type.name},{type.name})")
     grown = None if op is None or draft.choose(2) else attempt(draft, op, [read])
-    return grown or attempt(draft, square, [read, read]) or read
+    return grown or (attempt(draft, square, [read, read]) if square is not None else None) or read
 
 
 def tile_product(draft: Draft, type: Element, height: int) -> Grown:
     """`acc += wp.tile_matmul(a, b)` in a loop over the tiles of a row of one matrix and a column of another."""
-    factors = [op for op in TILE_ROWS if op.name == "tile_matmul" and op.result is type]
-    op = pick(draft.choose, factors)
+    op = pick(draft.choose, [op for op in TILE_ROWS if op.name == "tile_matmul" and op.result is type])
     i, j = draft.indices[:2]
     left, right = (
         add_param(draft, Param(draft.name("tile_in"), Array(T, 2), Role.VALUE, *_range(draft))) for T in op.params
@@ -336,13 +336,29 @@ def tile_product(draft: Draft, type: Element, height: int) -> Grown:
             _named(draft, Read(param.name, place, T))
             for param, place, T in zip((left, right), places, op.params, strict=True)
         ]
-        return draft.grown(Apply(op, tuple(tile.term for tile in tiles)))
+        factors = [grow_with_one(draft, tile, height - 2) if chance(draft.choose, CHANGED) else tile for tile in tiles]
+        return draft.grown(Apply(op, tuple(factor.term for factor in factors)))
 
-    del height
     stop, _ = _bound(draft, MOST_READ // sum(T.width for T in op.params))
     sign = "[-1.0]" if chance(draft.choose, 0.1) else ""
     into = ROWS[f"tile_matmul{sign}({','.join(T.name for T in (type, *op.params))})"]
-    return _accumulated(draft, type, stop, added, into if sign or chance(draft.choose, 0.5) else None)
+    summed = _accumulated(draft, type, stop, added, into if sign or chance(draft.choose, 0.5) else None)
+    return _finished(draft, summed) if chance(draft.choose, FINISHED) else summed
+
+
+def _finished(draft: Draft, summed: Grown) -> Grown:
+    """What an operation gives of a tile and whatever else it takes, such as `alpha * acc` or `acc + bias`."""
+    type = summed.term.type
+    ops = [op for op in TILE_ROWS if op.result is type and op.params[:1] == (type,) and op.name not in SELDOM]
+    op = offered(draft, ops).spin(draft.choose)
+    grown = None if op is None else attempt(draft, op, [summed, *(_given(draft, wanted) for wanted in op.params[1:])])
+    return summed if grown is None else _named(draft, grown.term)
+
+
+FINISHED = 0.6
+"""How often something becomes of a product before anything else does."""
+CHANGED = 0.3
+"""How often something becomes of a tile before it is multiplied."""
 
 
 def _range(draft: Draft) -> tuple[float, float]:

@@ -117,7 +117,7 @@ class Invoke:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An array as a whole: a parameter of a function, and what is passed for it. It stands nowhere else."""
+    """An array as a whole: a parameter of a function, what is passed for it, and what is searched; nowhere else."""
 
     name: str
     array: Array
@@ -210,6 +210,7 @@ class Sample:
     op: Op
     state: str
     args: tuple[Term, ...] = ()
+    """Numbers, or the array that is searched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def is_prefix(term: Term) -> bool:
     return isinstance(term, Apply) and term.op.name in PREFIXES
 
 
-PREFIXES = ("neg", "pos", "invert", "logical_not")
+PREFIXES = ("neg", "invert", "logical_not")
 
 
 def _is_comparison(term: Term) -> bool:

@@ -99,10 +99,13 @@ class Lane:
             case AssignPart():
                 self.assign_part(stmt)
             case Sample(name, op, state, args):
-                given = [self.env[state], *map(self.term, args)]
+                given = [self.env[state], *(self.term(arg) for arg in args if not isinstance(arg, Whole))]
                 calculus = Calculus(lambda row, values: row(*values), lambda v, type: np.array([v], type.dtype))
                 parts, self.env[state] = sampled(op, given, calculus)
                 self.env[name] = np.stack(parts) if isinstance(op.result, Composite) else parts[0]
+                for arg in args:
+                    if isinstance(arg, Whole):
+                        self.env[name] = np.searchsorted(self.arrays[arg.name][:-1], parts[0]).astype(np.int32)
             case Store(array, index, value):
                 self.put(array, self.place(index), self.term(value), "store")
             case AugStore(array, index, op, value) if stmt.kind is None:

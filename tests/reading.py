@@ -53,7 +53,7 @@ from grammar.tree import (
     statements,
     taken,
 )
-from grammar.types import BOOL, COMPOSITES, ELEMENTS, F32, I32, SCALARS, U32, WARPS, Array, Composite, Type
+from grammar.types import BOOL, COMPOSITES, ELEMENTS, F32, I32, SCALARS, WARPS, Array, Composite, Type
 
 # -- reading text -----------------------------------------------------------------------------------------------------
 
@@ -272,9 +272,14 @@ class Reader:
             case ast.Assign([ast.Name(name)], ast.Call(function, [ast.Name(state), *args])) if (
                 spelt := Call(ast.unparse(function))
             ) in [op.spelling for op in SAMPLERS]:
-                terms = tuple(map(self.term, args))
-                types = (U32, *(term.type for term in terms))
-                (op,) = [op for op in SAMPLERS if op.spelling == spelt and op.params == types]
+                (op, *_) = ops = [op for op in SAMPLERS if op.spelling == spelt]
+                if op.searched:
+                    (array,) = args
+                    assert isinstance(array, ast.Name)
+                    terms: tuple[Term, ...] = (Whole(array.id, Array(op.searched)),)
+                else:
+                    terms = tuple(map(self.term, args))
+                    (op,) = [op for op in ops if op.params[1:] == tuple(term.type for term in terms)]
                 self.types[name] = op.result
                 return Sample(name, op, state, terms)
             case ast.Assign([ast.Tuple(names)], ast.Call(ast.Name() | ast.Call() as called, args)):

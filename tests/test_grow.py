@@ -343,8 +343,8 @@ def test_atomics_reach_into_several_dimensions(family: str, index: Callable[[Ter
 
 # -- reach ------------------------------------------------------------------------------------------------------------
 
-SELDOM = {"pos", "bool"}
-"""Operations that do nothing, or that a person seldom spells."""
+SELDOM = {"bool"}
+"""Operations that a person seldom spells."""
 MANY = ("cast", "select")
 """Groups whose rows pair each type with each."""
 

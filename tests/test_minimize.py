@@ -20,7 +20,7 @@ from corpus.cli import main
 from corpus.cover import cover
 from corpus.features import features_of, llvm_opcodes, ptx_opcodes
 from corpus.minimize import minimized, survey
-from corpus.schema import schema_of
+from corpus.schema import FORMAT, schema_of
 from corpus.stats import stats_of
 from grammar.emit import emit
 from grammar.heights import size
@@ -303,7 +303,7 @@ def test_the_result_is_a_data_set_like_any_other(folder: Path, tmp_path: Path) -
         (["merge", "{all}", "--out", "new"], "Missing argument 'B'"),
         (["merge", "{all}", "damaged", "--out", "new"], "is damaged"),
         (["merge", "{all}", "foreign", "--out", "new"], "is not a shard of this project"),
-        (["merge", "{all}", "old", "--out", "new"], "is of another version (format 0, here 1)"),
+        (["merge", "{all}", "old", "--out", "new"], f"is of another version (format 0, here {FORMAT})"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

@@ -153,14 +153,14 @@ def kernels() -> Iterator[Kernel]:
     """Of all families and profiles, and the smallest of each construct other than a row of the table."""
     for name in PROFILES:
         for family in FAMILIES:
-            for seed in map(Seed, range(16)):
+            for seed in map(Seed, range(12)):
                 kernel = grow(seeded(seed), family, profile(name), 6, seed, 64)
                 if kernel is not None:
                     yield kernel
     parts = replace(family_named("matrix_vector"), features=(((assign_parts, 1.0),),))
     scaled = replace(family_named("arithmetic"), leave=store_and_scale)
     for family in (parts, scaled, family_named("conditional_reduction")):
-        grown = (grow(seeded(seed), family, profile("uniform"), 4, seed, 64) for seed in map(Seed, range(40)))
+        grown = (grow(seeded(seed), family, profile("uniform"), 4, seed, 64) for seed in map(Seed, range(80)))
         yield from (kernel for kernel in grown if kernel is not None)
     yield from (smallest(one, Seed(1), 64) for one in smallest_of() if not isinstance(one, Op))
 

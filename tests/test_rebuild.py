@@ -52,7 +52,7 @@ from grammar.tree import (
     statements,
     terms_in,
 )
-from grammar.types import BOOL, I32, Array, Composite, Scalar, type_named
+from grammar.types import BOOL, F32, I32, Array, Composite, Scalar, type_named
 
 ADD, LESS = ROWS["add(int32,int32)"], ROWS["less(int32,int32)"]
 I = Var("i", I32)  # noqa: E741 - what kernels call it, too
@@ -70,6 +70,7 @@ EVERYTHING: Body = (
     AugAssign("a", ADD, Size("x", I32)),
     AssignPart("v", type_named("vec2i"), NEXT, NEXT),  # type: ignore[arg-type] # one of the composites
     Sample("r", ROWS["randi(uint32,int32,int32)"], "state", (I, NEXT)),
+    Sample("k", ROWS["sample_cdf(uint32)"], "state", (Whole("x", Array(F32)),)),
     Unpack(("c", "d"), PAIR, (NEXT,)),
     For("k", I, NEXT, (If(Apply(LESS, (I, NEXT)), (Break(),), (Continue(),)),)),
     While(Var("on", BOOL), (AugStore("y", At((I, NEXT)), ADD, NEXT),)),
@@ -139,7 +140,7 @@ def test_a_field_becomes_a_field_or_goes() -> None:
 
 def test_what_statements_bind() -> None:
     names = [name for stmt in statements(EVERYTHING) for name in bound(stmt)]
-    assert names == ["i", "j", "row", "f", "b", "b.m", "a", "a", "v", "r", "c", "d", "k", "out[]"]
+    assert names == ["i", "j", "row", "f", "b", "b.m", "a", "a", "v", "r", "k", "c", "d", "k", "out[]"]
 
 
 def test_names_that_are_taken() -> None:

@@ -20,7 +20,7 @@ from grammar.layout import Inputs
 from grammar.op import Lanes, Op
 from grammar.ops import SAMPLERS
 from grammar.params import Param, Role
-from grammar.tree import Assign, Kernel, Read, Sample, Store, Thread, Var
+from grammar.tree import Assign, Kernel, Read, Sample, Store, Thread, Var, Whole
 from grammar.types import F32, I32, U32, Array, Composite
 from tests.each import each
 from validate.oracle import compare
@@ -42,22 +42,31 @@ WIDTHS: Mapping[object, tuple[float, ...]] = {
     U32: (1, 10, 2**31 - 1, 3),
 }
 LANES = 2048
+FEW = 65
+"""Elements of the array that is searched."""
 
 
 def kernel_of(op: Op, name: str) -> Kernel:
     """`state = states[i]`, a sample, and what the state is then."""
     i = Var("i", I32)
     bounds = tuple(zip("ab", op.params[1:], strict=False))
+    searched = (Param("cdf", Array(op.searched), Role.SHARES, size=FEW),) if op.searched else ()
     params = (
         Param("states", Array(U32), Role.VALUE),
         *(Param(letter, Array(type), Role.VALUE) for letter, type in bounds),
+        *searched,
         Param("out", Array(op.result), Role.OUT),
         Param("after", Array(U32), Role.OUT),
     )
     body = (
         Thread("i"),
         Assign("state", Read("states", i, U32)),
-        Sample("drawn", op, "state", tuple(Read(letter, i, type) for letter, type in bounds)),
+        Sample(
+            "drawn",
+            op,
+            "state",
+            (*(Read(letter, i, type) for letter, type in bounds), *(Whole(p.name, Array(F32)) for p in searched)),
+        ),
         Store("out", i, Var("drawn", op.result)),
         Store("after", i, Var("state", U32)),
     )
@@ -80,6 +89,8 @@ def given(op: Op) -> dict[str, Lanes]:
         values["a"] = np.resize(FIRST[op.params[1]], LANES).astype(op.params[1].dtype)
     if len(op.params) > 2:
         values["b"] = values["a"] + np.repeat(WIDTHS[op.params[2]], LANES // 4).astype(op.params[2].dtype)
+    if op.searched:
+        values["cdf"] = np.append(np.sort(rng.uniform(0, 1, FEW - 1)), 1.0).astype(op.searched.dtype)
     shape = (LANES, op.result.width) if isinstance(op.result, Composite) else (LANES,)
     return values | {"out": np.zeros(shape, op.result.dtype), "after": np.zeros(LANES, np.uint32)}
 
@@ -156,6 +167,7 @@ def test_sampler_agrees_with_the_registry(op: Op) -> None:
     same_type: Any = types.types_equal
     builtin: Any = context.builtin_functions[op.name]
     taken = [getattr(wp, type.name) for type in op.params]
+    taken += [wp.array(dtype=getattr(wp, op.searched.name))] if op.searched else []
     (overload,) = (f for f in builtin.overloads if list(map(types.type_repr, f.input_types.values())) == _names(taken))
     assert same_type(overload.value_func(None, None), getattr(wp, op.result.name))
     assert op.differentiable == overload.is_differentiable

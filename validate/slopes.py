@@ -40,7 +40,7 @@ EDGE = 2.0**-20
 SMALL_HALF, LARGE_HALF = 2.0**-6, 2.0**7
 """Between these the square of a float16 has all its bits, and some of its range is left."""
 
-HANDED_ON: Mapping[str, tuple[float, ...]] = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,), "pos": (1.0,)}
+HANDED_ON: Mapping[str, tuple[float, ...]] = {"add": (1.0, 1.0), "sub": (1.0, -1.0), "neg": (-1.0,)}
 """Slopes of the rows whose adjoint hands on what comes back to it as it is, or its negative: it isn't rounded."""
 
 TOGETHER = 48

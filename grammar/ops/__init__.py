@@ -67,6 +67,7 @@ _IDENTITY = "it changes nothing"
 
 OUT_OF_SCOPE: Mapping[str, str] = {
     "div_approx": "its result depends on the device: CUDA has an instruction of lower precision",
+    "pos": _IDENTITY,
     "int": "a synonym of int32; the rows named int32 are spelt this way",
     "float": "a synonym of float32; the rows named float32 are spelt this way",
     **{f"bool({T})": _AMBIGUOUS for T in HALVES},

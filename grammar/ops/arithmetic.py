@@ -15,7 +15,7 @@ import numpy as np
 from grammar.op import Call, Infix, Lanes, Op, Prefix
 from grammar.ops import numerics
 from grammar.ops.numerics import spread
-from grammar.types import FLOATS, I32, I64, INTEGERS, NUMBERS, U16, UNSIGNED, Scalar
+from grammar.types import FLOATS, I32, I64, INTEGERS, U16, UNSIGNED, Scalar
 
 _row = partial(Op, exact=True, group="arithmetic")
 _step = partial(_row, differentiable=False)
@@ -106,7 +106,6 @@ ROWS: tuple[Op, ...] = (
     # -- one operand ---------------------------------------------------------------------------------------------------
     *(_row("neg", (T,), T, Prefix("Minus"), numerics.negate) for T in FLOATS),
     *(_row("neg", (T,), T, Prefix("Minus"), numerics.negate, _has_opposite(T)) for T in INTEGERS),
-    *(_row("pos", (T,), T, Prefix("Plus"), np.positive, weight=0.0) for T in NUMBERS),
     *(_row("abs", (T,), T, Call("wp.abs"), np.abs, kink=_below_zero) for T in FLOATS),
     *(_row("abs", (T,), T, Call("wp.abs"), np.abs, _has_opposite(T), weight=_signed(T)) for T in INTEGERS),
     *(_step("sign", (T,), T, Call("wp.sign"), numerics.sign, jump=_below_zero) for T in FLOATS),

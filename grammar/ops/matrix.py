@@ -261,7 +261,6 @@ def _arithmetic(M: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("div", (M, S), M, Infix("Divide"), parts.divided)
     yield _row("div", (S, M), M, Infix("Divide"), parts.dividing, weight=0.1)
     yield _row("neg", (M,), M, Prefix("Minus"), parts.opposite, weight=0.5)
-    yield _row("pos", (M,), M, Prefix("Plus"), lambda m: m, weight=0.01)
     yield _row("cw_mul", (M, M), M, Call("wp.cw_mul"), parts.each("mul"), weight=0.7)
     yield _row("cw_div", (M, M), M, Call("wp.cw_div"), parts.each("div"), weight=0.3)
     yield _row("lerp", (M, M, S), M, Call("wp.lerp"), parts.mixed, weight=0.5)

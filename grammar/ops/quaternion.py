@@ -238,7 +238,6 @@ def _arithmetic(Q: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("div", (Q, S), Q, Infix("Divide"), parts.divided, weight=0.3)
     yield _row("div", (S, Q), Q, Infix("Divide"), parts.dividing, weight=0.02)
     yield _row("neg", (Q,), Q, Prefix("Minus"), parts.opposite, weight=0.3)
-    yield _row("pos", (Q,), Q, Prefix("Plus"), lambda q: q, weight=0.01)
     yield _row("lerp", (Q, Q, S), Q, Call("wp.lerp"), parts.mixed, weight=0.5)
     yield _row("dot", (Q, Q), S, Call("wp.dot"), parts.dot, weight=1.0)
     yield _row("length", (Q,), S, Call("wp.length"), parts.length, weight=0.7)

@@ -229,6 +229,7 @@ SAMPLERS: tuple[Op, ...] = (
     _exact("randu", (U32, U32, U32), U32, Call("wp.randu"), _unsigned_between, is_composite=True, weight=0.5),
     _row("poisson", (U32, F32), U32, Call("wp.poisson"), _poisson, is_composite=True, weight=1.2),
     _row("randn", (U32,), F32, Call("wp.randn"), _normal, is_composite=True, weight=2.0),
+    _exact("sample_cdf", (U32,), I32, Call("wp.sample_cdf"), _uniform, is_composite=True, weight=0.4, searched=F32),
     _drawn("sample_unit_ring", "vec2f", _on_ring),
     _drawn("sample_unit_disk", "vec2f", _in_disk),
     _drawn("sample_triangle", "vec2f", _in_triangle),

@@ -93,7 +93,6 @@ def _rows(V: Composite) -> Iterator[Op]:  # noqa: N803 - likewise
     yield _row("div", (S, V), V, Infix("Divide"), parts.dividing, weight=0.2)
     yield _step("mod", (V, V), V, Infix("Modulo"), parts.each("mod"), weight=0.1)
     yield _row("neg", (V,), V, Prefix("Minus"), parts.opposite)
-    yield _row("pos", (V,), V, Prefix("Plus"), lambda a: a, weight=0.02)
     yield _row("cw_mul", (V, V), V, Call("wp.cw_mul"), parts.each("mul"))
     yield _row("cw_div", (V, V), V, Call("wp.cw_div"), parts.each("div"), weight=0.5)
     yield from (_row(name, (V, V), V, Call(f"wp.{name}"), parts.each(name)) for name in ("min", "max"))
