@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +49,18 @@ SYNONYMS: Mapping[str, str] = {
     "int": "int32",
 }
 """Names of rows and casts that stand for a builtin of another name."""
+
+ABSENT: Mapping[str, str] = {
+    "mat[Any, Any, Int]": "there are no matrices of integers yet",
+    "_indexed(": "all tiles that are loaded are blocks of an array, none is made of elements that another tile names",
+    "k: int32": "tiles have two axes at most",
+    "float16": "there are no transforms of float16 yet",
+    "(a: array)": "asks whether a launch hands over an array at all: here all do",
+    "(arr: array, value_if": "asks whether a launch hands over an array at all: here all do",
+    "tuple)": "the only tuples are what functions return",
+    "zeros(": "makes an array inside of a kernel",
+}
+"""Why signatures that are in scope are not covered: by what they hold, the first that fits."""
 
 Shape = tuple[str, tuple[str, ...], str]
 """A type: `("vec", ("3",), "float32")`, `("", (), "bool")`; in signatures, parts may be variables."""
@@ -219,7 +231,11 @@ def as_data() -> dict[str, Any]:
         "all": _counts(found),
         "groups": {group: _counts([one for one in found if one.signature.group == group]) for group in groups},
         "absent": {
-            group: [str(c.signature) for c in found if c.signature.group == group and not c.is_covered]
+            group: {
+                str(c.signature): _why_absent(c.signature)
+                for c in found
+                if c.signature.group == group and not c.is_covered
+            }
             for group in groups
         },
         "out_of_scope": _reasons(),
@@ -235,6 +251,10 @@ def _counts(found: Sequence[Covered]) -> dict[str, int]:
         "instances": sum(one.instances for one in found),
         "instances_covered": sum(one.instances_covered for one in found),
     }
+
+
+def _why_absent(signature: Signature) -> str:
+    return next((why for words, why in ABSENT.items() if words in str(signature)), "")
 
 
 def _reasons() -> dict[str, list[str]]:
@@ -256,10 +276,15 @@ def show(data: Mapping[str, Any], console: Console) -> None:
     table.add_section()
     table.add_row("together", *_cells(data["all"]))
     console.print(table)
-    absent = {group: _names(texts) for group, texts in data["absent"].items() if texts}
-    for title, rows in (("absent", absent), ("out of scope", data["out_of_scope"])):
+    absent: dict[str, list[str]] = {}
+    for signature, why in chain.from_iterable(texts.items() for texts in data["absent"].values()):
+        absent.setdefault(why, []).append(signature)
+    for title, rows in (
+        ("absent", {why: _names(texts) for why, texts in absent.items()}),
+        ("out of scope", data["out_of_scope"]),
+    ):
         listing = Table(title=title)
-        listing.add_column("group" if title == "absent" else "why", max_width=40)
+        listing.add_column("why", max_width=40)
         listing.add_column("builtins")
         for head, names in rows.items():
             listing.add_row(head, ", ".join(names))

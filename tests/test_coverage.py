@@ -110,6 +110,12 @@ def test_of_lengths_only_those_are_covered_that_are_grown() -> None:
     assert [signature for signature in absent if signature.startswith("len(")] == ["len(a: tuple)"]
 
 
+def test_each_that_is_absent_has_a_reason() -> None:
+    reasons = {signature: why for group in as_data()["absent"].values() for signature, why in group.items()}
+    assert [signature for signature, why in reasons.items() if not why] == []
+    assert set(reasons.values()) == set(coverage.ABSENT.values())
+
+
 def test_reasons_are_given_to_what_is_left_out() -> None:
     by_reason = as_data()["out_of_scope"]
     names = {name for names in by_reason.values() for name in names}
@@ -126,7 +132,7 @@ def test_reasons_are_given_to_what_is_left_out() -> None:
 def test_the_command_prints_tables_or_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["coverage"]) == 0
     text = capsys.readouterr().out
-    for word in ("Tile Primitives", "absent", "out of scope", "no value to check"):
+    for word in ("Tile", "Primitives", "absent", "tiles have two axes at most", "out of scope", "no value to check"):
         assert word in text
     assert main(["coverage", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == as_data()
