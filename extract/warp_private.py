@@ -208,13 +208,18 @@ def _split(text: str, head: str) -> tuple[str, str]:
 def _called(kernel: Any, builder: Any, device: str, backward: bool) -> tuple[str, str]:
     """The text of the functions that a kernel calls: forward, adjoint; as one where it calls for gradients."""
     functions = list(builder.functions)
-    forward: str = builder._codegen_functions(functions, device, forward_only=True)
+    forward = _anywhere(builder._codegen_functions(functions, device, forward_only=True))
     if not (backward or kernel.adj.uses_grad_call):
         return forward, ""
     by_hand = {function.custom_grad_func for function in functions}
     functions.sort(key=lambda function: function not in by_hand)  # as Warp does: others call them
-    adjoint: str = builder._codegen_functions(functions, device, reverse_only=True)
+    adjoint = _anywhere(builder._codegen_functions(functions, device, reverse_only=True))
     return (forward + adjoint, "") if kernel.adj.uses_grad_call else (forward, adjoint)
+
+
+def _anywhere(text: str) -> str:
+    """Without the folder that Warp is installed in, which comments name where a builtin is a function in Python."""
+    return text.replace(f"// {Path(wp.__file__).parent.parent}{os.sep}", "// ")
 
 
 def cpu_texts(kernel: Any, builder: Any, options: Options) -> tuple[str, str, str, str]:

@@ -16,7 +16,6 @@ from grammar.neighbours import grow_with
 from grammar.op import Op
 from grammar.ops import ROWS, SAMPLERS
 from grammar.params import Param, Role
-from grammar.ranges import spans
 from grammar.terms import grow_term
 from grammar.tree import Apply, Assign, AugAssign, Const, For, Read, Sample, Term, Var, Whole
 from grammar.types import F32, I32, U32, Array, Element
@@ -124,8 +123,7 @@ def _by_shares(draft: Draft, state: str) -> Grown:
     """`k = wp.sample_cdf(state, cdf)`, and `weights[k]`: an element of an array, drawn by its share."""
     op, size = next(op for op in SAMPLERS if op.searched), pick(draft.choose, FEW)
     shares = add_param(draft, Param(draft.name("array_shares"), Array(F32), Role.SHARES, 0.0, 1.0, size))
-    span = spans(F32)[draft.choose(len(spans(F32)))]
-    drawn = add_param(draft, Param(draft.name("array_in"), Array(F32), Role.VALUE, *span, size))
+    drawn = add_param(draft, Param(draft.name("array_in"), Array(F32), Role.VALUE, *pick(draft.choose, BOUNDS), size))
     place = Var(draft.name("index"), I32)
     run(draft, Sample(place.name, op, state, (Whole(shares.name, Array(F32)),)))
     draft.scope.append(place)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import ml_dtypes  # noqa: F401 # by which NumPy has bfloat16
 import numpy as np
-from ml_dtypes import bfloat16
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,7 +27,7 @@ class Scalar:
     is_own: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dtype", np.dtype(bfloat16 if self.name == "bfloat16" else self.name))
+        object.__setattr__(self, "dtype", np.dtype(self.name))
 
     @property
     def bits(self) -> int:

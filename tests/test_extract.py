@@ -134,6 +134,23 @@ def test_the_text_is_what_warp_prints_for_the_kernel_alone(name: str, source: st
     assert header("cuda", 256) + cuda == as_warp_prints_it(name, source, "cuda", 256)
 
 
+BUILTIN_IN_PYTHON = """import warp as wp
+
+
+@wp.kernel
+def shorten(x: wp.array[wp.vec3], out: wp.array[wp.vec3]):
+    i = wp.tid()
+    out[i] = wp.smooth_normalize(x[i], 0.5)
+"""
+
+
+def test_no_text_says_where_warp_is_installed() -> None:
+    (made,) = builds(("shorten", BUILTIN_IN_PYTHON))
+    found = "".join(texts(made).values())
+    assert "\n// warp/_src/math.py:" in found
+    assert os.fspath(Path(wp.__file__).parent.parent) not in found
+
+
 def test_neighbours_do_not_change_a_kernel() -> None:
     together = builds(*GOOD)
     assert together == [builds(source)[0] for source in GOOD]

@@ -104,7 +104,7 @@ def test_native_functions_are_told_apart_by_types() -> None:
 def test_no_native_function_is_missed() -> None:
     """On what Warp really prints: each word before a parenthesis in `wp::`, found by cutting the text at those."""
     regressions = rows(Path(__file__).parent.parent / "corpus" / "regressions" / "kernels")
-    assert len(regressions) > 20
+    assert len(regressions) > 12
     for row in regressions:
         forward, adjoint = row["cpp_forward"], row["cpp_adjoint"]
         lines = [line for line in (forward + adjoint).splitlines() if not line.strip().startswith("//")]

@@ -504,7 +504,7 @@ def test_gathering_changes_how_kernels_are_written_and_not_what_they_compute() -
         plain = grow(seeded(Seed(k)), replace(family, structs=False), profile("natural"), 5, Seed(k), LANES)
         if plain is None or plain.structs:
             continue
-        plain = without_views(plain)  # which come after structs
+        plain = replace(without_views(plain), generic=False)  # what comes after structs
         made = gathered(seeded(Seed(k)), plain, always=True)
         assert problems(made) == ()
         if not made.structs or len(made.params) != len(plain.params):
