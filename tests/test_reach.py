@@ -173,11 +173,8 @@ def test_whatever_is_grown_is_in_the_vocabulary() -> None:
 
 def test_whatever_statements_and_leaves_promise_is_grown() -> None:
     promised = {*STATEMENTS, *TERMS}
-    rare = {
-        form
-        for form in promised
-        if any(sign in form for sign in ("[_, ", "_, _, _, _", "^=", "&=", "|=", "_[", "_.", "_exch("))
-    }
+    signs = ("[_, ", "_, _, _, _", "^=", "&=", "|=", "_[", "_.", "_exch(")
+    rare = {form for form in promised if any(sign in form for sign in signs)}
     rare |= {form for form in promised if form.startswith("wp.") and "(" not in form}
     assert {form for form in promised - rare if not grown()[form]} == set()
     assert len({form for form in rare if not grown()[form]}) <= len(rare) * 2 / 3
