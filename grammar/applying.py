@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grammar.calls import Argument, call_function, called, inside, needed
+from grammar.calls import Argument, call_function, called, inside, needed, returned
 from grammar.choose import chance, pick
 from grammar.draft import ANYWHERE, Draft, Grown, is_like
 from grammar.features import combine
 from grammar.passing import with_passed
 from grammar.terms import TRIES, grow_argument, grow_term
-from grammar.tree import Function, Passed, Return, Var, called_in
+from grammar.tree import Function, Passed, Var, called_in
 from grammar.types import Element
 
 TWICE = 0.6
@@ -63,12 +63,7 @@ def _new(draft: Draft, type: Element, height: int, handed: Function) -> tuple[Fu
         calls = _calls(draft, type, handed, given)
         if not calls:
             return None
-        draft.pending[:] = calls
-        value = grow_term(draft, type, max(2, height - 2))
-        left = [one for one in draft.pending if one.term != value.term]
-        draft.pending.clear()
-        value = combine(draft, [value, *left], height)  # which may add steps to the block
-        body = (*draft.block, Return(value.term))
+        body = returned(draft, type, max(2, height - 2), calls)
     kept = needed(params, body)
     if not kept or handed not in called_in(body):
         return None

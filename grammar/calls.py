@@ -263,6 +263,11 @@ def _body(draft: Draft, type: Element, height: int, owed: list[Grown]) -> tuple[
         condition = grow_condition(draft, 2)
         draft.block.append(If(condition.term, (Return(plain_result(draft, type)),)))
         draft.active = draft.active & ~condition.value
+    return returned(draft, type, height, owed)
+
+
+def returned(draft: Draft, type: Element, height: int, owed: Sequence[Grown]) -> tuple[Stmt, ...]:
+    """The steps that there are by then, and `return value`, in which there is all that is owed."""
     draft.pending[:] = owed
     value = grow_term(draft, type, height)
     left = [grown for grown in draft.pending if grown.term != value.term]

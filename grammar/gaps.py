@@ -7,15 +7,15 @@ after has to know of it, and `isnan` stands in kernels that are launched with Na
 from __future__ import annotations
 
 from grammar.choose import pick, weighted
-from grammar.draft import Draft, Grown, StuckError, add_param, assign, is_sound, local, local_role, run
+from grammar.draft import Draft, Grown, StuckError, assign, is_sound, local, local_role, run
 from grammar.literal import zero
-from grammar.names import COMPOSITE_ROLES, singular
+from grammar.names import singular
 from grammar.op import Op
 from grammar.ops import ROWS
-from grammar.params import Param, Role
-from grammar.terms import grow_leaf, range_for
+from grammar.params import Role
+from grammar.terms import grow_leaf, new_array
 from grammar.tree import Apply, Assign, If, Read, Term, Var
-from grammar.types import Array, Composite, Element
+from grammar.types import Element
 
 TESTS = {"isnan": (Role.MISSING,), "isinf": (Role.INFINITE,), "isfinite": (Role.MISSING, Role.INFINITE)}
 """By what tells values that are missing from others, what may stand for them."""
@@ -42,9 +42,7 @@ def filled(draft: Draft, test: Op) -> Grown:
 
 def _raw(draft: Draft, type: Element, role: Role) -> Var:
     """What is read, under a name that nothing but the test and the choice sees."""
-    words = COMPOSITE_ROLES[type.kind][0] if isinstance(type, Composite) else "array_in"
-    array = Array(type, draft.dimensions)
-    param = add_param(draft, Param(draft.name(words), array, role, *range_for(draft, type)))
+    param = new_array(draft, type, dimensions=draft.dimensions, role=role)
     element = Read(param.name, draft.own, type)
     one = singular(param.name)
     name = one if one is not None and one not in draft.taken else draft.name(local_role(type))

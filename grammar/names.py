@@ -317,7 +317,7 @@ def _unfit(role: NameRole) -> set[str]:
 
 SINGULARS = (
     *(("ices", "ex"), ("ies", "y"), ("sses", "ss"), ("shes", "sh"), ("ches", "ch"), ("xes", "x")),
-    *(("ss", None), ("us", None), ("is", None), ("s", "")),
+    *(("ss", None), ("us", None), ("is", None), ("bias", None), ("pos", None), ("s", "")),
 )
 """How words of more than one end, and what that becomes."""
 ODD_SINGULARS = {"vertices": "vertex", "matrices": "matrix", "indices": "idx"}

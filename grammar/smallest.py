@@ -16,7 +16,7 @@ from grammar.alive import is_alive
 from grammar.atomics import BITWISE, MARKING, AtomicKind
 from grammar.choose import Seed, replaying
 from grammar.defects import defect
-from grammar.draft import Draft, add_param, start
+from grammar.draft import Draft, start
 from grammar.families import ANY, Family
 from grammar.features import (
     Feature,
@@ -428,11 +428,7 @@ def _elements(draft: Draft, op: Op, nesting: Nesting | None = None) -> list[Term
 
 def _array_for(draft: Draft, op: Op, type: Element, span: Span) -> Param:
     """Of what tells missing data from others, one in which some are missing."""
-    param = new_array(draft, type, span)
-    if op.name not in TESTS:
-        return param
-    draft.params.remove(param)
-    return add_param(draft, replace(param, role=TESTS[op.name][0]))
+    return new_array(draft, type, span, role=TESTS[op.name][0] if op.name in TESTS else Role.VALUE)
 
 
 @cache

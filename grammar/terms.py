@@ -452,18 +452,20 @@ def stored_index(draft: Draft) -> Term:
     return Read(param.name, draft.thread, I32)
 
 
-def new_array(draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: int = 0) -> Param:
+def new_array(
+    draft: Draft, type: Element, span: Span = ANYWHERE, dimensions: int = 0, role: Role = Role.VALUE
+) -> Param:
     """An array of so many dimensions; of 0, mostly of those that the grid of threads has."""
     low, high = range_for(draft, type, span)
-    role: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
+    words: NameRole = "flag" if type is BOOL else "array_positive" if low > 0 and type in FLOATS else "array_in"
     if type in INTEGERS:
-        role = "array_bits" if is_wide(low, high) else "array_int"
+        words = "array_bits" if is_wide(low, high) else "array_int"
     if isinstance(type, Composite):
-        role = COMPOSITE_ROLES[type.kind][0]
+        words = COMPOSITE_ROLES[type.kind][0]
     flat = is_tile(type) and len(type.shape) < draft.dimensions
     if not dimensions:
         dimensions = 1 if flat or (draft.dimensions > 1 and chance(draft.choose, 0.15)) else draft.dimensions
-    return add_param(draft, Param(draft.name(role), Array(type, dimensions), Role.VALUE, low, high))
+    return add_param(draft, Param(draft.name(words), Array(type, dimensions), role, low, high))
 
 
 def _fits(param: Param, span: Span) -> bool:
