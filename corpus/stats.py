@@ -6,10 +6,12 @@ memory.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +28,7 @@ COLUMNS = (
 FLOAT_ARRAYS = frozenset(
     repr(Array(type, dimensions)) for type in ELEMENTS.values() if type.scalar in FLOATS for dimensions in range(1, 5)
 )
-INPUTS = frozenset((Role.VALUE.value, Role.ACCUMULATOR.value))
+INPUTS = frozenset(role.value for role in Role if role is not Role.OUT)
 FEW = 10
 
 
@@ -111,8 +113,23 @@ def show(stats: Stats, table: Iterable[str], console: Console) -> None:
     ):
         if counts:
             console.print(_counts(title, counts, stats.rows))
+        if title == "families" and len(counts) > 1:
+            console.print(evenness([count for _, count in counts]), highlight=False)
     unused = sorted(set(table) - set(stats.operations))
     console.print(f"operations not used ({len(unused)}): {', '.join(unused) or 'none'}", highlight=False, markup=False)
+
+
+def evenness(counts: Sequence[int]) -> str:
+    """How far counts are from equal ones, by Pearson's chi-square; the bound is Wilson and Hilferty's (1931)."""
+    mean, free = sum(counts) / len(counts), len(counts) - 1
+    square = sum((count - mean) ** 2 for count in counts) / mean
+    spread = 2 / (9 * free)
+    bound = free * (1 - spread + NormalDist().inv_cdf(0.95) * math.sqrt(spread)) ** 3
+    away = max(abs(count - mean) for count in counts) / sum(counts)
+    return (
+        f"equal shares: chi-square {square:.1f} with {free} degrees of freedom, below {bound:.1f} in 19 of 20 draws;"
+        f" at most {away:.2%} of the rows off"
+    )
 
 
 def _figures(stats: Stats) -> Table:

@@ -314,7 +314,7 @@ FAMILIES: tuple[Family, ...] = (
                 (tile_seldom, 7.0),
                 (tile_folded, 0.4),
             ),
-            ((tile_reduced, 1.0), (tile_seldom, 2.0), (tile_solved, 1.9), (tile_changed, 0.6)),
+            ((tile_reduced, 1.0), (tile_seldom, 2.6), (tile_solved, 1.9), (tile_changed, 0.6)),
         ),
         favoured=frozenset({"tile"}),
         leave=store_or_add,

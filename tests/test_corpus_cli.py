@@ -14,7 +14,7 @@ from corpus import store
 from corpus.cli import main
 from corpus.row import tensors
 from corpus.show import elements, find
-from corpus.stats import kernel_lines, stats_of
+from corpus.stats import evenness, kernel_lines, stats_of
 from tests import fakes
 
 ROWS = 12
@@ -83,6 +83,16 @@ def test_stats_prints_what_is_not_used(folder: Path, capsys: pytest.CaptureFixtu
     text = capsys.readouterr().out
     assert "sin(float32)" in text.split("operations not used")[1]
     assert "duplicates                       │ 1 " in text
+
+
+def test_how_even_families_are_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bounds are those of published tables: 41.3 for 28 degrees of freedom, 9.49 for 4."""
+    assert main(["stats", str(folder)]) == 0
+    assert "equal shares: chi-square 1.9 with 1 degrees" in capsys.readouterr().out
+    assert "chi-square 0.0 with 28 degrees of freedom, below 41.3 in" in evenness([690] * 29)
+    uneven = evenness([150, 100, 100, 100, 50])
+    assert "chi-square 50.0 with 4 degrees of freedom, below 9.5 in" in uneven
+    assert "at most 10.00% of the rows off" in uneven
 
 
 def test_lines_are_counted_from_the_decorator() -> None:
