@@ -63,7 +63,7 @@ COLUMNS = (
     Column(
         "parameters",
         PARAMETERS,
-        "Parameters in order: type, role (value, index, count, out, accumulator), the range [low, high] of their "
+        "Parameters in order: type, what it is for (value, index, out, …), the range [low, high] of their "
         "values, and the length of an array where it is not one element per lane. A field of a struct is named with "
         "it, `params.dt`, and one of each struct of an array `bodies[].mass`.",
         repeats=True,

@@ -19,12 +19,12 @@ from rich.table import Table
 
 from grammar import constructs as said
 from grammar.op import Call, InPlace, Item, Member, Op, Pasted, Placed
-from grammar.ops import OUT_OF_SCOPE, ROWS
+from grammar.ops import ROWS
 from grammar.registry import Signature, signatures, warp_version
 from grammar.types import Composite, Element, Kind
 from grammar.vocabulary import vocabulary
 
-FLOATS = tuple(name for name in ("bfloat16", "float16", "float32", "float64") if name not in OUT_OF_SCOPE)
+FLOATS = ("bfloat16", "float16", "float32", "float64")
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 VARIABLES: Mapping[str, tuple[str, ...]] = {"Scalar": (*FLOATS, *INTEGERS), "Float": FLOATS, "Int": INTEGERS}
 """The types of Warp's in scope that each type variable stands for."""

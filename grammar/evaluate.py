@@ -353,7 +353,8 @@ class Interpreter(Generic[V]):
 
     def searched(self, array: str, wanted: Lanes) -> V:
         """Where in an array of growing numbers one could go, as Warp finds it; of others, where its search ends."""
-        numbers, launch = self.inputs.arrays[array], np.arange(wanted.size) // self.inputs.lanes
+        numbers = self.inputs.arrays[self.passed.get(array, array)]
+        launch = np.arange(wanted.size) // self.inputs.lanes
         low, high = np.zeros(wanted.shape, np.int32), np.full(wanted.shape, numbers.shape[1] - 1, np.int32)
         while some(low < high):
             middle = low + (high - low) // 2

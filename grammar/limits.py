@@ -466,7 +466,7 @@ def _is_defined(op: Op, lowest: float, rng: np.random.Generator) -> bool:
 
 def _column(op: Op, k: int, rng: np.random.Generator, lowest: float) -> Lanes:
     type = op.params[k]
-    shape = (type.width, POINTS) if isinstance(type, Composite) else (POINTS,)
+    shape = (type.width, 1, POINTS) if isinstance(type, Composite) else (1, POINTS)  # variants are not rounded
     if type is BOOL:
         return np.asarray(rng.integers(0, 2, shape) == 1)
     if type.scalar in INTEGERS:
@@ -485,6 +485,6 @@ def _differ(before: Lanes, after: Lanes) -> bool:
 
 def _slope(op: Op, points: list[Lanes], k: int) -> Lanes:
     up, down = list(points), list(points)
-    step = STEP * np.arange(1, 1 + len(points[k]))[:, np.newaxis] if points[k].ndim > 1 else STEP
+    step = STEP * np.arange(1, 1 + len(points[k])).reshape(-1, 1, 1) if points[k].ndim > 2 else STEP
     up[k], down[k] = points[k] + step, points[k] - step
     return np.asarray((op(*up) - op(*down)) / (2 * STEP))

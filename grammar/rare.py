@@ -31,7 +31,7 @@ COMMON = 0.5
 TRIES = 8
 """Arguments that the row is tried on before the draft is given up."""
 DONE_ELSEWHERE = frozenset(("len", "rand_init", *WEIGHTS))
-"""What does nothing, bounds of loops, what begins random states, and what needs one."""
+"""Bounds of loops, what begins random states, and what needs one."""
 
 
 def rare(choose: Choose, family: Family, profile: Profile) -> Op | None:

@@ -126,8 +126,7 @@ def _by_shares(draft: Draft, state: str) -> Grown:
     drawn = add_param(draft, Param(draft.name("array_in"), Array(F32), Role.VALUE, *pick(draft.choose, BOUNDS), size))
     place = Var(draft.name("index"), I32)
     run(draft, Sample(place.name, op, state, (Whole(shares.name, Array(F32)),)))
-    draft.scope.append(place)
-    return draft.grown(Read(drawn.name, place, F32))
+    return draft.grown(Read(drawn.name, local(draft, place.name, I32).term, F32))
 
 
 def _bounds(draft: Draft, op: Op) -> tuple[Term, ...]:

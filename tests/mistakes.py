@@ -67,7 +67,7 @@ def _slightly_off(op: Op, ulps: float) -> Meaning:
             return np.logical_not(right) if op.result is BOOL else np.bitwise_xor(right, 1)
         if op.exact:
             return np.asarray(np.nextafter(right, right.dtype.type(np.inf)))
-        return np.asarray(right * (1 + 4 * ulps * float(precision(op.result.dtype).eps)))
+        return np.asarray(right * (1 + 4 * ulps * precision(op.result.dtype).eps))
 
     return wrong
 

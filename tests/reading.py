@@ -72,7 +72,6 @@ TOKENS = {
     "Eq": "Equal",
     "NotEq": "NotEqual",
     "USub": "Minus",
-    "UAdd": "Plus",
     "Invert": "BitInvert",
     "MatMult": "MatrixMultiply",
     "Pow": "Power",

@@ -19,7 +19,7 @@ from grammar.layout import Inputs
 from grammar.op import Lanes
 from grammar.params import Param, Role
 from grammar.plain import run_plain
-from grammar.types import BOOL, F32, F64, FLOATS, I32, SCALARS, Array, Composite, Element, Scalar, type_named
+from grammar.types import BOOL, F32, F64, FLOATS, HALVES, I32, SCALARS, Array, Composite, Element, Scalar, type_named
 from tests.builders import (
     LANES,
     OUT,
@@ -42,7 +42,7 @@ from tests.builders import (
     when,
     while_,
 )
-from validate.specials import FLOAT_SPECIALS, joined, special
+from validate.specials import FLOAT_CHOICES, FLOAT_SPECIALS, joined, special
 
 BITS = {scalar.name: f"u{scalar.dtype.itemsize}" for scalar in SCALARS}
 
@@ -226,6 +226,12 @@ def test_special_values_are_there() -> None:
     there = set(values.view(np.uint32).ravel().tolist())
     assert set(np.array(FLOAT_SPECIALS, np.float32).view(np.uint32).tolist()) <= there
     assert np.isin(values, column(X, 5, LANES, 1)).sum() >= LANES / 4
+
+
+@each((F32, *HALVES))
+def test_the_largest_number_is_among_the_special_ones(type: Scalar) -> None:
+    largest = precision(type.dtype).max
+    assert {largest, -largest} <= set(FLOAT_CHOICES[type].astype(np.float64).tolist())
 
 
 def test_special_values_differ_between_parameters_and_seeds() -> None:

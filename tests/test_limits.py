@@ -542,6 +542,8 @@ def test_every_defect_has_its_idiom_here() -> None:
         ("ternary(bool,float32,float32)", ("---", "a--", "a--")),
         ("float32(int32)", ("-",)),
         ("float32(float64)", ("-",)),
+        ("bfloat16(float32)", ("-",)),
+        ("vec3h(vec3f)", ("-",)),
         ("less(float32,float32)", ("--", "--")),
         ("floor(float32)", ("-",)),
         ("pow(float32,float32)", ("ab", "ab")),

@@ -87,6 +87,8 @@ def test_native_functions_are_told_apart_by_types() -> None:
     }
     var_3 = var_3 && var_3;
     var_4 = var_3;
+    var_5 = &(wp::index(var_1, var_2));
+    wp::store(&(wp::index(var_1, var_2).x), var_x);
     if (iter_cmp(var_3) == 0) goto end_for_0;
     return;
 """
@@ -96,6 +98,8 @@ def test_native_functions_are_told_apart_by_types() -> None:
         "wp::float32 < wp::int32",
         "bool && bool",
         "wp::array_store(wp::float32, wp::int32, bool)",
+        "wp::index(wp::float32*, wp::int32)",
+        "wp::store(, , wp::float32)",
     }
     cuda = "    wp::array_t<wp::float32> var_x,\n    wp::int32 adj_2)\n{\n    wp::adj_sin(var_x, adj_2);\n"
     assert list(native_functions(None, None, None, cuda)) == ["wp::adj_sin(wp::array_t<wp::float32>, wp::int32)"]

@@ -16,8 +16,8 @@ from grammar.layout import Inputs
 from grammar.limits import has_gradient
 from grammar.op import Lanes
 from grammar.ops import ROWS
-from grammar.tree import Apply, Kernel, Term
-from grammar.types import F32, F64, type_named
+from grammar.tree import Apply, Const, Kernel, Term
+from grammar.types import BOOL, F32, F64, HALVES, Scalar, type_named
 from tests.builders import (
     OUT,
     I,
@@ -86,6 +86,20 @@ def test_what_is_not_chosen_has_no_slope_even_if_it_is_no_number(choice: str) ->
     body = put("out", do("mul", at("x"), at("y")))
     found = slopes(kernel(params, body), inputs_of(x=x, y=y, out=zeros(4)), out=(1.0,) * 4)
     assert found["y"].decided.tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_halves_loosen_only_the_gradients_that_come_through_one(half: Scalar) -> None:
+    params = (X, array("m", half), OUT, out("small", BOOL))
+    beside = put("small", do("less", at("m", I, half), Const(half, 1.0)))
+    inputs = inputs_of(x=[0.5, 1.5], m=np.ones(2, half.dtype), out=zeros(2), small=np.zeros(2, np.bool_))
+    through = do("float32", do(half.name, do("mul", at("x"), at("x"))))
+    alone, coarse = (
+        slopes(kernel(params, put("out", value), beside), inputs, out=(1.0, 1.0))["x"]
+        for value in (do("mul", at("x"), at("x")), through)
+    )
+    assert (alone.tolerance < 1e-4).all()
+    assert (coarse.tolerance > 1e-3).all()
 
 
 def test_slopes_add_up_over_lanes_and_trips() -> None:

@@ -145,7 +145,7 @@ def _calls(text: str) -> Iterator[str]:
 def _typed(expression: str, types: Mapping[str, str]) -> Iterator[str]:
     """A call, or its address, or an operation, with types in the place of names; nothing for what is neither."""
     function, _, inside = expression.removeprefix("&").removeprefix("(").partition("(")
-    arguments = inside.partition(")")[0]
+    arguments = (inside.partition if expression.startswith("&") else inside.rpartition)(")")[0]
     if function.startswith(("wp::", "builtin_")):
         yield f"{function}({', '.join(types.get(argument, '') for argument in arguments.split(', '))})"
     elif len(words := expression.strip("()").split(" ")) == 3:

@@ -19,7 +19,7 @@ from grammar.inputs import uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes, Op
 from grammar.params import Param
-from grammar.tree import Atomic, AugStore, Kernel, Store, all_terms
+from grammar.tree import Atomic, AugStore, Kernel, Store
 from grammar.types import F16, FLOATS, HALVES
 from validate.shadow import Event, Expected, Shadowed, expected, float_inputs
 from validate.slopes import Slopes, slopes_of
@@ -79,12 +79,11 @@ def expected_gradients(
     lanes = inputs.launches * inputs.lanes
     results = {p.name: _nothing_yet(inputs.arrays[p.name].size) for p in float_inputs(kernel)}
     uncertain = (first.undecided | first.undefined)[:lanes]
-    types = {term.type.scalar for term in all_terms(kernel)}
-    halves = [half.dtype for half in HALVES if half in types]
-    dtypes = [*halves, *(weight.dtype for weight in weights.values())]
     with np.errstate(all="ignore"):
         back = _seeded(first, weights, inputs, uncertain)
         came = list(_walked(first, back, lanes, uncertain))
+        halves = [half.dtype for half in HALVES if half.dtype in back.by_way_of]
+        dtypes = [*halves, *(weight.dtype for weight in weights.values())]
         for name, result in results.items():
             mine = [(fetched.where[:lanes], adjoint) for fetched, adjoint in came if fetched.array == name]
             if mine:
@@ -96,7 +95,7 @@ def expected_gradients(
     telling, negligible = COARSE if halves else (TELLING, NEGLIGIBLE)
     for result in results.values():
         result.decided &= result.tolerance <= telling * result.magnitude + negligible
-        if F16 in types:
+        if F16.dtype in halves:
             result.decided &= result.magnitude <= OVERFLOW
     return results
 
@@ -117,6 +116,9 @@ class _Backwards:
     adjoints: dict[Value, Variants] = field(default_factory=dict)
     sizes: dict[Value, Gradient] = field(default_factory=dict)
     """Inside a composite row: what came back to a value, all signs aside, before any of it cancelled."""
+
+    by_way_of: set[np.dtype[Any]] = field(default_factory=set)
+    """The types of the values that anything came back to."""
 
     def add(self, value: Value, adjoint: Variants) -> None:
         """Of two that nearly cancel, each may have been rounded, even where it is handed on as it is."""
@@ -155,6 +157,7 @@ def _walked(first: Shadowed, back: _Backwards, lanes: int, uncertain: Mask) -> I
         adjoint = back.adjoints.pop(entry.result, None)
         if adjoint is None:
             continue
+        back.by_way_of.add(entry.result.lanes.dtype)
         match entry:
             case Applied():
                 back.pass_on(entry, adjoint, slopes[entry], makers)

@@ -202,12 +202,12 @@ def _may_overflow(lanes: Lanes, shadow: Variants) -> Mask:
         return np.zeros(lanes.shape, np.bool_)
     near: Mask = large.any(axis=0) & np.isfinite(lanes)  # where what cancels is squared, only a variant may be large
     away = MARGIN * np.abs(shadow - lanes.astype(np.float64)).max(axis=0)
-    return np.asarray(near & ~(np.abs(lanes.astype(np.float64)) + away <= float(most)), np.bool_)
+    return np.asarray(near & ~(np.abs(lanes.astype(np.float64)) + away <= most), np.bool_)
 
 
 def _rounds_alike(op: Op, args: Sequence[Value]) -> Mask:
     """Lanes on which a function of a float of two bytes is the same number wherever in its error float32's may lie."""
-    wide = op.meaning(*(arg.lanes.astype(np.float64) if arg.is_float else arg.lanes for arg in args))
+    wide = op.meaning(*(arg.lanes.astype(np.float64) for arg in args))
     off = LIBRARY[F32] * EPSILON[F32]
     ends = [(wide * (1 + side)).astype(np.float32).astype(op.result.dtype) for side in (off, -off)]
     return ~differ(*ends)

@@ -99,7 +99,7 @@ def _passing_back(op: Op, within: Op | None) -> Scalar:
 
     What it passes back to an argument of a narrower type than the result, as casts do, is rounded to that.
     """
-    half = next((type for type in reversed(HALVES) if type in op.params), None)
+    half = next((type for type in HALVES if type in op.params), None)
     if half is not None:
         return half
     narrow = F32 in op.params or (within is not None and within.result.scalar is F32)

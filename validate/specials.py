@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from grammar.evaluate import EndlessLoopError
+from grammar.floats import precision
 from grammar.inputs import column, from_columns, uniform
 from grammar.layout import Inputs, Mask
 from grammar.op import Lanes
@@ -22,16 +23,16 @@ from grammar.params import Param, Role
 from grammar.plain import run_plain
 from grammar.ranges import is_wide
 from grammar.tree import Apply, Kernel, Read, Sample, Term, Var, While, Whole, all_terms, statements
-from grammar.types import BOOL, F16, FLOATS, INTEGERS, Array, Composite
+from grammar.types import BF16, BOOL, F16, FLOATS, INTEGERS, Array, Composite
 
 FLOAT_SPECIALS = (
     *(0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 3.0, -3.0),
     *(np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1e-30, 1e30, -1e30, 3.4028234e38, -3.4028234e38),
 )
 HALF_SPECIALS = (*FLOAT_SPECIALS[:15], 6e-8, -6e-8, 6.1e-5, 2048.0, 2049.0, 65504.0, -65504.0)
-FLOAT_CHOICES = {
-    scalar: np.array(HALF_SPECIALS if scalar is F16 else FLOAT_SPECIALS).astype(scalar.dtype) for scalar in FLOATS
-}
+LARGEST = precision(BF16.dtype).max
+CHOICES = {F16: HALF_SPECIALS, BF16: (*FLOAT_SPECIALS[:-2], LARGEST, -LARGEST)}
+FLOAT_CHOICES = {scalar: np.array(CHOICES.get(scalar, FLOAT_SPECIALS)).astype(scalar.dtype) for scalar in FLOATS}
 SHUFFLES = 256
 """Ways to lay them out among ordinary values; that two parameters have another is what matters."""
 ROUNDS = 4

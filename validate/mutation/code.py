@@ -220,7 +220,7 @@ def _next(number: int) -> int:
 
 LINEAR = (
     *("adj_add", "adj_sub", "adj_neg", "adj_copy", "adj_assign", "adj_float"),
-    *("adj_float16", "adj_float32", "adj_float64"),
+    *("adj_bfloat16", "adj_float16", "adj_float32", "adj_float64"),
     *("adj_vec_t", "adj_mat_t", "adj_quat_t", "adj_transform_t", "adj_extract"),
     *("adj_degrees", "adj_radians", "adj_mod", "adj_where", "adj_array_store", "adj_address"),
     *("adj_atomic_add", "adj_atomic_sub"),
