@@ -24,7 +24,7 @@ from grammar.tiles import is_tile
 from grammar.tree import Apply
 from grammar.types import ATOMIC, BOOL, COMPOSITES, FLOATS, NUMBERS, Composite, Element
 
-SHARE = 0.4
+SHARE = 0.5
 """Of kernels that are grown around a row."""
 COMMON = 0.5
 """How often people use what is not rare; 1 is an even share."""
